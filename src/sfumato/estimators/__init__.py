@@ -1,0 +1,21 @@
+"""The public estimators, and every model by name."""
+
+from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.catalogue import MODELS, Entry, entry_of, find_model, reconstruct, sample
+from sfumato.estimators.persistence import load, save
+from sfumato.estimators.vae import VAE
+
+__all__ = [
+    "MODELS",
+    "VAE",
+    "Autoencoder",
+    "Entry",
+    "LatentEstimator",
+    "entry_of",
+    "find_model",
+    "load",
+    "reconstruct",
+    "sample",
+    "save",
+]

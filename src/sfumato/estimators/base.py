@@ -1,0 +1,256 @@
+"""What all estimators of latent-variable models share: the public face."""
+
+import os
+from abc import ABC, abstractmethod
+from hashlib import blake2b
+from math import isqrt
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from sfumato import __version__
+from sfumato.artifacts import tensor_tree, write_directory
+from sfumato.data import as_table
+from sfumato.estimators.scaling import SCALINGS, Scaling
+from sfumato.estimators.settings import params_to_json
+from sfumato.inference import Diagnosis, diagnose, forked_rng, map_blocks, seeded_rows
+from sfumato.models import LatentVariableModel
+from sfumato.nn import ImageShape
+from sfumato.objectives import Objective
+from sfumato.training import History, Rows, Trainer, is_memory_mapped
+
+
+class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+    """A thin shell around a :class:`~sfumato.models.LatentVariableModel`.
+
+    A subclass stores its parameters, builds the model and names the objective.
+
+    Attributes
+    ----------
+    model_ : LatentVariableModel
+        In model units; see ``scaling_``.
+    history_ : History
+        Every term of the objective, epoch by epoch.
+    scaling_ : Scaling
+        From data units to model units.
+    image_shape_ : (channels, height, width) or None
+        Of one row, where the rows are images.
+    seed_ : int
+        All randomness of the fit and of later Monte Carlo estimates comes from it.
+    """
+
+    latent_dim: int
+    scaling: str
+    image_shape: ImageShape | None
+    random_state: int | np.random.RandomState | None
+    trainer: Trainer | None
+
+    model_: LatentVariableModel
+    history_: History
+    scaling_: Scaling
+    image_shape_: ImageShape | None
+    n_features_in_: int
+    seed_: int
+
+    @abstractmethod
+    def _model(self) -> LatentVariableModel:
+        """Build the untrained model from parameters and what is known of the data."""
+
+    @abstractmethod
+    def _objective(self) -> Any:
+        """Return the objective to minimise, annealed or plain."""
+
+    @abstractmethod
+    def _default_scaling(self) -> str:
+        """Name the scaling that ``scaling="auto"`` stands for."""
+
+    def _inspect(self, X: np.ndarray) -> None:
+        """Check the parameters and learn what the model needs to know of the data."""
+
+    def _complete(self, x: Rows) -> None:
+        """Finish the model after training."""
+
+    def fit(self, X: Any, y: Any = None) -> "LatentEstimator":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array of shape (n, d) or of images, frame, tensor, Dataset, path, or data set's name
+        y : ignored
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter cannot be used; the message says why.
+        """
+        X = self._check(X, reset=True)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._inspect(X)
+        self.scaling_ = self._scaling(X)
+        with forked_rng(self.seed_):
+            self.model_ = self._model()
+        trainer = Trainer() if self.trainer is None else self.trainer
+        engine = trainer.engine()
+        rows = Rows(
+            X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X)
+        )
+        description = self.describe() | {"data": _fingerprint(X)}
+        self.history_ = trainer.fit(
+            self.model_, self._objective(), rows, seed=self.seed_, description=description
+        )
+        self._complete(rows)
+        return self
+
+    def _check(self, X: Any, *, reset: bool) -> np.ndarray:
+        X, image_shape = as_table(X)
+        n_min = 2 if reset else 1
+        X = validate_data(self, X, reset=reset, ensure_min_samples=n_min)
+        if reset:
+            self.image_shape_ = self._image_shape(X.shape[1], image_shape)
+        return X
+
+    def _image_shape(self, n_features: int, found: ImageShape | None) -> ImageShape | None:
+        if self.image_shape is not None:
+            if int(np.prod(self.image_shape)) != n_features or len(self.image_shape) != 3:
+                raise ValueError(
+                    f"image_shape={self.image_shape} must be (channels, height, width) with a "
+                    f"product of {n_features}, the number of values in a row."
+                )
+            return tuple(self.image_shape)
+        side = isqrt(n_features)
+        square = (1, side, side) if side * side == n_features and side >= 8 else None
+        return found or square
+
+    def _scaling(self, X: np.ndarray) -> Scaling:
+        name = self._default_scaling() if self.scaling == "auto" else self.scaling
+        if name not in SCALINGS:
+            choices = ", ".join(["auto", *SCALINGS])
+            raise ValueError(f"scaling must be one of {choices}; got {self.scaling!r}.")
+        return SCALINGS[name](X)
+
+    def _rows(self, X: Any) -> tuple[Tensor, np.dtype]:
+        check_is_fitted(self, "model_")
+        X = self._check(X, reset=False)
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+        return Rows(X, self.scaling_.to_model, self._device())[torch.arange(len(X))], dtype
+
+    def _device(self) -> torch.device:
+        return next(self.model_.parameters()).device
+
+    def _to_data(self, x: Tensor, dtype: Any) -> np.ndarray:
+        return self.scaling_.to_data(x.cpu()).numpy().astype(dtype)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the posterior mean of every row, shape (n, latent_dim)."""
+        x, dtype = self._rows(X)
+        return map_blocks(lambda b: self.model_.encoder(b).mean, x).cpu().numpy().astype(dtype)
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d)."""
+        check_is_fitted(self, "model_")
+        Z = np.asarray(Z)
+        if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
+            raise ValueError(f"Z must have shape (n, {self.latent_dim}), got {Z.shape}.")
+        dtype = Z.dtype if Z.dtype in (np.float32, np.float64) else np.float32
+        z = torch.from_numpy(np.require(Z, np.float32, ["C", "W"])).to(self._device())
+        return self._to_data(map_blocks(lambda b: self.model_.decoder(b).mean, z), dtype)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return the decoder's mean at every row's code, shape (n, d)."""
+        return self.inverse_transform(self.transform(X))
+
+    @torch.no_grad()
+    def sample(
+        self, n_samples: int = 1, *, random_state: int | None = None, mean: bool = True
+    ) -> np.ndarray:
+        """Generate rows, shape (n_samples, d).
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, optional
+            Of the draws; by default that of the fit, so that repeated calls agree.
+        mean : bool
+            Return E[x | z] for z from the prior, as pictures are usually shown; False draws x.
+        """
+        check_is_fitted(self, "model_")
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
+        with forked_rng(self.seed_ if random_state is None else random_state):
+            z = self.model_.prior().sample((n_samples,))
+            if mean:
+                x = map_blocks(lambda b: self.model_.decoder(b).mean, z)
+            else:
+                x = torch.cat([self.model_.decoder(b).sample() for b in z.split(1024)])
+        return self._to_data(x, np.float32)
+
+    @torch.no_grad()
+    def terms(self, X: Any) -> dict[str, np.ndarray]:
+        """Return the objective's named terms for every row, each of shape (n,), in model units.
+
+        Their sum is what training minimised: for a VAE with beta = 1 minus the evidence lower
+        bound in nats. Samples of z are seeded by the row.
+        """
+        x, _ = self._rows(X)
+        objective: Objective = self._objective()
+        rows = [objective(self.model_, row) for row in seeded_rows(x, self.seed_)]
+        return {name: torch.cat([row[name] for row in rows]).cpu().numpy() for name in rows[0]}
+
+    def diagnose(self, X: Any) -> Diagnosis:
+        """Tell how the code is used over the rows of X: active units, divergence, remedy."""
+        x, _ = self._rows(X)
+        return diagnose(self.model_, x)
+
+    def describe(self) -> dict[str, Any]:
+        """Return class, parameters and fitted numbers as JSON values; the weights not included."""
+        names = getattr(self, "feature_names_in_", None)
+        return {
+            "format": 1,
+            "sfumato": __version__,
+            "estimator": type(self).__name__,
+            "params": params_to_json(self),
+            "fitted": {
+                "n_features_in_": self.n_features_in_,
+                "feature_names_in_": None if names is None else list(names),
+                "image_shape_": self.image_shape_,
+                "scaling_": self.scaling_.to_dict(),
+                "seed_": self.seed_,
+                **self._fitted_extras(),
+            },
+        }
+
+    def _fitted_extras(self) -> dict[str, Any]:
+        """Return further fitted numbers that the model's shape depends on."""
+        return {}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a folder: params.json, weights.safetensors, history.json.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder cannot be written.
+        """
+        check_is_fitted(self, "model_")
+        tensors = tensor_tree("model", self.model_.state_dict())
+        write_directory(path, self.describe(), tensors, self.history_.records)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.latent_dim
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _fingerprint(X: np.ndarray) -> dict[str, Any]:
+    """Tell one data set from another by shape and about a thousand evenly spaced rows."""
+    rows = np.ascontiguousarray(X[:: max(1, len(X) // 1000)])
+    return {"shape": list(X.shape), "digest": blake2b(rows.tobytes(), digest_size=16).hexdigest()}

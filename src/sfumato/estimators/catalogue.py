@@ -1,0 +1,156 @@
+"""Every model by its short name, with what can be asked of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.cluster import KMeans
+from sklearn.decomposition import NMF, PCA, FastICA, KernelPCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.manifold import Isomap
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KernelDensity
+
+from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.vae import VAE
+
+CODES = frozenset({"transform", "reconstruct"})
+CLUSTERS = frozenset({"predict"})
+DENSITY = frozenset({"score", "density"})
+GENERATES = frozenset({"sample"})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model as the commands know it.
+
+    Attributes
+    ----------
+    cls : type
+        The estimator.
+    summary : str
+    operations : frozenset of str
+        Of "predict", "transform", "reconstruct", "score", "density" (the score is a log density in
+        nats) and "sample".
+    defaults : mapping
+        Parameters that differ from the class's own defaults.
+    supervised : bool
+        Needs labels.
+    seeded : bool
+        Takes ``random_state``.
+    """
+
+    cls: type[BaseEstimator]
+    summary: str
+    operations: frozenset[str]
+    defaults: Mapping[str, Any]
+    supervised: bool = False
+    seeded: bool = True
+
+    def build(self, seed: int | None, **params: Any) -> BaseEstimator:
+        """Return the unfitted estimator."""
+        seeds = {"random_state": seed} if self.seeded else {}
+        return self.cls(**{**self.defaults, **seeds, **params})
+
+    @property
+    def deep(self) -> bool:
+        """Whether the model is one of ours, trained by the Trainer."""
+        return issubclass(self.cls, LatentEstimator)
+
+
+MODELS: dict[str, Entry] = {
+    "vae": Entry(
+        VAE, "variational autoencoder", CODES | DENSITY | GENERATES, {}
+    ),
+    "autoencoder": Entry(
+        Autoencoder, "deterministic autoencoder", CODES | {"score"} | GENERATES, {}
+    ),
+    "pca": Entry(
+        PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}
+    ),
+    "kernel-pca": Entry(
+        KernelPCA,
+        "kernel principal component analysis",
+        CODES,
+        {"n_components": 10, "kernel": "rbf", "fit_inverse_transform": True},
+    ),
+    "ica": Entry(
+        FastICA, "independent component analysis", CODES, {"n_components": 10, "max_iter": 1000}
+    ),
+    "nmf": Entry(
+        NMF,
+        "non-negative matrix factorisation",
+        CODES,
+        {"n_components": 10, "init": "nndsvda", "max_iter": 1000},
+    ),
+    "lda": Entry(
+        LinearDiscriminantAnalysis,
+        "linear discriminant analysis (needs labels)",
+        CLUSTERS | {"transform"},
+        {},
+        supervised=True,
+        seeded=False,
+    ),
+    "isomap": Entry(
+        Isomap, "isometric mapping", frozenset({"transform"}), {"n_components": 10}, seeded=False
+    ),
+    "kde": Entry(
+        KernelDensity,
+        "kernel density estimate",
+        DENSITY | GENERATES,
+        {"bandwidth": "scott"},
+        seeded=False,
+    ),
+    "kmeans": Entry(
+        KMeans, "k-means", CLUSTERS, {"n_clusters": 10, "n_init": 10}
+    ),
+    "gmm": Entry(
+        GaussianMixture,
+        "Gaussian mixture",
+        CLUSTERS | DENSITY | GENERATES,
+        {"n_components": 10, "reg_covar": 1e-3},
+    ),
+}
+
+
+def find_model(name: str) -> Entry:
+    """Return the entry of a name.
+
+    Raises
+    ------
+    ValueError
+        Suggesting the nearest name.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    near = get_close_matches(name, MODELS, n=1, cutoff=0.3)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"There is no model {name!r}.{hint} `sfumato models` lists them.")
+
+
+def entry_of(estimator: BaseEstimator) -> Entry:
+    """Return the entry of an estimator's class."""
+    return next(entry for entry in MODELS.values() if entry.cls is type(estimator))
+
+
+def reconstruct(estimator: Any, X: Any) -> np.ndarray:
+    """Return X through the code and back, shape (n, d)."""
+    return estimator.inverse_transform(estimator.transform(X))
+
+
+def sample(estimator: Any, n_samples: int, seed: int) -> np.ndarray:
+    """Generate rows, shape (n_samples, d)."""
+    if isinstance(estimator, LatentEstimator):
+        return estimator.sample(n_samples, random_state=seed)
+    if isinstance(estimator, KernelDensity):
+        return estimator.sample(n_samples, random_state=seed)
+    drawn: np.ndarray = GaussianMixture.sample(_seeded(estimator, seed), n_samples)[0]
+    return drawn
+
+
+def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
+    return estimator.set_params(random_state=seed)

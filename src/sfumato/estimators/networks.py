@@ -1,0 +1,58 @@
+"""The estimators' arguments about networks, turned into networks."""
+
+from typing import Any
+
+from torch import nn
+
+from sfumato.nn import ACTIVATIONS, Family, conv_pair, mlp_pair, tied_mlp_pair
+
+DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64)}
+
+
+def check_network(estimator: Any) -> None:
+    """Check latent_dim, backbone, hidden and activation.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter and what it takes.
+    """
+    if estimator.latent_dim < 1:
+        raise ValueError(f"latent_dim must be at least 1, got {estimator.latent_dim}.")
+    if estimator.backbone not in DEFAULT_HIDDEN:
+        choices = ", ".join(DEFAULT_HIDDEN)
+        raise ValueError(f"backbone must be one of {choices}; got {estimator.backbone!r}.")
+    if estimator.activation not in ACTIVATIONS:
+        choices = ", ".join(ACTIVATIONS)
+        raise ValueError(f"activation must be one of {choices}; got {estimator.activation!r}.")
+    if any(width < 1 for width in hidden_of(estimator)):
+        raise ValueError(f"hidden must hold positive widths, got {estimator.hidden}.")
+    if estimator.backbone == "conv" and estimator.image_shape_ is None:
+        raise ValueError(
+            f"backbone='conv' needs images, and rows of {estimator.n_features_in_} values are not "
+            "square; give image_shape=(channels, height, width)."
+        )
+    if estimator.backbone == "conv" and not hidden_of(estimator):
+        raise ValueError("backbone='conv' needs at least one layer in hidden.")
+
+
+def hidden_of(estimator: Any) -> tuple[int, ...]:
+    """Return the widths, or the backbone's default ones."""
+    if estimator.hidden is None:
+        return DEFAULT_HIDDEN[estimator.backbone]
+    return tuple(estimator.hidden)
+
+
+def build_pair(
+    estimator: Any, posterior: Family, likelihood: Family, *, tied: bool = False
+) -> tuple[nn.Module, nn.Module]:
+    """Build encoder and decoder networks with as many outputs as the two families need."""
+    n_features, latent_dim = estimator.n_features_in_, estimator.latent_dim
+    hidden, activation = hidden_of(estimator), estimator.activation
+    if tied:
+        return tied_mlp_pair(n_features, hidden, latent_dim, activation)
+    n_code, n_out = posterior.n_parameters, likelihood.n_parameters
+    if estimator.backbone == "mlp":
+        return mlp_pair(n_features, hidden, n_code, n_out, latent_dim, activation)
+    per_pixel = n_out // n_features
+    return conv_pair(estimator.image_shape_, hidden, n_code, per_pixel, latent_dim, activation)

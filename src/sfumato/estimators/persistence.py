@@ -1,0 +1,118 @@
+"""Saving and loading of every estimator, ours and scikit-learn's."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from sfumato.artifacts import (
+    CHECKPOINT,
+    PARAMS,
+    ArtifactError,
+    read_checkpoint,
+    read_directory,
+    subtree,
+    write_directory,
+)
+from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.baselines import Packer, unpack
+from sfumato.estimators.scaling import Scaling
+from sfumato.estimators.settings import params_from_json
+from sfumato.estimators.vae import VAE
+from sfumato.training import History
+
+ESTIMATORS: dict[str, type[LatentEstimator]] = {cls.__name__: cls for cls in (Autoencoder, VAE)}
+
+
+def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
+    """Write any estimator of the catalogue to a folder.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder cannot be written, or the estimator cannot be stored as data.
+    """
+    if isinstance(estimator, LatentEstimator):
+        estimator.save(path)
+        return
+    packer = Packer()
+    state = packer.pack(estimator, "fitted")
+    description = {"format": 1, "scikit-learn": sklearn.__version__, "baseline": state}
+    write_directory(path, description, packer.tensors, [])
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load a fitted estimator that ``save`` wrote; nothing in the folder is executed.
+
+    An interrupted run is loaded at its last complete epoch, with a warning.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is no run, or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sfumato import VAE, Trainer, load
+    >>> vae = VAE(random_state=0, trainer=Trainer(max_epochs=1)).fit("digits")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     vae.save(folder)
+    ...     same = load(folder)
+    >>> bool((same.transform("digits") == vae.transform("digits")).all())
+    True
+    """
+    folder = Path(path)
+    if not (folder / PARAMS).exists() and (folder / CHECKPOINT).exists():
+        return _load_unfinished(folder / CHECKPOINT)
+    if not (folder / PARAMS).exists():
+        raise ArtifactError(f"{str(path)!r} is not a run: it holds no {PARAMS}.")
+    description, tensors, history = read_directory(folder)
+    try:
+        if "baseline" in description:
+            return unpack(description["baseline"], tensors)
+        return _restore(description, subtree("model", tensors), history)
+    except (KeyError, TypeError, AttributeError, RuntimeError):
+        raise ArtifactError(
+            f"{str(path)!r} is damaged or was written by another version of sfumato; fit it anew."
+        ) from None
+
+
+def _load_unfinished(checkpoint: Path) -> LatentEstimator:
+    description, tensors = read_checkpoint(checkpoint)
+    n = len(description["history"])
+    warnings.warn(
+        f"The run was interrupted; loaded as it stood after epoch {n}.", stacklevel=3
+    )
+    return _restore(description["run"], subtree("model", tensors), description["history"])
+
+
+def _restore(
+    description: dict[str, Any], weights: dict[str, Tensor], history: list[dict[str, float]]
+) -> LatentEstimator:
+    estimator = ESTIMATORS[description["estimator"]](**params_from_json(description["params"]))
+    fitted = dict(description["fitted"])
+    fitted["scaling_"] = Scaling(**fitted["scaling_"])
+    shape, names = fitted["image_shape_"], fitted.pop("feature_names_in_")
+    fitted["image_shape_"] = None if shape is None else tuple(shape)
+    if names is not None:
+        fitted["feature_names_in_"] = np.array(names, dtype=object)
+    vars(estimator).update(fitted)
+    with torch.random.fork_rng():
+        estimator.model_ = estimator._model()
+    estimator.model_.load_state_dict(weights)
+    estimator.model_.eval()
+    estimator.history_ = History(history)
+    return estimator

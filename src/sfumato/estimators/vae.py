@@ -1,0 +1,193 @@
+"""The variational autoencoder."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.networks import build_pair, check_network
+from sfumato.inference import (
+    LikelihoodEstimate,
+    importance_sampling,
+    naive_monte_carlo,
+    seeded_rows,
+)
+from sfumato.models import LatentVariableModel
+from sfumato.nn import (
+    BernoulliFamily,
+    CategoricalFamily,
+    Conditional,
+    Family,
+    GaussianFamily,
+    ImageShape,
+    SharedScaleGaussianFamily,
+    StandardNormal,
+)
+from sfumato.objectives import ELBO, IWAE, Binarized
+from sfumato.training import Trainer
+
+# name -> (default scaling, family of p(x|z) given the row's length and its number of grey levels)
+LIKELIHOODS: dict[str, tuple[str, Callable[[int, int], Family]]] = {
+    "bernoulli": ("range", lambda dim, n_levels: BernoulliFamily(dim)),
+    "gaussian": ("standard", lambda dim, n_levels: SharedScaleGaussianFamily(dim)),
+    "categorical": ("range", CategoricalFamily),
+}
+ESTIMATES = {"importance": importance_sampling, "naive": naive_monte_carlo}
+MAX_LEVELS = 1024
+
+
+class VAE(LatentEstimator):
+    r"""Variational autoencoder.
+
+    .. math:: p(z) = N(0, I), \quad p(x|z) = \mathrm{decoder}(z), \quad
+              q(z|x) = N(\mu(x), \mathrm{diag}\,\sigma^2(x))
+
+    Parameters
+    ----------
+    latent_dim : int
+        Length of z.
+    hidden : tuple of int, optional
+        Widths of the encoder's layers, mirrored by the decoder; for ``backbone="conv"`` the
+        channels of its stride-2 convolutions. Default (500, 500) and (32, 64).
+    backbone : "mlp" or "conv"
+    likelihood : "bernoulli", "gaussian" or "categorical"
+        p(x|z): pixels in a range (grey levels as probabilities); real numbers, one learned noise
+        scale in standardised units; whole numbers, a categorical per pixel.
+    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
+    objective : ELBO, IWAE, or callable (model, x) -> dict, optional
+        Default ``ELBO()``.
+    scaling : "auto", "range", "standard" or "none"
+        Of the data before the model: to [0, 1] by the smallest and largest value of all, or each
+        feature to mean 0 and variance 1. "auto" is "standard" for "gaussian", else "range".
+    binarize : bool
+        Draw every batch anew as b ~ Bernoulli(x) (dynamic binarisation); likelihoods are then of
+        binarised rows. For "bernoulli" only. Rows of zeros and ones are not changed by it.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+
+    Attributes
+    ----------
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`.
+
+    References
+    ----------
+    Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
+
+    Examples
+    --------
+    >>> from sfumato import VAE, Trainer
+    >>> vae = VAE(latent_dim=2, random_state=0, trainer=Trainer(max_epochs=1)).fit("digits")
+    >>> vae.transform("digits").shape
+    (1797, 2)
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 10,
+        hidden: tuple[int, ...] | None = None,
+        backbone: str = "mlp",
+        likelihood: str = "bernoulli",
+        activation: str = "silu",
+        objective: Any = None,
+        scaling: str = "auto",
+        binarize: bool = False,
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.likelihood = likelihood
+        self.activation = activation
+        self.objective = objective
+        self.scaling = scaling
+        self.binarize = binarize
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    def _inspect(self, X: np.ndarray) -> None:
+        check_network(self)
+        if self.likelihood not in LIKELIHOODS:
+            choices = ", ".join(LIKELIHOODS)
+            raise ValueError(f"likelihood must be one of {choices}; got {self.likelihood!r}.")
+        if self.binarize and self.likelihood != "bernoulli":
+            raise ValueError("binarize=True needs likelihood='bernoulli'.")
+        self.n_levels_ = _count_levels(X) if self.likelihood == "categorical" else 2
+
+    def _default_scaling(self) -> str:
+        return LIKELIHOODS[self.likelihood][0]
+
+    def _model(self) -> LatentVariableModel:
+        posterior = GaussianFamily(self.latent_dim)
+        likelihood = LIKELIHOODS[self.likelihood][1](self.n_features_in_, self.n_levels_)
+        encoder, decoder = build_pair(self, posterior, likelihood)
+        return LatentVariableModel(
+            Conditional(encoder, posterior),
+            Conditional(decoder, likelihood),
+            StandardNormal(self.latent_dim),
+        )
+
+    def _objective(self) -> Any:
+        objective = ELBO() if self.objective is None else self.objective
+        return Binarized(objective) if self.binarize else objective
+
+    def _fitted_extras(self) -> dict[str, Any]:
+        return {"n_levels_": self.n_levels_}
+
+    def log_likelihood(
+        self, X: Any, n_samples: int = 5000, *, method: str = "importance"
+    ) -> LikelihoodEstimate:
+        """Estimate log p(x) of every row in nats, with standard errors.
+
+        For "gaussian" a log density in data units; for "bernoulli" and "categorical" the log of a
+        probability. Grey rows under "bernoulli" score a lower bound of the mean log-likelihood of
+        their binarisations, unless ``binarize`` draws one, seeded by the row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        n_samples : int
+            Samples of z for each row.
+        method : "importance" or "naive"
+            Draw z from q(z|x), or from the prior.
+        """
+        if method not in ESTIMATES:
+            raise ValueError(f"method must be one of {', '.join(ESTIMATES)}; got {method!r}.")
+        x, _ = self._rows(X)
+        if self.binarize:
+            x = _binarized_by_row(x, self.seed_)
+        estimate = ESTIMATES[method](self.model_, x, n_samples=n_samples, seed=self.seed_)
+        if self.likelihood != "gaussian":
+            return estimate
+        volume = self.scaling_.log_volume(self.n_features_in_)
+        return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+
+    def score_samples(self, X: Any, n_samples: int = 100) -> np.ndarray:
+        """Estimate log p(x) of every row in nats by importance sampling, shape (n,)."""
+        return self.log_likelihood(X, n_samples).log_likelihood.cpu().numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``."""
+        return float(self.score_samples(X).mean())
+
+
+def _binarized_by_row(x: Tensor, seed: int) -> Tensor:
+    return torch.cat([torch.bernoulli(row) for row in seeded_rows(x, seed)])
+
+
+def _count_levels(X: np.ndarray) -> int:
+    levels = int(X.max()) - int(X.min()) + 1
+    if levels > MAX_LEVELS or any(np.any(row != np.round(row)) for row in X):
+        raise ValueError(
+            f"likelihood='categorical' needs whole numbers with at most {MAX_LEVELS} levels; "
+            "use 'gaussian' for real numbers."
+        )
+    return max(levels, 2)

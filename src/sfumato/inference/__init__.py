@@ -1,0 +1,21 @@
+"""What is asked of a trained model: likelihoods, codes, diagnoses."""
+
+from sfumato.inference.blocks import map_blocks
+from sfumato.inference.diagnostics import Diagnosis, diagnose
+from sfumato.inference.likelihood import (
+    LikelihoodEstimate,
+    importance_sampling,
+    naive_monte_carlo,
+)
+from sfumato.inference.noise import forked_rng, seeded_rows
+
+__all__ = [
+    "Diagnosis",
+    "LikelihoodEstimate",
+    "diagnose",
+    "forked_rng",
+    "importance_sampling",
+    "map_blocks",
+    "naive_monte_carlo",
+    "seeded_rows",
+]

@@ -1,0 +1,37 @@
+"""The one model behind every estimator: a prior, a decoder and an encoder."""
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+
+class LatentVariableModel(nn.Module):
+    r"""A latent-variable model and its amortised posterior.
+
+    .. math:: p(x, z) = p(z)\, p(x|z), \qquad q(z|x) \approx p(z|x)
+
+    Each part is a module that *returns a distribution*: ``prior()`` is p(z), ``decoder(z)`` is
+    p(x|z), ``encoder(x)`` is q(z|x). A deterministic autoencoder is the same model with a point
+    mass for q.
+
+    Parameters
+    ----------
+    encoder : Module, (n, d) -> q(z|x) with batch shape (n,) and event shape (latent_dim,)
+    decoder : Module, (..., latent_dim) -> p(x|z) with batch shape (...,) and event shape (d,)
+    prior : Module, () -> p(z) with batch shape () and event shape (latent_dim,)
+
+    References
+    ----------
+    Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.prior = prior
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """Log p(x, z) in nats, shape z.shape[:-1]; x of shape (n, d), z of shape (..., n, l)."""
+        p_x: Distribution = self.decoder(z)
+        p_z: Distribution = self.prior()
+        return p_x.log_prob(x) + p_z.log_prob(z)

@@ -1,0 +1,141 @@
+r"""Families: maps from a network's raw outputs to a distribution.
+
+A network is exportable, a distribution is not; so a family owns no layers. It says how many raw
+numbers it needs (``n_parameters``) and turns them, in float32 or better, into a distribution over
+vectors of length ``dim``.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.nn import functional as F
+
+from sfumato.distributions import PointMass
+
+
+class Family(nn.Module):
+    """A parametric family of distributions over vectors of length ``dim``."""
+
+    def __init__(self, dim: int, n_parameters: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.n_parameters = n_parameters
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the distribution whose parameters are ``raw``, shape (..., n_parameters)."""
+        raise NotImplementedError
+
+
+class PointMassFamily(Family):
+    r""":math:`\delta(z - \mu)` with :math:`\mu` = raw: a deterministic encoder."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, dim)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the point mass at ``raw``."""
+        return PointMass(raw)
+
+
+class GaussianFamily(Family):
+    r""":math:`N(\mu, \mathrm{diag}\,\sigma^2)` with :math:`[\mu, \log\sigma]` = raw."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, 2 * dim)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the diagonal Gaussian, batch shape raw.shape[:-1]."""
+        loc, log_scale = raw.chunk(2, dim=-1)
+        # exp overflows float32 at 88 and underflows at -87; both tails are far outside use.
+        scale = log_scale.clamp(-20.0, 20.0).exp()
+        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+
+class SharedScaleGaussianFamily(Family):
+    r""":math:`N(\mu, \sigma^2 I)` with :math:`\mu` = raw and one learned :math:`\sigma`.
+
+    A scale per pixel from the network has an unbounded likelihood on constant pixels; one shared
+    scale, bounded below by ``min_scale``, is learned safely (sigma-VAE, Rybkin et al. 2021).
+    """
+
+    def __init__(self, dim: int, min_scale: float = 1e-3) -> None:
+        super().__init__(dim, dim)
+        self.min_scale = min_scale
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the Gaussian, batch shape raw.shape[:-1]."""
+        scale = self.log_scale.exp() + self.min_scale
+        normal = Normal(raw, scale.expand_as(raw), validate_args=False)
+        return Independent(normal, 1, validate_args=False)
+
+
+class BernoulliFamily(Family):
+    r"""Bernoulli(:math:`\mu`) with logit :math:`\mu` = raw.
+
+    For x strictly between 0 and 1, ``log_prob`` is minus the cross-entropy, which is the mean of
+    :math:`\log p(b|z)` over binarised pixels :math:`b \sim` Bernoulli(x).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, dim)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the independent Bernoullis, batch shape raw.shape[:-1]."""
+        return Independent(
+            Bernoulli(logits=raw, validate_args=False), 1, validate_args=False
+        )
+
+
+class Levels(Distribution):
+    r"""Independent categorical pixels over ``K`` equally spaced levels 0, 1/(K-1), ..., 1.
+
+    .. math:: \log p(x) = \sum_i \log \pi_{i, k(x_i)}, \qquad k(x) = \mathrm{round}(x (K-1))
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., d, K)
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
+    has_rsample = False
+
+    def __init__(self, logits: Tensor) -> None:
+        self.log_weights = F.log_softmax(logits, dim=-1)
+        self.levels = torch.linspace(0.0, 1.0, logits.shape[-1], device=logits.device)
+        super().__init__(logits.shape[:-2], logits.shape[-2:-1], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected level, shape (..., d)."""
+        return self.log_weights.exp() @ self.levels
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of the level, shape (..., d)."""
+        return self.log_weights.exp() @ self.levels.square() - self.mean.square()
+
+    def sample(self, sample_shape: torch.Size | tuple[int, ...] = torch.Size()) -> Tensor:
+        """Draw levels, shape (*sample_shape, ..., d)."""
+        weights = torch.distributions.Categorical(logits=self.log_weights, validate_args=False)
+        return self.levels[weights.sample(torch.Size(sample_shape))]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log mass in nats of the levels nearest to ``value``, shape (...)."""
+        n_levels = self.log_weights.shape[-1]
+        index = (value * (n_levels - 1)).round().long().clamp(0, n_levels - 1)
+        shape = torch.broadcast_shapes(index.shape, self.log_weights.shape[:-1])
+        log_weights = self.log_weights.expand(*shape, n_levels)
+        return log_weights.gather(-1, index.expand(shape).unsqueeze(-1)).squeeze(-1).sum(-1)
+
+
+class CategoricalFamily(Family):
+    """A categorical distribution over ``n_levels`` grey levels for every pixel."""
+
+    def __init__(self, dim: int, n_levels: int) -> None:
+        super().__init__(dim, dim * n_levels)
+        self.n_levels = n_levels
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the independent categoricals, batch shape raw.shape[:-1]."""
+        return Levels(raw.unflatten(-1, (self.dim, self.n_levels)))

@@ -1,0 +1,27 @@
+"""Objectives: pure functions ``objective(model, x)`` of named terms whose sum is minimised."""
+
+from sfumato.objectives.base import AnnealedObjective, Objective, Terms, objective_at
+from sfumato.objectives.binarized import Binarized, binarized
+from sfumato.objectives.elbo import ELBO, elbo
+from sfumato.objectives.importance import IWAE, importance
+from sfumato.objectives.reconstruction import (
+    negative_log_likelihood,
+    reconstruction,
+    squared_error,
+)
+
+__all__ = [
+    "ELBO",
+    "IWAE",
+    "AnnealedObjective",
+    "Binarized",
+    "Objective",
+    "Terms",
+    "binarized",
+    "elbo",
+    "importance",
+    "negative_log_likelihood",
+    "objective_at",
+    "reconstruction",
+    "squared_error",
+]

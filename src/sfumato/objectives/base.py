@@ -1,0 +1,33 @@
+"""What an objective is."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from sfumato.models import LatentVariableModel
+
+Terms = dict[str, Tensor]
+Objective = Callable[[LatentVariableModel, Tensor], Terms]
+
+
+class AnnealedObjective(BaseEstimator):
+    """An objective whose weights may change with the epoch; parameters in scikit-learn's manner.
+
+    ``objective.at(epoch)`` is the pure function trained in that epoch (counted from 0), and
+    ``objective(model, x)`` the one that is reported: the final weights, no training devices.
+    """
+
+    def at(self, epoch: int) -> Objective:
+        """Return the objective of one epoch."""
+        raise NotImplementedError
+
+    def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:
+        """Return the reported terms, each of shape (n,)."""
+        raise NotImplementedError
+
+
+def objective_at(objective: Any, epoch: int) -> Objective:
+    """Return the function to minimise in one epoch; a plain function stays itself."""
+    return objective.at(epoch) if isinstance(objective, AnnealedObjective) else objective

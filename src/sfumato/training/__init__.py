@@ -1,0 +1,22 @@
+"""The Trainer, its engines, history and checkpoints."""
+
+from sfumato.training.engine import Engine, LocalEngine, computes_bf16
+from sfumato.training.history import History
+from sfumato.training.loop import TrainingDivergedError
+from sfumato.training.progress import Progress
+from sfumato.training.rows import Rows, is_memory_mapped
+from sfumato.training.trainer import EarlyStopping, Logger, Trainer
+
+__all__ = [
+    "EarlyStopping",
+    "Engine",
+    "History",
+    "LocalEngine",
+    "Logger",
+    "Progress",
+    "Rows",
+    "Trainer",
+    "TrainingDivergedError",
+    "computes_bf16",
+    "is_memory_mapped",
+]

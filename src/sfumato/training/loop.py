@@ -1,0 +1,165 @@
+"""The one training loop: epochs of steps over batches."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from math import isfinite
+from time import perf_counter
+from typing import Any
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor, nn
+
+from sfumato.inference.noise import forked_rng
+from sfumato.objectives import objective_at
+from sfumato.training.engine import Engine
+from sfumato.training.history import Record
+from sfumato.training.rows import Rows
+from sfumato.training.state import TrainingState
+from sfumato.training.threads import ThreadChooser
+
+
+class TrainingDivergedError(RuntimeError):
+    """A term became NaN or infinite before one epoch was complete."""
+
+
+class Loss(nn.Module):
+    """The objective as a module, so that an engine can wrap its ``forward``."""
+
+    def __init__(self, model: nn.Module, objective: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.epoch = 0
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the mean over rows of every term."""
+        terms = objective_at(self.objective, self.epoch)
+        return {name: term.mean() for name, term in terms(self.model, x).items()}
+
+
+class Batches:
+    """Batches of some of the rows; shuffled anew at every pass by torch's global generator."""
+
+    def __init__(self, rows: Rows, index: Tensor, batch_size: int, *, shuffled: bool) -> None:
+        self.rows = rows
+        self.index = index
+        self.batch_size = batch_size
+        self.shuffled = shuffled
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.share(0, 1)
+
+    def share(self, rank: int, world_size: int) -> Iterator[Tensor]:
+        """Yield one process's batches; every process gets the same number of rows and steps."""
+        index = self.index[torch.randperm(len(self))] if self.shuffled else self.index
+        mine = index[rank::world_size][: len(index) // world_size]
+        for chunk in mine.split(self.batch_size):
+            yield self.rows[chunk]
+
+
+class Loop:
+    """One fit: state, loss, engine and threads.
+
+    Parameters
+    ----------
+    state : TrainingState
+    loss : Loss
+    engine : Engine
+    chooser : ThreadChooser
+    """
+
+    def __init__(
+        self, state: TrainingState, loss: Loss, engine: Engine, chooser: ThreadChooser
+    ) -> None:
+        self.state = state
+        self.loss = loss
+        self.engine = engine
+        self.chooser = chooser
+        self.module, self.optimizer = engine.setup(loss, state.optimizer)
+
+    def epoch(
+        self, batches: Iterable[Tensor], validation: Batches | None, learning_rate: float
+    ) -> Record:
+        """Train for one epoch and return its record."""
+        start = perf_counter()
+        self.loss.epoch = len(self.state.history)
+        self.state.set_learning_rate(learning_rate)
+        self.module.train()
+        means = self._steps(self._share(batches))
+        self.module.eval()
+        record: Record = {"epoch": self.loss.epoch + 1, "loss": sum(means.values()), **means}
+        if validation is not None:
+            record["validation_loss"] = self._validate(validation)
+        return record | {"learning_rate": learning_rate, "seconds": perf_counter() - start}
+
+    def _share(self, batches: Iterable[Tensor]) -> Iterable[Tensor]:
+        if isinstance(batches, Batches):
+            return batches.share(self.engine.rank, self.engine.world_size)
+        return (x.to(self.engine.device) for x in batches)
+
+    def _steps(self, batches: Iterable[Tensor]) -> dict[str, float]:
+        totals: dict[str, Tensor] = {}
+        n_rows = 0
+        for x in batches:
+            with self.chooser.step():
+                terms = self._step(x)
+            n_rows += len(x)
+            # Sums stay on the device: reading a number out at every step would stall it.
+            totals = {name: totals.get(name, 0.0) + t * len(x) for name, t in terms.items()}
+        if not n_rows:
+            raise ValueError("The data gave no batch to train on.")
+        return {name: float(self.engine.all_reduce(t / n_rows)) for name, t in totals.items()}
+
+    def _step(self, x: Tensor) -> dict[str, Tensor]:
+        with self.engine.autocast():
+            terms = self.module(x)
+        self.optimizer.zero_grad()
+        self.engine.backward(torch.stack(tuple(terms.values())).sum())
+        self.state.step()
+        return {name: term.detach() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def _validate(self, batches: Batches) -> float:
+        total = 0.0
+        # The same noise in every epoch, so that epochs are compared and not draws.
+        with self.state.averaged(), forked_rng(0):
+            for x in batches:
+                total += float(sum(self.module(x).values())) * len(x)
+        return total / len(batches)
+
+    def keep(self, record: Record) -> bool:
+        """Add a good epoch to the history; after a bad one go back, warn and return False.
+
+        Raises
+        ------
+        TrainingDivergedError
+            If there is no good epoch to go back to.
+        """
+        culprit = self._culprit(record)
+        if culprit is None:
+            self.state.remember(record)
+            return True
+        advice = "lower the learning rate or check the scaling of the data"
+        n = len(self.state.history)
+        if n == 0:
+            raise TrainingDivergedError(
+                f"Training diverged in the first epoch: {culprit} is NaN or infinite; {advice}."
+            )
+        self.state.recall()
+        warnings.warn(
+            f"Training stopped in epoch {n + 1}: {culprit} became NaN or infinite; the weights of "
+            f"epoch {n} were restored; {advice}.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+        return False
+
+    def _culprit(self, record: Record) -> str | None:
+        terms = [name for name, value in record.items() if not isfinite(value) and name != "loss"]
+        if terms:
+            return f"the term {terms[0]!r}"
+        return None if self.state.has_finite_weights() else "a weight"

@@ -1,0 +1,61 @@
+"""Rows of an array as batches of tensors, sliced by index."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Transform = Callable[[Tensor], Tensor]
+
+
+class Rows:
+    """An array's rows in the model's units; ``rows[index]`` is a batch, float32, on the device.
+
+    An array in memory is converted once; a memory-mapped one (``resident=False``) batch by batch,
+    so that a file larger than memory trains by the same path.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, d)
+    transform : callable on tensors of shape (m, d)
+        From data units to model units.
+    device : torch.device
+    resident : bool
+        Keep the converted rows on the device.
+    """
+
+    def __init__(
+        self,
+        X: np.ndarray,
+        transform: Transform,
+        device: torch.device | str = "cpu",
+        *,
+        resident: bool = True,
+    ) -> None:
+        self._X = X
+        self._transform = transform
+        self._device = device
+        self._rows = self._convert(X) if resident else None
+
+    def __len__(self) -> int:
+        return len(self._X)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        if self._rows is not None:
+            return self._rows[index]
+        return self._convert(self._X[index.cpu().numpy()])
+
+    def _convert(self, X: np.ndarray) -> Tensor:
+        # torch cannot mark a tensor read-only, so a read-only array is copied ("W").
+        x = torch.from_numpy(np.require(X, np.float32, ["C", "W"]))
+        return self._transform(x).to(self._device)
+
+
+def is_memory_mapped(X: object) -> bool:
+    """Whether the array, or the array it is a view of, lies in a file."""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return True
+        X = X.base
+    return False

@@ -1,0 +1,172 @@
+"""The state of a fit between two epochs: what a checkpoint holds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from sfumato.artifacts import ArtifactError, subtree, tensor_tree
+from sfumato.training.history import History, Record
+
+Weights = dict[str, Tensor]
+
+
+class TrainingState:
+    """Model, optimiser, averaged weights, best weights, history and random generators.
+
+    Parameters
+    ----------
+    model : Module
+    optimizer : Optimizer
+    decay : float
+        Of the moving average of the weights; 0 for none.
+    description : dict
+        JSON; what is being fitted.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: Optimizer, decay: float, description: dict[str, Any]
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.decay = decay
+        self.description = description
+        self.history = History()
+        self.n_steps = 0
+        self._parameters = list(model.parameters())
+        self._average = [p.detach().clone() for p in self._parameters] if decay else []
+        self._last: Weights = {}
+        self._best: Weights = {}
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Use a learning rate from now on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take an optimiser's step and move the average along."""
+        self.optimizer.step()
+        self.n_steps += 1
+        if self._average:
+            # A short memory at first, else the average would remember the random start.
+            decay = min(self.decay, self.n_steps / (self.n_steps + 10))
+            get_ema_multi_avg_fn(decay)(self._average, self._parameters, self.n_steps)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Lend the model its averaged weights."""
+        own = [p.detach().clone() for p in self._parameters]
+        self._set(self._average or own)
+        try:
+            yield
+        finally:
+            self._set(own)
+
+    @torch.no_grad()
+    def _set(self, values: list[Tensor]) -> None:
+        for parameter, value in zip(self._parameters, values, strict=True):
+            parameter.copy_(value)
+
+    def _weights(self) -> Weights:
+        with self.averaged():
+            return {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+
+    def has_finite_weights(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(bool(p.isfinite().all()) for p in self._parameters)
+
+    def remember(self, record: Record) -> None:
+        """Add the record of a good epoch; keep its weights as the last, and if so as the best."""
+        self.history.records.append(record)
+        self._last = self._weights()
+        validated = "validation_loss" in record
+        if not validated or record["validation_loss"] <= min(self.history["validation_loss"]):
+            self._best = self._last
+
+    def recall(self) -> None:
+        """Go back to the weights of the last good epoch."""
+        self.model.load_state_dict(self._last)
+        self._average = []
+
+    def finish(self) -> None:
+        """Leave the model with the best weights, in evaluation mode."""
+        if self._best:
+            self.model.load_state_dict(self._best)
+        self.model.eval()
+
+    def content(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return the description and tensors of a checkpoint."""
+        description = {
+            "run": self.description,
+            "history": self.history.records,
+            "n_steps": self.n_steps,
+        }
+        tensors = tensor_tree("raw", self.model.state_dict())
+        tensors |= tensor_tree("model", self._best)
+        tensors |= tensor_tree("last", self._last)
+        tensors |= tensor_tree("average", dict(_numbered(self._average)))
+        tensors |= tensor_tree("optimizer", _flatten(self.optimizer.state_dict()["state"]))
+        tensors |= tensor_tree("rng", _rng_state())
+        return description, tensors
+
+    def restore(
+        self, description: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path
+    ) -> None:
+        """Continue from a checkpoint.
+
+        Raises
+        ------
+        ArtifactError
+            If the checkpoint is of other data or settings.
+        """
+        if description["run"] != self.description:
+            raise ArtifactError(
+                f"{path} belongs to a fit of other data or settings; choose another folder or "
+                "delete it."
+            )
+        self.history = History(description["history"])
+        self.n_steps = description["n_steps"]
+        self.model.load_state_dict(subtree("raw", tensors))
+        self._last = subtree("last", tensors)
+        self._best = subtree("model", tensors)
+        self._average = list(subtree("average", tensors).values())
+        groups = self.optimizer.state_dict()["param_groups"]
+        state = _unflatten(subtree("optimizer", tensors))
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        _set_rng_state(subtree("rng", tensors))
+
+
+def _numbered(values: list[Tensor]) -> list[tuple[str, Tensor]]:
+    # Zero-padded: safetensors returns names in alphabetical order.
+    return [(f"{i:06d}", value) for i, value in enumerate(values)]
+
+
+def _flatten(state: Mapping[int, Mapping[str, Tensor]]) -> Weights:
+    return {f"{i}.{name}": t for i, slot in state.items() for name, t in slot.items()}
+
+
+def _unflatten(tensors: Mapping[str, Tensor]) -> dict[int, Weights]:
+    state: dict[int, Weights] = {}
+    for key, tensor in tensors.items():
+        i, name = key.split(".", 1)
+        state.setdefault(int(i), {})[name] = tensor
+    return state
+
+
+def _rng_state() -> Weights:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _set_rng_state(state: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,5 +1,6 @@
 """What all estimators of latent-variable models share: the public face."""
 
+import json
 import os
 from abc import ABC, abstractmethod
 from hashlib import blake2b
@@ -99,7 +100,8 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         rows = Rows(
             X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X)
         )
-        description = self.describe() | {"data": _fingerprint(X)}
+        description = self.describe()
+        description["identity"] = _identity(description, X)
         self.history_ = trainer.fit(
             self.model_, self._objective(), rows, seed=self.seed_, description=description
         )
@@ -250,7 +252,12 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
-def _fingerprint(X: np.ndarray) -> dict[str, Any]:
-    """Tell one data set from another by shape and about a thousand evenly spaced rows."""
-    rows = np.ascontiguousarray(X[:: max(1, len(X) // 1000)])
-    return {"shape": list(X.shape), "digest": blake2b(rows.tobytes(), digest_size=16).hexdigest()}
+def _identity(description: dict[str, Any], X: np.ndarray) -> str:
+    """Return a digest of the settings, max_epochs aside, and of about a thousand of the rows."""
+    settings = json.loads(json.dumps(description))
+    trainer = settings["params"].get("trainer") or {"params": {}}
+    trainer["params"].pop("max_epochs", None)
+    digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
+    digest.update(str(X.shape).encode())
+    digest.update(np.ascontiguousarray(X[:: max(1, len(X) // 1000)]).tobytes())
+    return digest.hexdigest()

@@ -125,10 +125,10 @@ class TrainingState:
         ArtifactError
             If the checkpoint is of other data or settings.
         """
-        if description["run"] != self.description:
+        if description["run"].get("identity") != self.description.get("identity"):
             raise ArtifactError(
-                f"{path} belongs to a fit of other data or settings; choose another folder or "
-                "delete it."
+                f"{path} belongs to a fit of other data or settings (or of no fixed seed); choose "
+                "another folder or delete it."
             )
         self.history = History(description["history"])
         self.n_steps = description["n_steps"]

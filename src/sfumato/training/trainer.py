@@ -170,8 +170,8 @@ class Trainer(BaseEstimator):
         seed : int
             Of the order of rows, the held-out rows and all noise.
         description : mapping, optional
-            JSON stored with a checkpoint: what is being fitted. A checkpoint of something else is
-            refused.
+            JSON stored with a checkpoint: what is being fitted. A checkpoint with another
+            ``description["identity"]`` is refused.
         engine : Engine, optional
             Instead of the local one.
 

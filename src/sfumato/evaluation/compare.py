@@ -1,0 +1,130 @@
+"""Several models, several seeds, one table."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+
+from sfumato.estimators import find_model
+from sfumato.evaluation.measures import Measures, measure
+from sfumato.evaluation.split import Split
+
+# Of these, less is better; of all others, more.
+LESS_IS_BETTER = {"nll", "mse", "seconds", "cpu_seconds"}
+COLUMNS = (
+    "mse",
+    "nll",
+    "accuracy",
+    "nmi",
+    "ari",
+    "codes_kmeans_accuracy",
+    "codes_knn_accuracy",
+    "seconds",
+    "cpu_seconds",
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Measures of one fit."""
+
+    model: str
+    seed: int
+    measures: Measures
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A measure over seeds."""
+
+    mean: float
+    deviation: float | None
+    minimum: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Cell":
+        """Summarise the values of several seeds."""
+        deviation = stdev(values) if len(values) > 1 else None
+        return cls(fmean(values), deviation, min(values), len(values))
+
+    def __str__(self) -> str:
+        spread = "" if self.deviation is None else f" ± {self.deviation:.2g}"
+        return f"{self.mean:.4g}{spread}"
+
+
+Table = dict[str, dict[str, Cell]]
+
+
+def run(
+    models: Sequence[str],
+    split: Split,
+    seeds: Sequence[int],
+    *,
+    configure: Callable[[str, BaseEstimator], BaseEstimator] = lambda name, model: model,
+    n_samples: int = 200,
+) -> Iterator[Result]:
+    """Fit every model with every seed and yield what was measured, as it comes.
+
+    A model that takes no seed is fitted once.
+
+    Parameters
+    ----------
+    models : names of the catalogue
+    split : Split
+    seeds : ints
+    configure : callable (name, estimator) -> estimator
+        Sets parameters before a fit.
+    n_samples : int
+        Importance samples for each row of a deep model's likelihood.
+
+    Raises
+    ------
+    ValueError
+        If a model is unknown, or needs labels that the data lack.
+    """
+    entries = {name: find_model(name) for name in models}
+    for name, entry in entries.items():
+        if entry.supervised and split.y_train is None:
+            raise ValueError(f"The model {name!r} needs labels, and the data have none.")
+    for name, entry in entries.items():
+        for seed in seeds if entry.seeded else seeds[:1]:
+            estimator = configure(name, entry.build(seed))
+            yield Result(name, seed, _fit_and_measure(estimator, split, n_samples, seed))
+
+
+def _fit_and_measure(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
+    wall, cpu = time.perf_counter(), time.process_time()
+    with warnings.catch_warnings():
+        # A baseline that stops at its iteration limit is part of the comparison.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(split.X_train, split.y_train)
+    times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    return measure(estimator, split, n_samples=n_samples, seed=seed) | times
+
+
+def tabulate(results: Sequence[Result]) -> Table:
+    """Return model -> measure -> mean, deviation and minimum over seeds."""
+    table: Table = {}
+    for model in dict.fromkeys(result.model for result in results):
+        fits = [result.measures for result in results if result.model == model]
+        table[model] = {
+            name: Cell.of([fit[name] for fit in fits]) for name in COLUMNS if name in fits[0]
+        }
+    return table
+
+
+def best(table: Table) -> Mapping[str, str]:
+    """Return the best model of every measure that at least two models have."""
+    winners = {}
+    for column in COLUMNS:
+        cells = {model: row[column].mean for model, row in table.items() if column in row}
+        if len(cells) > 1:
+            choose = min if column in LESS_IS_BETTER else max
+            winners[column] = choose(cells, key=cells.__getitem__)
+    return winners

@@ -1,0 +1,115 @@
+"""Every measure that applies to a fitted model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.neighbors import KNeighborsClassifier
+
+from sfumato.estimators import VAE, LatentEstimator, entry_of, reconstruct
+from sfumato.evaluation.split import Split
+from sfumato.metrics import (
+    adjusted_rand_index,
+    clustering_accuracy,
+    negative_log_likelihood,
+    normalized_mutual_information,
+)
+
+Measures = dict[str, float]
+
+# Name of every measure -> what it is and its unit, as tables and pages print it.
+MEANINGS = {
+    "nll": "negative log-likelihood of the evaluated rows, nats per row",
+    "nll_error": "standard error of that mean over rows, nats",
+    "nll_monte_carlo_error": "its Monte Carlo error, nats",
+    "nll_samples": "importance samples per row",
+    "mse": "squared reconstruction error per value, in squared data units",
+    "accuracy": "clusters matched to classes one to one, share of rows",
+    "nmi": "normalised mutual information of clusters and classes",
+    "ari": "adjusted Rand index of clusters and classes",
+    "codes_kmeans_accuracy": "the same accuracy for k-means on the codes",
+    "codes_knn_accuracy": "5-nearest-neighbour classification by the codes, share of rows",
+    "active_units": "code dimensions that carry information",
+}
+
+
+def measure(
+    estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
+) -> Measures:
+    """Return every measure that applies to the model and the data.
+
+    Parameters
+    ----------
+    estimator : fitted estimator of the catalogue
+    split : Split
+        Training rows (for classifiers on codes) and the rows to evaluate.
+    n_samples : int
+        Importance samples for each row, where the likelihood is an estimate.
+    seed : int
+        Of k-means on the codes.
+    """
+    operations = entry_of(estimator).operations
+    measures: Measures = {}
+    for operation, measured in MEASURES.items():
+        if operation in operations:
+            measures |= measured(estimator, split, n_samples, seed)
+    return measures
+
+
+def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
+    if not isinstance(estimator, VAE):
+        nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
+        return {"nll": nll.mean, "nll_error": nll.standard_error}
+    estimate = estimator.log_likelihood(split.X_eval, n_samples)
+    nll = negative_log_likelihood(
+        estimate.log_likelihood.cpu().numpy(), estimate.standard_error.cpu().numpy()
+    )
+    return {
+        "nll": nll.mean,
+        "nll_error": nll.standard_error,
+        "nll_monte_carlo_error": nll.monte_carlo_error,
+        "nll_samples": n_samples,
+    }
+
+
+def _reconstruction(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
+    error = np.asarray(split.X_eval, dtype=np.float64) - reconstruct(estimator, split.X_eval)
+    return {"mse": float(np.mean(np.square(error)))}
+
+
+def _clusters(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
+    if split.y_eval is None:
+        return {}
+    labels = estimator.predict(split.X_eval)
+    return {
+        "accuracy": clustering_accuracy(split.y_eval, labels),
+        "nmi": normalized_mutual_information(split.y_eval, labels),
+        "ari": adjusted_rand_index(split.y_eval, labels),
+    }
+
+
+def _codes(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
+    measures: Measures = {}
+    codes = estimator.transform(split.X_eval)
+    if isinstance(estimator, LatentEstimator):
+        measures["active_units"] = estimator.diagnose(split.X_eval).active_units
+    if split.y_eval is None or split.y_train is None:
+        return measures
+    k = len(np.unique(split.y_train))
+    labels = KMeans(k, n_init=10, random_state=seed).fit_predict(codes)
+    measures["codes_kmeans_accuracy"] = clustering_accuracy(split.y_eval, labels)
+    if split.held_out:
+        rows = slice(0, 10_000)
+        known = estimator.transform(split.X_train[rows])
+        classifier = KNeighborsClassifier(5).fit(known, split.y_train[rows])
+        measures["codes_knn_accuracy"] = float(classifier.score(codes, split.y_eval))
+    return measures
+
+
+MEASURES: dict[str, Callable[[Any, Split, int, int], Measures]] = {
+    "density": _density,
+    "reconstruct": _reconstruction,
+    "predict": _clusters,
+    "transform": _codes,
+}

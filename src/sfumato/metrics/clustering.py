@@ -1,0 +1,52 @@
+"""Agreement between labels and clusters."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+
+
+def clustering_accuracy(y: np.ndarray, labels: np.ndarray) -> float:
+    r"""Share of rows whose cluster is matched to their class, one cluster to one class.
+
+    .. math:: \max_m \frac1n \sum_i [y_i = m(c_i)]
+
+    over one-to-one maps m (Hungarian algorithm).
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Classes.
+    labels : array of shape (n,)
+        Clusters; their names do not matter.
+
+    Examples
+    --------
+    >>> clustering_accuracy([0, 0, 1, 1], [5, 5, 3, 5])
+    0.75
+    """
+    table = contingency_matrix(y, labels)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return float(table[rows, columns].sum() / table.sum())
+
+
+def purity(y: np.ndarray, labels: np.ndarray) -> float:
+    """Share of rows that belong to their cluster's most frequent class (many clusters to one class).
+
+    Examples
+    --------
+    >>> purity([0, 0, 1, 1], [1, 2, 3, 3])
+    1.0
+    """
+    table = contingency_matrix(y, labels)
+    return float(table.max(axis=0).sum() / table.sum())
+
+
+def normalized_mutual_information(y: np.ndarray, labels: np.ndarray) -> float:
+    """Mutual information over the arithmetic mean of the two entropies, in [0, 1]."""
+    return float(normalized_mutual_info_score(y, labels, average_method="arithmetic"))
+
+
+def adjusted_rand_index(y: np.ndarray, labels: np.ndarray) -> float:
+    """Rand index corrected for chance: 0 on average for random labels, 1 for equal partitions."""
+    return float(adjusted_rand_score(y, labels))

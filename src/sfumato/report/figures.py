@@ -1,0 +1,143 @@
+"""Figures: each function draws one, from arrays, and returns it."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sfumato.evaluation import COLUMNS, Table
+
+INK, ACCENT, FAINT = "#26221f", "#8c4a2f", "#b8aea4"
+PALETTE = (
+    "#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1",
+    "#9c755f", "#76b7b2", "#edc948", "#d37295", "#7f7f7f",
+)  # fmt: skip
+MAX_POINTS = 5000
+TITLES = {
+    "mse": "reconstruction error",
+    "nll": "negative log-likelihood [nats]",
+    "accuracy": "clustering accuracy",
+    "nmi": "clustering NMI",
+    "ari": "clustering ARI",
+    "codes_kmeans_accuracy": "k-means on codes, accuracy",
+    "codes_knn_accuracy": "5-NN on codes, accuracy",
+    "seconds": "fit [seconds]",
+    "cpu_seconds": "fit [CPU seconds]",
+}
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
+
+
+def _plain(axes: object) -> None:
+    axes.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]
+    axes.grid(alpha=0.25)  # type: ignore[attr-defined]
+
+
+def curves(records: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figure:
+    """Draw one panel for each named quantity over the epochs."""
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = _figure(3.4 * columns, 2.4 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    epochs = [record["epoch"] for record in records]
+    for panel, name in zip(panels, names, strict=False):
+        panel.plot(epochs, [record[name] for record in records], color=ACCENT, linewidth=1.8)
+        panel.set_title(name, fontsize=10)
+        panel.set_xlabel("epoch", fontsize=9)
+        _plain(panel)
+    for panel in list(panels)[len(names) :]:
+        panel.set_visible(False)
+    return figure
+
+
+def latent_map(codes: np.ndarray, y: np.ndarray | None, axis: str) -> Figure:
+    """Draw two coordinates of the codes, coloured by class where there are classes."""
+    figure = _figure(6.4, 5.0)
+    panel = figure.subplots()
+    shown = slice(0, MAX_POINTS)
+    points = codes[shown]
+    if y is None:
+        panel.scatter(*points.T, s=6, color=ACCENT, alpha=0.5, linewidths=0)
+    else:
+        for i, label in enumerate(np.unique(y)):
+            rows = y[shown] == label
+            colour = PALETTE[i % len(PALETTE)]
+            panel.scatter(*points[rows].T, s=7, color=colour, alpha=0.65, linewidths=0, label=label)
+        if len(np.unique(y)) <= len(PALETTE):
+            panel.legend(title="class", fontsize=8, markerscale=2, loc="center left",
+                         bbox_to_anchor=(1.0, 0.5), frameon=False)  # fmt: skip
+    panel.set_xlabel(f"{axis} 1", fontsize=9)
+    panel.set_ylabel(f"{axis} 2", fontsize=9)
+    _plain(panel)
+    return figure
+
+
+def as_picture(row: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return a flat channels-first row as (height, width) or (height, width, 3)."""
+    picture = row.reshape(shape)
+    return picture[0] if shape[0] == 1 else np.moveaxis(picture[:3], 0, -1)
+
+
+def image_rows(
+    groups: Mapping[str, np.ndarray], shape: tuple[int, int, int], low: float, high: float
+) -> Figure:
+    """Draw each group of flat images as one row of pictures, named at its left."""
+    columns = max(len(group) for group in groups.values())
+    figure = _figure(0.75 * columns + 1.2, 0.78 * len(groups) * shape[1] / shape[2])
+    panels = figure.subplots(len(groups), columns, squeeze=False)
+    for line, (name, group) in zip(panels, groups.items(), strict=True):
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        _draw(line, group, shape, low, high)
+    return figure
+
+
+def image_grid(
+    X: np.ndarray, shape: tuple[int, int, int], low: float, high: float, columns: int = 12
+) -> Figure:
+    """Draw flat images in a grid."""
+    rows = math.ceil(len(X) / columns)
+    figure = _figure(0.72 * columns, 0.74 * rows * shape[1] / shape[2])
+    panels = figure.subplots(rows, columns, squeeze=False)
+    _draw(list(panels.flat), X, shape, low, high)
+    return figure
+
+
+def _draw(
+    panels: Sequence[object], X: np.ndarray, shape: tuple[int, int, int], low: float, high: float
+) -> None:
+    for panel in panels:
+        panel.set_xticks([])  # type: ignore[attr-defined]
+        panel.set_yticks([])  # type: ignore[attr-defined]
+        panel.spines[:].set_visible(False)  # type: ignore[attr-defined]
+    for panel, row in zip(panels, X, strict=False):
+        picture = np.clip((as_picture(row, shape) - low) / max(high - low, 1e-12), 0, 1)
+        panel.imshow(picture, cmap="gray_r", vmin=0, vmax=1)  # type: ignore[attr-defined]
+
+
+def comparison(table: Table) -> Figure:
+    """Draw one panel for each measure, one bar for each model, whiskers one deviation long."""
+    names = [name for name in COLUMNS if sum(name in row for row in table.values()) > 1]
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = _figure(3.8 * columns, (0.9 + 0.24 * len(table)) * rows)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel, name in zip(panels, names, strict=False):
+        _bars(panel, {model: row[name] for model, row in table.items() if name in row})
+        panel.set_title(TITLES[name], fontsize=10)
+    for panel in panels[len(names) :]:
+        panel.set_visible(False)
+    return figure
+
+
+def _bars(panel: object, cells: Mapping[str, object]) -> None:
+    means = [cell.mean for cell in cells.values()]  # type: ignore[attr-defined]
+    spread = [cell.deviation or 0.0 for cell in cells.values()]  # type: ignore[attr-defined]
+    panel.barh(  # type: ignore[attr-defined]
+        list(cells), means, xerr=spread, color=FAINT, ecolor=INK, height=0.7
+    )
+    panel.invert_yaxis()  # type: ignore[attr-defined]
+    panel.tick_params(labelsize=8)  # type: ignore[attr-defined]
+    _plain(panel)

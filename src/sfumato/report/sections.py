@@ -1,0 +1,114 @@
+"""Sections of the page: what was asked, what was learned, how good it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from sfumato.data import Data
+from sfumato.estimators import LatentEstimator, entry_of, reconstruct, sample
+from sfumato.evaluation import COLUMNS, MEANINGS, Measures, Split, Table, as_fitted, best
+from sfumato.report import figures, page
+
+N_PICTURES = 12
+N_SAMPLES = 48
+N_CODES = 5000
+
+
+def asked(run: Mapping[str, Any], estimator: Any) -> str:
+    """Return what was asked: command, data and every setting."""
+    settings = {
+        name: value
+        for name, value in estimator.get_params(deep=True).items()
+        if not hasattr(value, "get_params")
+    }
+    return page.pairs(run) + "<h3>Settings</h3>" + page.pairs(settings)
+
+
+def learning(estimator: LatentEstimator) -> str:
+    """Return the curves of every term."""
+    history = estimator.history_
+    watched = ["loss", *history.terms]
+    if history.records and "validation_loss" in history.records[0]:
+        watched.append("validation_loss")
+    n = len(history)
+    caption = (
+        f"Mean over the training rows of each epoch, {n} epochs, in "
+        f"{sum(history['seconds']):.1f} seconds."
+    )
+    return page.picture(figures.curves(history.records, watched), caption)
+
+
+def codes(estimator: Any, split: Split) -> str:
+    """Return the map of the codes."""
+    rows, y = split.X_eval[:N_CODES], None if split.y_eval is None else split.y_eval[:N_CODES]
+    z = estimator.transform(rows)
+    if z.shape[1] < 2:
+        return page.paragraph("The code has one dimension, so there is no map.", "note")
+    axis = "code dimension"
+    if z.shape[1] > 2:
+        z, axis = PCA(2, random_state=0).fit_transform(z), "principal component of the codes"
+    caption = f"Codes of {len(z)} {split.rows}" + (
+        "." if y is None else ", coloured by their classes, which the model never saw."
+    )
+    return page.picture(figures.latent_map(z, y, axis), caption)
+
+
+def reconstructions(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
+    """Return rows and their reconstructions, the same way as PCA's."""
+    X = np.asarray(split.X_eval)
+    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    rebuilt = np.asarray(reconstruct(estimator, X))
+    groups = {"data": X, "reconstruction": rebuilt, "difference": np.abs(X - rebuilt)}
+    low, high = float(X.min()), float(X.max())
+    caption = f"{len(X)} {split.rows}, their reconstructions, and the absolute difference."
+    return page.picture(figures.image_rows(groups, shape, low, high), caption)
+
+
+def samples(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
+    """Return generated pictures."""
+    X = sample(estimator, N_SAMPLES, 0)
+    low, high = float(split.X_eval.min()), float(split.X_eval.max())
+    caption = f"{N_SAMPLES} pictures generated from the prior, in the order drawn."
+    return page.picture(figures.image_grid(X, shape, low, high), caption)
+
+
+def measures(results: Mapping[str, Measures], split: Split) -> str:
+    """Return the measures of the model and of the baselines beside it."""
+    names = [name for name in MEANINGS if any(name in row for row in results.values())]
+    rows = [
+        [model, *(f"{row[name]:.4g}" if name in row else "" for name in names)]
+        for model, row in results.items()
+    ]
+    legend = page.pairs({name: MEANINGS[name] for name in names})
+    intro = f"Measured on {len(split.X_eval)} {split.rows}. Labels were used for measuring only."
+    return page.paragraph(intro) + page.grid(["", *names], rows) + legend
+
+
+def comparison(table: Table) -> str:
+    """Return the table and the figure of several models."""
+    names = [name for name in COLUMNS if any(name in row for row in table.values())]
+    winners = best(table)
+    models = list(table)
+    rows = [[model, *(str(table[model].get(name, "")) for name in names)] for model in models]
+    marked = [(models.index(winners[n]), names.index(n) + 1) for n in names if n in winners]
+    n_seeds = max(cell.n for row in table.values() for cell in row.values())
+    note = f"Mean ± standard deviation over {n_seeds} seed(s); the best of each column is marked."
+    figure = page.picture(figures.comparison(table), "The same table as bars.")
+    return page.paragraph(note) + page.grid(["model", *names], rows, marked) + figure
+
+
+def of_estimator(estimator: Any, data: Data) -> dict[str, str]:
+    """Return the sections that a fitted model and its data allow, by heading."""
+    operations, split = entry_of(estimator).operations, as_fitted(data)
+    sections: dict[str, str] = {}
+    if isinstance(estimator, LatentEstimator):
+        sections["Learning"] = learning(estimator)
+    if "transform" in operations:
+        sections["Codes"] = codes(estimator, split)
+    if data.image_shape and "reconstruct" in operations:
+        sections["Reconstructions"] = reconstructions(estimator, split, data.image_shape)
+    if data.image_shape and "sample" in operations:
+        sections["Samples"] = samples(estimator, split, data.image_shape)
+    return sections

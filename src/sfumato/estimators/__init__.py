@@ -2,7 +2,15 @@
 
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import LatentEstimator
-from sfumato.estimators.catalogue import MODELS, Entry, entry_of, find_model, reconstruct, sample
+from sfumato.estimators.catalogue import (
+    MODELS,
+    Entry,
+    as_float,
+    entry_of,
+    find_model,
+    reconstruct,
+    sample,
+)
 from sfumato.estimators.persistence import load, save
 from sfumato.estimators.vae import VAE
 
@@ -12,6 +20,7 @@ __all__ = [
     "Autoencoder",
     "Entry",
     "LatentEstimator",
+    "as_float",
     "entry_of",
     "find_model",
     "load",

@@ -15,7 +15,7 @@ from sfumato.nn import (
     BernoulliFamily,
     Conditional,
     Family,
-    FittedGaussian,
+    FittedMixture,
     ImageShape,
     PointMassFamily,
 )
@@ -28,7 +28,7 @@ LOSSES: dict[str, tuple[Callable[[int], Family], Any]] = {
     "cross-entropy": (BernoulliFamily, negative_log_likelihood),
 }
 # The prior is fitted to at most this many codes.
-PRIOR_ROWS = 50_000
+PRIOR_ROWS = 10_000
 
 
 class Autoencoder(LatentEstimator):
@@ -65,8 +65,8 @@ class Autoencoder(LatentEstimator):
     Attributes
     ----------
     model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`. ``model_.prior`` is a Gaussian fitted to the codes of the
-        training rows, from which ``sample`` draws.
+        See :class:`LatentEstimator`. ``model_.prior`` is a Gaussian mixture fitted to the codes of
+        the training rows, from which ``sample`` draws.
 
     References
     ----------
@@ -123,7 +123,7 @@ class Autoencoder(LatentEstimator):
         return LatentVariableModel(
             Conditional(encoder, code),
             Conditional(decoder, output),
-            FittedGaussian(self.latent_dim),
+            FittedMixture(self.latent_dim),
         )
 
     def _objective(self) -> Any:
@@ -132,7 +132,7 @@ class Autoencoder(LatentEstimator):
     def _complete(self, rows: Rows) -> None:
         index = torch.arange(0, len(rows), max(1, len(rows) // PRIOR_ROWS))
         codes = [map_blocks(self._encode, rows[chunk]) for chunk in index.split(4096)]
-        self.model_.prior.fit(torch.cat(codes))  # type: ignore[operator]
+        self.model_.prior.fit(torch.cat(codes), self.seed_)  # type: ignore[operator]
 
     def _encode(self, x: torch.Tensor) -> torch.Tensor:
         return self.model_.encoder(x).mean

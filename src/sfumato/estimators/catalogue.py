@@ -137,6 +137,11 @@ def entry_of(estimator: BaseEstimator) -> Entry:
     return next(entry for entry in MODELS.values() if entry.cls is type(estimator))
 
 
+def as_float(X: np.ndarray) -> np.ndarray:
+    """Return whole numbers as float32: scikit-learn's mixtures overflow on 8-bit integers."""
+    return X if X.dtype.kind == "f" else np.asarray(X, dtype=np.float32)
+
+
 def reconstruct(estimator: Any, X: Any) -> np.ndarray:
     """Return X through the code and back, shape (n, d)."""
     return estimator.inverse_transform(estimator.transform(X))

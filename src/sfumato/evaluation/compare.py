@@ -15,10 +15,11 @@ from sfumato.evaluation.measures import Measures, measure
 from sfumato.evaluation.split import Split
 
 # Of these, less is better; of all others, more.
-LESS_IS_BETTER = {"nll", "mse", "seconds", "cpu_seconds"}
+LESS_IS_BETTER = {"nll", "nll_density", "mse", "seconds", "cpu_seconds"}
 COLUMNS = (
     "mse",
     "nll",
+    "nll_density",
     "accuracy",
     "nmi",
     "ari",
@@ -54,8 +55,28 @@ class Cell:
         return cls(fmean(values), deviation, min(values), len(values))
 
     def __str__(self) -> str:
-        spread = "" if self.deviation is None else f" ± {self.deviation:.2g}"
-        return f"{self.mean:.4g}{spread}"
+        digits = _decimals(self.mean)
+        spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
+
+
+    def short(self, scale: float = 1.0) -> str:
+        """Return the mean, and the deviation if there is one, in few characters."""
+        digits = 1 if scale > 1 else min(2, _decimals(self.mean))
+        spread = "" if self.deviation is None else f"±{scale * self.deviation:.{digits}f}"
+        return f"{scale * self.mean:.{digits}f}{spread}"
+
+
+def _decimals(value: float) -> int:
+    """Return the decimals that show about three digits.
+
+    Examples
+    --------
+    >>> _decimals(0.7312), _decimals(24.08), _decimals(160.2)
+    (3, 2, 1)
+    """
+    size = abs(value)
+    return 3 if size < 1 else 2 if size < 100 else 1
 
 
 Table = dict[str, dict[str, Cell]]

@@ -20,7 +20,8 @@ Measures = dict[str, float]
 
 # Name of every measure -> what it is and its unit, as tables and pages print it.
 MEANINGS = {
-    "nll": "negative log-likelihood of the evaluated rows, nats per row",
+    "nll": "negative log-likelihood of the rows as bits or levels, nats per row",
+    "nll_density": "negative log density of the rows in data units, nats per row",
     "nll_error": "standard error of that mean over rows, nats",
     "nll_monte_carlo_error": "its Monte Carlo error, nats",
     "nll_samples": "importance samples per row",
@@ -60,13 +61,15 @@ def measure(
 def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     if not isinstance(estimator, VAE):
         nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
-        return {"nll": nll.mean, "nll_error": nll.standard_error}
+        return {"nll_density": nll.mean, "nll_error": nll.standard_error}
+    # The log of a probability and the log of a density are not to be compared.
+    name = "nll_density" if estimator.likelihood == "gaussian" else "nll"
     estimate = estimator.log_likelihood(split.X_eval, n_samples)
     nll = negative_log_likelihood(
         estimate.log_likelihood.cpu().numpy(), estimate.standard_error.cpu().numpy()
     )
     return {
-        "nll": nll.mean,
+        name: nll.mean,
         "nll_error": nll.standard_error,
         "nll_monte_carlo_error": nll.monte_carlo_error,
         "nll_samples": n_samples,

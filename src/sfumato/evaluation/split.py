@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sfumato.data import Data
+from sfumato.estimators import as_float
 
 SHARE = 0.2
 
@@ -35,9 +36,10 @@ class Split:
 
 def as_fitted(data: Data) -> Split:
     """Evaluate on the data's own test rows, or on all rows where it has none."""
+    X = as_float(data.X)
     if data.X_test is None:
-        return Split(data.X, data.y, data.X, data.y, held_out=False)
-    return Split(data.X, data.y, data.X_test, data.y_test, held_out=True)
+        return Split(X, data.y, X, data.y, held_out=False)
+    return Split(X, data.y, as_float(data.X_test), data.y_test, held_out=True)
 
 
 def holding_out(data: Data, seed: int = 0) -> Split:
@@ -48,4 +50,5 @@ def holding_out(data: Data, seed: int = 0) -> Split:
     n = max(1, round(SHARE * len(order)))
     test, train = np.sort(order[:n]), np.sort(order[n:])
     y_train, y_test = (None, None) if data.y is None else (data.y[train], data.y[test])
-    return Split(data.X[train], y_train, data.X[test], y_test, held_out=True)
+    X = as_float(data.X)
+    return Split(X[train], y_train, X[test], y_test, held_out=True)

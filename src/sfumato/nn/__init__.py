@@ -11,7 +11,7 @@ from sfumato.nn.families import (
     PointMassFamily,
     SharedScaleGaussianFamily,
 )
-from sfumato.nn.priors import FittedGaussian, StandardNormal
+from sfumato.nn.priors import FittedMixture, StandardNormal
 
 __all__ = [
     "ACTIVATIONS",
@@ -19,7 +19,7 @@ __all__ = [
     "CategoricalFamily",
     "Conditional",
     "Family",
-    "FittedGaussian",
+    "FittedMixture",
     "GaussianFamily",
     "ImageShape",
     "Levels",

@@ -1,8 +1,15 @@
 """Priors over the latent code: modules whose call returns a distribution."""
 
+import warnings
+
+import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture as MixtureFit
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution, Independent, Normal
+
+from sfumato.distributions import GaussianMixture
 
 
 class StandardNormal(nn.Module):
@@ -22,31 +29,45 @@ class StandardNormal(nn.Module):
         return Independent(normal, 1, validate_args=False)
 
 
-class FittedGaussian(nn.Module):
-    r"""p(z) = N(m, S), fitted in closed form to the codes of a trained autoencoder.
+class FittedMixture(nn.Module):
+    r"""p(z) = a Gaussian mixture with full covariances, fitted to the codes of a trained autoencoder.
 
     A deterministic autoencoder has no prior of its own; a density fitted to its codes afterwards
-    makes it generative (Ghosh et al., From Variational to Deterministic Autoencoders, 2020).
+    makes it generative (Ghosh et al., From Variational to Deterministic Autoencoders, 2020, use
+    ten components).
     """
 
+    log_weights: Tensor
     loc: Tensor
     scale_tril: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, n_components: int = 10) -> None:
         super().__init__()
-        self.register_buffer("loc", torch.zeros(dim))
-        self.register_buffer("scale_tril", torch.eye(dim))
+        self.register_buffer("log_weights", torch.full((n_components,), 1 / n_components).log())
+        self.register_buffer("loc", torch.zeros(n_components, dim))
+        self.register_buffer("scale_tril", torch.eye(dim).repeat(n_components, 1, 1))
 
-    def fit(self, codes: Tensor) -> "FittedGaussian":
-        """Set mean and covariance to those of ``codes``, shape (n, dim), with a small ridge."""
-        centred = codes.double() - codes.double().mean(0)
-        covariance = centred.T @ centred / len(codes)
-        ridge = 1e-6 * covariance.diagonal().mean().clamp_min(1e-12)
-        covariance = covariance + ridge * torch.eye(codes.shape[1], dtype=torch.float64)
-        self.loc.copy_(codes.double().mean(0))
-        self.scale_tril.copy_(torch.linalg.cholesky(covariance))
+    def fit(self, codes: Tensor, seed: int) -> "FittedMixture":
+        """Fit the mixture to codes of shape (n, dim); with few codes, fewer components differ."""
+        z = codes.cpu().double().numpy()
+        k = min(len(self.loc), max(1, len(z) // (2 * z.shape[1])))
+        # The ridge is relative: a code has no unit of its own.
+        ridge = 1e-6 * float(z.var(0).mean()) + 1e-12
+        mixture = MixtureFit(k, reg_covar=ridge, max_iter=50, tol=1e-2, random_state=seed)
+        with warnings.catch_warnings():
+            # The iteration limit is part of the method: the prior need not be the optimum.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit(z)
+        self._set(mixture.weights_, mixture.means_, mixture.covariances_)
         return self
 
+    def _set(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> None:
+        k = len(weights)
+        self.log_weights.fill_(-torch.inf)
+        self.log_weights[:k] = torch.from_numpy(np.log(weights))
+        self.loc[:k] = torch.from_numpy(means)
+        self.scale_tril[:k] = torch.from_numpy(np.linalg.cholesky(covariances))
+
     def forward(self) -> Distribution:
-        """Return N(m, S), batch shape ()."""
-        return MultivariateNormal(self.loc, scale_tril=self.scale_tril, validate_args=False)
+        """Return the mixture, batch shape ()."""
+        return GaussianMixture(self.log_weights, self.loc, self.scale_tril)

@@ -17,6 +17,7 @@ MAX_POINTS = 5000
 TITLES = {
     "mse": "reconstruction error",
     "nll": "negative log-likelihood [nats]",
+    "nll_density": "negative log density [nats]",
     "accuracy": "clustering accuracy",
     "nmi": "clustering NMI",
     "ari": "clustering ARI",

@@ -1,0 +1,17 @@
+"""Run a benchmark by name."""
+
+import sys
+
+from benchmarks import quality, speed
+
+BENCHMARKS = {"speed": speed.main, "quality": quality.main}
+
+
+def main() -> None:
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in BENCHMARKS:
+        sys.exit(f"usage: python -m benchmarks {{{','.join(BENCHMARKS)}}} [options]")
+    BENCHMARKS[name](sys.argv[2:])
+
+
+main()

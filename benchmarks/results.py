@@ -1,0 +1,29 @@
+"""Tables with the circumstances they were made in."""
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+
+from sfumato.report import environment
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -> None:
+    """Print a Markdown table and write it, with date, machine and command, to results/NAME.md."""
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    table = "\n".join(lines)
+    made = environment()
+    command = f"python -m benchmarks {' '.join(sys.argv[1:])}"
+    circumstances = (
+        f"{date.today()}; {made['processor']}, {made['threads']} thread(s); torch {made['torch']}, "
+        f"Python {made['python']}; `{command}`"
+    )
+    FOLDER.mkdir(exist_ok=True)
+    text = f"# {name}\n\n{notes}\n\n{table}\n\nMade: {circumstances}\n"
+    (FOLDER / f"{name}.md").write_text(text)
+    records = [dict(zip(columns, row, strict=True)) for row in rows]
+    (FOLDER / f"{name}.json").write_text(json.dumps({"made": circumstances, "rows": records}, indent=1) + "\n")
+    print(text)

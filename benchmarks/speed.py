@@ -1,0 +1,217 @@
+"""Speed of a training step and an epoch, always as ratios of interleaved runs in one process group.
+
+Ours against a bare PyTorch loop (same network, same batches, same optimiser, nothing else), bfloat16
+against float32, two threads against one on idle and busy cores, and pythae where a Python that has
+it is named with --pythae.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmarks import results
+from sfumato import VAE, Trainer
+from sfumato.training import computes_bf16
+
+HIDDEN, LATENT, BATCH, ROWS = (500, 500, 2000), 10, 256, 256 * 20
+WORKER = Path(__file__).parent / "peers" / "pythae_worker.py"
+
+
+def data(n_rows: int = ROWS) -> np.ndarray:
+    """Return sparse grey images of MNIST's size: speed does not depend on what they show."""
+    generator = np.random.default_rng(0)
+    image = generator.random((n_rows, 784), dtype=np.float32)
+    return image * (generator.random((n_rows, 784)) < 0.2)
+
+
+class BareLoop:
+    """The shortest honest training loop: what anyone would write for this one network."""
+
+    def __init__(self, X: np.ndarray, bf16: bool) -> None:
+        torch.manual_seed(0)
+        widths = [784, *HIDDEN, 2 * LATENT]
+        mirrored = [LATENT, *reversed(HIDDEN), 784]
+        self.encoder, self.decoder = self._net(widths), self._net(mirrored)
+        parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
+        self.X, self.bf16 = torch.from_numpy(X), bf16
+
+    @staticmethod
+    def _net(widths: list[int]) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(n_in, n_out), nn.SiLU()]
+        return nn.Sequential(*layers[:-1])
+
+    def epoch(self) -> float:
+        start = time.perf_counter()
+        for index in torch.randperm(len(self.X)).split(BATCH):
+            x = self.X[index]
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+                mean, log_scale = self.encoder(x).float().chunk(2, 1)
+                z = mean + log_scale.exp() * torch.randn_like(mean)
+                logits = self.decoder(z).float()
+            error = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
+            kl = 0.5 * (mean**2 + (2 * log_scale).exp() - 1 - 2 * log_scale).sum(1)
+            self.optimizer.zero_grad()
+            (error + kl).mean().backward()
+            self.optimizer.step()
+        return time.perf_counter() - start
+
+
+class Ours:
+    """The same network under the Trainer; an epoch's own time is in the history."""
+
+    def __init__(self, X: np.ndarray, precision: str, threads: int | str = 1) -> None:
+        self.X, self.precision, self.threads = X, precision, threads
+
+    def epoch(self) -> float:
+        trainer = Trainer(
+            max_epochs=1, batch_size=BATCH, precision=self.precision, threads=self.threads
+        )
+        vae = VAE(latent_dim=LATENT, hidden=HIDDEN, random_state=0, scaling="none", trainer=trainer)
+        return float(vae.fit(self.X).history_["seconds"][0])
+
+
+def interleave(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """Time the runs in turn, A B C A B C ..., after one uncounted round."""
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            times[name].append(run())
+    return times
+
+
+def ratio(times: dict[str, list[float]], a: str, b: str) -> float:
+    """Return the median over rounds of time a / time b."""
+    return median(x / y for x, y in zip(times[a], times[b], strict=True))
+
+
+def against_a_bare_loop(repeats: int) -> list[list[object]]:
+    """Compare steps of the 784-500-500-2000-10 network, one thread."""
+    torch.set_num_threads(1)
+    X = data()
+    steps = len(X) / BATCH
+    rows = []
+    kinds = [("32", False)] + ([("bf16", True)] if computes_bf16(torch.device("cpu")) else [])
+    runs: dict[str, Callable[[], float]] = {}
+    for precision, bf16 in kinds:
+        runs[f"bare {precision}"] = BareLoop(X, bf16).epoch
+        runs[f"ours {precision}"] = Ours(X, precision).epoch
+    runs["ours auto"] = Ours(X, "auto").epoch
+    times = interleave(runs, repeats)
+    for name in runs:
+        rows.append([f"step, {name}", f"{1e3 * median(times[name]) / steps:.1f} ms", ""])
+    for precision, _ in kinds:
+        value = ratio(times, f"ours {precision}", f"bare {precision}")
+        rows.append([f"step, ours / bare loop, {precision}", "", f"{value:.3f}"])
+    rows.append(["step, ours 32 / ours auto", "", f"{ratio(times, 'ours 32', 'ours auto'):.2f}"])
+    return rows
+
+
+BUSY = "while True: pass"
+
+
+def threads(repeats: int) -> list[list[object]]:
+    """Compare one thread, all threads and "auto", in fresh processes, on idle and on busy cores."""
+    rows = []
+    for load in ("idle", "busy"):
+        spinners = _spin() if load == "busy" else []
+        for policy in ("active", "passive"):
+            times: dict[str, list[float]] = {"1": [], "2": [], "auto": []}
+            for _ in range(repeats):
+                for setting in times:
+                    times[setting].append(_in_process(setting, policy))
+            for setting in times:
+                rows.append([
+                    f"epoch, {load} cores, {policy} waiting, threads={setting}",
+                    f"{median(times[setting]):.2f} s",
+                    f"{ratio(times, setting, '1'):.2f} of one thread",
+                ])  # fmt: skip
+        for spinner in spinners:
+            spinner.kill()
+    return rows
+
+
+def _spin() -> list[subprocess.Popen]:
+    return [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(torch.get_num_threads())]
+
+
+def _in_process(setting: str, policy: str) -> float:
+    import os
+
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    environment |= {"OMP_WAIT_POLICY": policy} if policy == "passive" else {}
+    code = (
+        "from benchmarks.speed import Ours, data; import sys; s = sys.argv[1]; "
+        "run = Ours(data(), 'auto', int(s) if s.isdigit() else s); run.epoch(); print(run.epoch())"
+    )
+    command = [sys.executable, "-c", code, setting]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def against_pythae(python: str, repeats: int) -> list[list[object]]:
+    """Compare epochs a second of the same VAE (784-512-16, its default network) with pythae's."""
+    X = data(256 * 40)
+    worker = subprocess.Popen(
+        [python, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    stdin, stdout = worker.stdin, worker.stdout
+
+    def theirs() -> float:
+        stdin.write("epoch\n")
+        stdin.flush()
+        return float(json.loads(stdout.readline())["seconds"])
+
+    def ours(precision: str) -> float:
+        trainer = Trainer(max_epochs=1, batch_size=BATCH, precision=precision, threads=1)
+        vae = VAE(
+            latent_dim=16, hidden=(512,), activation="relu", scaling="none", trainer=trainer,
+            random_state=0,
+        )  # fmt: skip
+        return float(vae.fit(X).history_["seconds"][0])
+
+    torch.set_num_threads(1)
+    runs: dict[str, Callable[[], float]] = {
+        "pythae": theirs,
+        "ours 32": lambda: ours("32"),
+        "ours auto": lambda: ours("auto"),
+    }
+    times = interleave(runs, repeats)
+    worker.kill()
+    rows = [
+        [f"VAE 784-512-16, {name}", f"{1 / median(t):.2f} epochs/s", ""] for name, t in times.items()
+    ]
+    for name in ("ours 32", "ours auto"):
+        rows.append([f"epochs/s, {name} / pythae", "", f"{ratio(times, 'pythae', name):.2f}"])
+    return rows
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks speed", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--pythae", metavar="PYTHON", help="a Python that has pythae installed")
+    parser.add_argument("--threads", action="store_true", help="also measure threads (minutes)")
+    options = parser.parse_args(arguments)
+    rows = against_a_bare_loop(options.repeats)
+    if options.pythae:
+        rows += against_pythae(options.pythae, options.repeats)
+    if options.threads:
+        rows += threads(max(3, options.repeats // 2))
+    notes = f"Medians over {options.repeats} interleaved rounds; ratios are medians of round-wise ratios."
+    results.write("speed", ["what", "time", "ratio"], rows, notes)

@@ -1,0 +1,404 @@
+"""The commands. Heavy imports wait until a command runs, so that --help is quick."""
+
+import functools
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+samples_option = click.option(
+    "--samples", default=500, show_default=True, help="Importance samples for each row's likelihood."
+)
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
+)
+epochs_option = click.option("--epochs", type=click.IntRange(1), help="Short for max_epochs.")
+
+
+def _model_settings(
+    settings: tuple[str, ...], config: str | None, epochs: int | None
+) -> dict[str, Any]:
+    from sfumato.cli import settings as parser
+
+    chosen = parser.read_config(config) | parser.parse(settings)
+    return chosen | ({} if epochs is None else {"max_epochs": epochs})
+
+
+def _find_model(name: str) -> Any:
+    from sfumato.estimators import find_model
+
+    try:
+        return find_model(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
+    """Show warnings as one line on standard error, without the code that raised them."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                command(*args, **kwargs)
+            finally:
+                for text in dict.fromkeys(str(warning.message) for warning in caught):
+                    click.echo(f"Warning: {text}", err=True)
+
+    return wrapped
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--out", required=True, metavar="RUN", help="Folder of the run.")
+@set_option
+@click.option("--config", metavar="FILE", help="Settings in a TOML file.")
+@epochs_option
+@click.option("--seed", default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Continue an interrupted run, or one with more --epochs.")
+@click.option("--overwrite", is_flag=True, help="Delete the run that the folder holds.")
+@json_option
+@_plain_warnings
+def fit(
+    model: str,
+    data: str,
+    out: str,
+    settings: tuple[str, ...],
+    config: str | None,
+    epochs: int | None,
+    seed: int,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Fit MODEL to DATA: a file, a folder, or a data set's name."""
+    entry = _find_model(model)
+    from sfumato.cli import output, runs
+    from sfumato.cli import settings as parser
+    from sfumato.data import load_data
+    from sfumato.estimators import as_float, save
+    from sfumato.training import Progress
+
+    chosen = _model_settings(settings, config, epochs)
+    estimator = entry.build(seed if entry.seeded else None)
+    parser.apply(estimator, chosen)
+    bundle = load_data(data)
+    if entry.supervised and bundle.y is None:
+        raise ValueError(f"The model {model!r} needs labels, and the data have none.")
+    folder = runs.prepare(out, resume=resume, overwrite=overwrite)
+    record = runs.describe(model, data, seed)
+    runs.write_json(folder, runs.RUN, record)
+    progress = Progress(model)
+    if entry.deep:
+        estimator.set_params(trainer__checkpoint=str(folder), trainer__loggers=(progress,))
+    start, cpu = time.perf_counter(), time.process_time()
+    try:
+        estimator.fit(bundle if entry.deep else as_float(bundle.X), bundle.y)
+    finally:
+        progress.close()
+    record["seconds"] = round(time.perf_counter() - start, 3)
+    record["cpu_seconds"] = round(time.process_time() - cpu, 3)
+    save(estimator, folder)
+    runs.write_json(folder, runs.RUN, record)
+    last = estimator.history_.records[-1] if entry.deep else {}
+    if as_json:
+        output.emit({"run": out, **record, "last_epoch": last})
+        return
+    output.print_pairs(last or {"seconds": record["seconds"]}, f"{model} fitted to {data}")
+    output.say(f"Saved in {out}. Next: sfumato evaluate {out}")
+
+
+@click.command()
+@click.argument("run")
+@click.argument("data", required=False)
+@samples_option
+@json_option
+@_plain_warnings
+def evaluate(run: str, data: str | None, samples: int, as_json: bool) -> None:
+    """Measure RUN on its data's test rows (all rows where there is no test split), or on DATA."""
+    from sfumato.cli import output, runs
+    from sfumato.data import load_data
+    from sfumato.estimators import load
+    from sfumato.evaluation import as_fitted, measure
+
+    estimator = load(run)
+    name = runs.data_of(run, data)
+    split = as_fitted(load_data(name))
+    results = {"model": measure(estimator, split, n_samples=samples)}
+    results |= {k: measure(m, split) for k, m in _baselines(estimator, split).items()}
+    summary = {"run": run, "data": name, "rows": split.rows, "n_rows": len(split.X_eval)}
+    if as_json:
+        output.emit(summary | {"measures": results["model"], "baselines": _others(results)})
+    else:
+        for model, measures in results.items():
+            output.print_pairs(measures, f"{model} on {len(split.X_eval)} {split.rows} of {name}")
+    if data is None:
+        runs.write_json(Path(run), runs.METRICS, _json_numbers(results))
+
+
+def _others(results: dict[str, Any]) -> dict[str, Any]:
+    return {name: measures for name, measures in results.items() if name != "model"}
+
+
+def _json_numbers(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    return {
+        model: {name: value if value == value else None for name, value in measures.items()}
+        for model, measures in results.items()
+    }
+
+
+def _baselines(estimator: Any, split: Any) -> dict[str, Any]:
+    """Fit PCA with as many dimensions as a deep model's code, to stand beside it."""
+    from sklearn.decomposition import PCA
+
+    from sfumato.estimators import LatentEstimator
+
+    if not isinstance(estimator, LatentEstimator):
+        return {}
+    n = min(estimator.latent_dim, *split.X_train.shape)
+    return {"pca": PCA(n, random_state=0).fit(split.X_train)}
+
+
+def _computing(
+    name: str, help_text: str, compute: Callable[[Any, Any], Any], operation: str
+) -> click.Command:
+    """Make a command that writes one array for the rows of some data."""
+
+    @click.command(name, help=help_text)
+    @click.argument("run")
+    @click.argument("data", required=False)
+    @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
+    @json_option
+    @_plain_warnings
+    def command(run: str, data: str | None, out: str, as_json: bool) -> None:
+        from sfumato.cli import output, runs
+        from sfumato.data import load_data
+        from sfumato.estimators import as_float, load
+
+        writer = output.array_writer(out)
+        estimator = load(run)
+        _require(estimator, operation, name)
+        result = compute(estimator, as_float(load_data(runs.data_of(run, data)).X))
+        output.write(out, writer(result))
+        _report_array(result, out, as_json)
+
+    return command
+
+
+def _require(estimator: Any, operation: str, command: str) -> None:
+    from sfumato.estimators import MODELS, entry_of
+
+    if operation not in entry_of(estimator).operations:
+        able = ", ".join(name for name, entry in MODELS.items() if operation in entry.operations)
+        raise ValueError(
+            f"{type(estimator).__name__} cannot {command}; models that can: {able}."
+        )
+
+
+def _report_array(array: Any, out: str, as_json: bool) -> None:
+    from sfumato.cli import output
+
+    if as_json:
+        output.emit({"out": out, "shape": list(array.shape), "dtype": str(array.dtype)})
+    else:
+        shape = " x ".join(map(str, array.shape))
+        output.say(f"Wrote {shape} {array.dtype} to {out}")
+
+
+def _reconstruct(estimator: Any, X: Any) -> Any:
+    from sfumato.estimators import reconstruct
+
+    return reconstruct(estimator, X)
+
+
+predict = _computing(
+    "predict", "Write the cluster or class of every row.", lambda m, X: m.predict(X), "predict"
+)
+transform = _computing(
+    "transform", "Write the code of every row.", lambda m, X: m.transform(X), "transform"
+)
+score = _computing(
+    "score",
+    "Write the score of every row: log p(x) in nats; for an autoencoder minus its error.",
+    lambda m, X: m.score_samples(X),
+    "score",
+)
+reconstruct = _computing(
+    "reconstruct", "Write every row's reconstruction.", _reconstruct, "reconstruct"
+)
+
+
+@click.command()
+@click.argument("run")
+@click.option("-n", "--number", default=100, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
+@json_option
+@_plain_warnings
+def sample(run: str, number: int, seed: int, out: str, as_json: bool) -> None:
+    """Generate rows from RUN."""
+    from sfumato.cli import output
+    from sfumato.estimators import load
+    from sfumato.estimators import sample as draw
+
+    writer = output.array_writer(out)
+    estimator = load(run)
+    _require(estimator, "sample", "sample")
+    rows = draw(estimator, number, seed)
+    output.write(out, writer(rows))
+    _report_array(rows, out, as_json)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise click.UsageError(f"--seeds takes numbers such as 0,1,2; got {text!r}.") from None
+
+
+@click.command()
+@click.argument("data")
+@click.option(
+    "--models", default="vae,autoencoder,pca,kmeans,gmm", show_default=True, metavar="A,B,C"
+)
+@click.option("--seeds", default="0,1,2", show_default=True, metavar="0,1,2")
+@click.option("--out", metavar="DIR", help="Folder for the table, the figure and the page.")
+@set_option
+@epochs_option
+@click.option("--samples", default=200, show_default=True, help="Importance samples for each row.")
+@json_option
+@_plain_warnings
+def compare(
+    data: str,
+    models: str,
+    seeds: str,
+    out: str | None,
+    settings: tuple[str, ...],
+    epochs: int | None,
+    samples: int,
+    as_json: bool,
+) -> None:
+    """Fit several models with several seeds to DATA and put them into one table.
+
+    Rows are evaluated that no model was fitted to. A setting goes to every model that has it.
+    """
+    names = [name.strip() for name in models.split(",")]
+    for name in names:
+        _find_model(name)
+    from sfumato.artifacts import make_directory
+    from sfumato.cli import output, tables
+    from sfumato.data import load_data
+
+    chosen = _model_settings(settings, None, epochs)
+    numbers = _numbers(seeds)
+    folder = None if out is None else make_directory(out)
+    bundle = load_data(data)
+    table, split = tables.compare(bundle, names, numbers, chosen, samples)
+    title = f"{data}: {len(split.X_eval)} {split.rows}, {len(numbers)} seed(s)"
+    if folder is not None:
+        tables.write(folder, table, title, bundle)
+    if as_json:
+        output.emit({"data": data, "rows": split.rows, "table": output.as_dict(table)})
+        return
+    output.print_table(table, title)
+    if folder is not None:
+        output.say(f"Written to {out}/report.html")
+
+
+@click.command()
+@click.argument("run")
+@click.argument("data", required=False)
+@samples_option
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+@json_option
+@_plain_warnings
+def report(run: str, data: str | None, samples: int, open_page: bool, as_json: bool) -> None:
+    """Write RUN/report.html: what was asked, what was learned, how good it is."""
+    from sfumato.cli import output, pages
+
+    path = pages.write_run_report(run, data, samples)
+    if as_json:
+        output.emit({"report": str(path)})
+    else:
+        output.say(f"Wrote {path}")
+    if open_page:
+        click.launch(str(path))
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the models and what each can do."""
+    from rich.table import Table
+
+    from sfumato.cli import output
+    from sfumato.estimators import MODELS
+
+    if as_json:
+        output.emit(
+            {
+                name: {"summary": entry.summary, "operations": sorted(entry.operations)}
+                for name, entry in MODELS.items()
+            }
+        )
+        return
+    table = Table(box=None)
+    for heading in ("model", "what it is", "commands"):
+        table.add_column(heading, no_wrap=heading == "model")
+    for name, entry in MODELS.items():
+        commands = sorted(entry.operations - {"density"})
+        table.add_row(name, entry.summary, ", ".join(commands))
+    output.console.print(table)
+
+
+@click.command()
+@json_option
+def datasets(as_json: bool) -> None:
+    """List the named data sets."""
+    from rich.table import Table
+
+    from sfumato.cli import output
+    from sfumato.data import DATASETS
+
+    if as_json:
+        output.emit({name: spec.summary for name, spec in DATASETS.items()})
+        return
+    table = Table(box=None)
+    table.add_column("data set", no_wrap=True)
+    table.add_column("what it is")
+    for name, spec in DATASETS.items():
+        table.add_row(name, spec.summary)
+    output.console.print(table)
+
+
+@click.command()
+@click.option("--out", default="sfumato-demo", show_default=True, metavar="DIR")
+@json_option
+@_plain_warnings
+def demo(out: str, as_json: bool) -> None:
+    """Take real handwriting apart in under a minute, with nothing to download."""
+    from sfumato.cli import demonstration
+
+    demonstration.run(out, as_json=as_json)
+
+
+COMMANDS = (
+    demo,
+    fit,
+    evaluate,
+    predict,
+    transform,
+    score,
+    sample,
+    reconstruct,
+    compare,
+    report,
+    models,
+    datasets,
+)

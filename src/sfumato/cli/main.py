@@ -1,0 +1,63 @@
+"""Entry point: groups the commands and turns every failure into one sentence and a status."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from sfumato import __version__
+from sfumato.cli import commands
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sfumato")
+def sfumato() -> None:
+    """Take unlabelled images and tables apart: codes, clusters, densities.
+
+    Start with `sfumato demo`. Add --debug to any command for a full traceback.
+    """
+
+
+for command in commands.COMMANDS:
+    sfumato.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with 0, 1 (failed), 2 (usage) or 130 (interrupted)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    # Waiting threads sleep instead of spinning: on busy cores that is several times faster. It must
+    # be set before torch is loaded, which the commands do.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(_run([word for word in words if word != "--debug"], debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        sfumato.main(words, prog_name="sfumato", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted; a fit continues with --resume.", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`sfumato models | head`): not a failure.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"Error: {_sentence(error)}", err=True)
+        return FAILED
+    return 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory; use fewer rows, a smaller model or a smaller batch_size."
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else f"{type(error).__name__}; run again with --debug to see where."

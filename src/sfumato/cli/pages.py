@@ -1,0 +1,31 @@
+"""The page of one run."""
+
+from pathlib import Path
+from typing import Any
+
+from sfumato.artifacts import make_directory, replace_file
+from sfumato.cli import runs
+from sfumato.cli.commands import _baselines
+from sfumato.data import load_data
+from sfumato.estimators import load
+from sfumato.evaluation import as_fitted, measure
+from sfumato.report import environment, page, sections
+
+
+def write_run_report(run: str, data: str | None, n_samples: int) -> Path:
+    """Measure a run and write its page; returns the page's path."""
+    estimator = load(run)
+    record = runs.read(run)
+    bundle = load_data(runs.data_of(run, data))
+    split = as_fitted(bundle)
+    results = {type(estimator).__name__: measure(estimator, split, n_samples=n_samples)}
+    results |= {k: measure(m, split) for k, m in _baselines(estimator, split).items()}
+    made_in: dict[str, Any] = record.pop("environment", environment())
+    content = {"Asked": sections.asked(record, estimator)}
+    content |= sections.of_estimator(estimator, bundle)
+    content["Measures"] = sections.measures(results, split)
+    content["Environment"] = page.pairs(made_in)
+    lead = f"{type(estimator).__name__} fitted to {bundle.name}: {len(bundle.X)} rows of {bundle.X.shape[1]} values."
+    path = make_directory(run) / runs.REPORT
+    replace_file(path, page.render(f"sfumato: {bundle.name}", lead, content).encode())
+    return path

@@ -1,0 +1,115 @@
+"""--set name=value: names found anywhere in a model's settings, values as Python or words."""
+
+import ast
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+from sklearn.base import BaseEstimator
+
+from sfumato.objectives import ELBO, IWAE
+from sfumato.training import EarlyStopping, Trainer
+
+WORDS = {"true": True, "false": False, "none": None}
+OBJECTS = {"elbo": ELBO, "iwae": IWAE, "early-stopping": EarlyStopping}
+# Objects that stand behind a None default, so that `--set warmup=10` finds its place.
+IMPLIED = {"trainer": Trainer, "objective": ELBO}
+
+
+def parse(settings: Iterable[str]) -> dict[str, Any]:
+    """Return names and values of `name=value` words.
+
+    Raises
+    ------
+    click.UsageError
+        If a word has no equals sign.
+    """
+    parsed = {}
+    for setting in settings:
+        name, sign, text = setting.partition("=")
+        if not sign or not name:
+            raise click.UsageError(f"--set takes name=value, got {setting!r}.")
+        parsed[name.strip()] = _value(text.strip())
+    return parsed
+
+
+def _value(text: str) -> Any:
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    if text.lower() in OBJECTS:
+        return OBJECTS[text.lower()]()
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def read_config(path: str | None) -> dict[str, Any]:
+    """Return the settings of a TOML file; tables become dotted names."""
+    if path is None:
+        return {}
+    try:
+        content = tomllib.loads(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.UsageError(f"Cannot read the settings in {path}: {error}") from None
+    return {name: _toml_value(value) for name, value in _flat(content).items()}
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def _toml_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    return _value(value) if isinstance(value, str) else value
+
+
+def apply(estimator: BaseEstimator, settings: Mapping[str, Any], *, strict: bool = True) -> None:
+    """Set parameters by full, dotted or last name.
+
+    Parameters
+    ----------
+    strict : bool
+        Refuse names that the estimator lacks; otherwise pass over them.
+
+    Raises
+    ------
+    click.UsageError
+        If a name is unknown (suggesting the nearest) or could be several.
+    """
+    own = estimator.get_params(deep=False)
+    for name in IMPLIED.keys() & own.keys():
+        if own[name] is None:
+            estimator.set_params(**{name: IMPLIED[name]()})
+    # Whole objects first, so that settings inside them are not lost.
+    ordered = sorted(settings.items(), key=lambda item: not isinstance(item[1], BaseEstimator))
+    for name, value in ordered:
+        found = _find(estimator, name, strict)
+        if found:
+            estimator.set_params(**{found: value})
+
+
+def _find(estimator: BaseEstimator, name: str, strict: bool) -> str | None:
+    known = estimator.get_params(deep=True)
+    full = name.replace(".", "__").replace("-", "_")
+    if full in known:
+        return full
+    ends = [key for key in known if key.endswith(f"__{full}")]
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
+        choices = ", ".join(end.replace("__", ".") for end in ends)
+        raise click.UsageError(f"The setting {name!r} could be any of {choices}; name one in full.")
+    if not strict:
+        return None
+    names = sorted({key.rsplit("__", 1)[-1] for key in known})
+    near = get_close_matches(full, names, n=1, cutoff=0.3)
+    hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(names)}."
+    raise click.UsageError(f"{type(estimator).__name__} has no setting {name!r}.{hint}")

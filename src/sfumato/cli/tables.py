@@ -1,0 +1,47 @@
+"""The comparison, with its progress, its files and its page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from sfumato.artifacts import replace_file, to_json
+from sfumato.cli import output
+from sfumato.cli.settings import apply
+from sfumato.data import Data
+from sfumato.evaluation import Result, Split, Table, holding_out, run, tabulate
+from sfumato.report import environment, figures, page, sections
+
+
+def compare(
+    data: Data,
+    models: Sequence[str],
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+    n_samples: int,
+) -> tuple[Table, Split]:
+    """Fit, measure and tabulate, a line on standard error for each fit."""
+    split = holding_out(data)
+
+    def configure(name: str, estimator: BaseEstimator) -> BaseEstimator:
+        apply(estimator, settings, strict=False)
+        return estimator
+
+    results: list[Result] = []
+    for result in run(models, split, seeds, configure=configure, n_samples=n_samples):
+        results.append(result)
+        seconds = result.measures["seconds"]
+        line = f"{result.model} seed {result.seed}: {seconds:.1f} s"
+        output.errors.print(line, highlight=False)
+    return tabulate(results), split
+
+
+def write(folder: Path, table: Table, title: str, data: Data) -> None:
+    """Write compare.json, compare.md, compare.png and report.html."""
+    replace_file(folder / "compare.json", to_json(output._finite(output.as_dict(table))))
+    replace_file(folder / "compare.md", output.as_markdown(table).encode())
+    figures.comparison(table).savefig(folder / "compare.png", dpi=144, facecolor="white")
+    content = {"Comparison": sections.comparison(table), "Environment": page.pairs(environment())}
+    html = page.render("sfumato: comparison", title, content)
+    replace_file(folder / "report.html", html.encode())

@@ -1,0 +1,81 @@
+"""Estimates of log p(x) against a model whose evidence is known."""
+
+import checks
+import pytest
+import torch
+from linear_gaussian import linear_gaussian
+
+import sfumato.inference.likelihood
+from sfumato.inference import importance_sampling, naive_monte_carlo
+
+
+def test_importance_sampling_from_the_exact_posterior_is_exact():
+    model, evidence = linear_gaussian()
+    x = evidence.sample((20,))
+    estimate = importance_sampling(model, x, n_samples=3)
+    torch.testing.assert_close(estimate.log_likelihood, evidence.log_prob(x), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        estimate.effective_sample_size, torch.full((20,), 3.0, dtype=torch.float64)
+    )
+
+
+@pytest.mark.parametrize("estimate", [importance_sampling, naive_monte_carlo])
+def test_the_evidence_lies_within_the_stated_confidence_interval(estimate):
+    model, evidence = linear_gaussian(s=1.0, widen=1.3)
+    x = evidence.sample((200,))
+    found = estimate(model, x, n_samples=4000)
+    z = (found.log_likelihood - evidence.log_prob(x)) / found.standard_error
+    # 95 % of 200 rows should lie within 1.96; a binomial count below 180 has probability 1e-3.
+    assert (z.abs() < 1.96).sum() >= 180
+
+
+def test_naive_monte_carlo_has_a_far_smaller_effective_sample_than_importance_sampling():
+    model, evidence = linear_gaussian(s=0.1, widen=1.3)
+    x = evidence.sample((50,))
+    naive = naive_monte_carlo(model, x, n_samples=1000).effective_sample_size.median()
+    assert naive < importance_sampling(model, x, n_samples=1000).effective_sample_size.median() / 10
+
+
+def test_the_error_falls_with_the_samples_asked_for():
+    checks.estimates_tighten_with_the_samples_asked_for()
+
+
+@pytest.mark.parametrize("n_samples", [1, 7, 1024, 1025, 2500])
+def test_exactly_as_many_samples_are_drawn_as_asked_for(monkeypatch, n_samples):
+    drawn = []
+    module = sfumato.inference.likelihood
+    original = module._log_weights
+
+    def counting(*arguments):
+        weights = original(*arguments)
+        drawn.append(len(weights))
+        return weights
+
+    monkeypatch.setattr(module, "_log_weights", counting)
+    model, evidence = linear_gaussian()
+    importance_sampling(model, evidence.sample((2,)), n_samples=n_samples)
+    assert drawn == [n_samples, n_samples]
+
+
+def test_a_rows_estimate_does_not_depend_on_its_neighbours_or_on_the_callers_generator():
+    model, evidence = linear_gaussian(widen=1.3)
+    x = evidence.sample((10,))
+    together = importance_sampling(model, x, n_samples=50).log_likelihood
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    alone = importance_sampling(model, x[4:5], n_samples=50).log_likelihood
+    assert torch.equal(together[4:5], alone)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_seed_changes_the_draws():
+    model, evidence = linear_gaussian(widen=1.3)
+    x = evidence.sample((3,))
+    first, second = (importance_sampling(model, x, n_samples=9, seed=s) for s in (0, 1))
+    assert not torch.equal(first.log_likelihood, second.log_likelihood)
+
+
+def test_no_samples_are_refused():
+    model, evidence = linear_gaussian()
+    with pytest.raises(ValueError, match="at least 1"):
+        importance_sampling(model, evidence.sample((2,)), n_samples=0)

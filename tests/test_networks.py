@@ -1,0 +1,57 @@
+"""Backbones: shapes, mirrors, tied weights."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from sfumato.nn import conv_pair, mlp, mlp_pair, tied_mlp_pair
+
+
+def test_the_decoder_mirrors_the_encoder():
+    encoder, decoder = mlp_pair(784, (500, 300), 20, 784, 10, "relu")
+    widths = [
+        [(layer.in_features, layer.out_features) for layer in net if isinstance(layer, nn.Linear)]
+        for net in (encoder, decoder)
+    ]
+    assert widths == [[(784, 500), (500, 300), (300, 20)], [(10, 300), (300, 500), (500, 784)]]
+
+
+def test_no_activation_follows_the_last_layer():
+    assert isinstance(mlp([4, 3, 2])[-1], nn.Linear)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(1, 33),
+    width=st.integers(1, 33),
+    layers=st.integers(1, 3),
+    per_pixel=st.integers(1, 4),
+)
+def test_convolutions_return_to_any_image_size(channels, height, width, layers, per_pixel):
+    shape = (channels, height, width)
+    encoder, decoder = conv_pair(shape, (4, 6, 8)[:layers], 10, per_pixel, 5, "silu")
+    d = channels * height * width
+    assert encoder(torch.zeros(2, d)).shape == (2, 10)
+    assert decoder(torch.zeros(2, 5)).shape == (2, d * per_pixel)
+
+
+def test_convolutions_keep_the_parameters_of_a_pixel_side_by_side():
+    _, decoder = conv_pair((1, 4, 4), (2,), 3, 5, 3, "silu")
+    h = torch.arange(5.0).reshape(1, 5, 1, 1).expand(1, 5, 4, 4)
+    assert torch.equal(decoder[-1](h).reshape(16, 5), torch.arange(5.0).expand(16, 5))
+
+
+def test_a_tied_decoder_has_the_encoders_weights_and_only_its_own_biases():
+    encoder, decoder = tied_mlp_pair(8, (6,), 3, "identity")
+    z = torch.randn(2, 3)
+    first, last = encoder[0], encoder[2]
+    torch.testing.assert_close(decoder(z), z @ last.weight @ first.weight)
+    assert [tuple(p.shape) for p in decoder.parameters()] == [(6,), (8,)]
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "elu", "tanh", "sigmoid", "identity"])
+def test_every_activation_builds(activation):
+    assert mlp([3, 4, 2], activation)(torch.zeros(1, 3)).shape == (1, 2)

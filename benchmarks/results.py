@@ -25,5 +25,7 @@ def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -
     text = f"# {name}\n\n{notes}\n\n{table}\n\nMade: {circumstances}\n"
     (FOLDER / f"{name}.md").write_text(text)
     records = [dict(zip(columns, row, strict=True)) for row in rows]
-    (FOLDER / f"{name}.json").write_text(json.dumps({"made": circumstances, "rows": records}, indent=1) + "\n")
+    (FOLDER / f"{name}.json").write_text(
+        json.dumps({"made": circumstances, "rows": records}, indent=1) + "\n"
+    )
     print(text)

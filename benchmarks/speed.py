@@ -1,8 +1,8 @@
 """Speed of a training step and an epoch, always as ratios of interleaved runs in one process group.
 
-Ours against a bare PyTorch loop (same network, same batches, same optimiser, nothing else), bfloat16
-against float32, two threads against one on idle and busy cores, and pythae where a Python that has
-it is named with --pythae.
+Ours against a bare PyTorch loop (same network, same batches, same optimiser, nothing else),
+bfloat16 against float32, two threads against one on idle and busy cores, and pythae where a Python
+that has it is named with --pythae.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -49,7 +50,7 @@ class BareLoop:
     @staticmethod
     def _net(widths: list[int]) -> nn.Sequential:
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out), nn.SiLU()]
         return nn.Sequential(*layers[:-1])
 
@@ -195,7 +196,8 @@ def against_pythae(python: str, repeats: int) -> list[list[object]]:
     times = interleave(runs, repeats)
     worker.kill()
     rows = [
-        [f"VAE 784-512-16, {name}", f"{1 / median(t):.2f} epochs/s", ""] for name, t in times.items()
+        [f"VAE 784-512-16, {name}", f"{1 / median(t):.2f} epochs/s", ""]
+        for name, t in times.items()
     ]
     for name in ("ours 32", "ours auto"):
         rows.append([f"epochs/s, {name} / pythae", "", f"{ratio(times, 'pythae', name):.2f}"])
@@ -213,5 +215,5 @@ def main(arguments: list[str]) -> None:
         rows += against_pythae(options.pythae, options.repeats)
     if options.threads:
         rows += threads(max(3, options.repeats // 2))
-    notes = f"Medians over {options.repeats} interleaved rounds; ratios are medians of round-wise ratios."
+    notes = f"Medians over {options.repeats} interleaved rounds; ratios are taken round by round."
     results.write("speed", ["what", "time", "ratio"], rows, notes)

@@ -2,11 +2,11 @@
 
 import numpy as np
 import torch
-from linear_gaussian import linear_gaussian
 from sklearn.mixture import GaussianMixture as MixtureFit
 from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
+from linear_gaussian import linear_gaussian
 from sfumato.distributions import GaussianMixture
 from sfumato.inference import importance_sampling
 from sfumato.models import LatentVariableModel

@@ -109,7 +109,11 @@ def test_families_equal_torchs_distributions():
     pairs = [
         (GaussianFamily(3)(raw), Independent(Normal(loc, log_scale.exp()), 1), x),
         (BernoulliFamily(6)(raw), Independent(Bernoulli(logits=raw), 1), torch.rand(4, 6).round()),
-        (SharedScaleGaussianFamily(6, 0.0)(raw), Independent(Normal(raw, 1.0), 1), torch.rand(4, 6)),
+        (
+            SharedScaleGaussianFamily(6, 0.0)(raw),
+            Independent(Normal(raw, 1.0), 1),
+            torch.rand(4, 6),
+        ),
     ]
     for ours, torchs, value in pairs:
         torch.testing.assert_close(ours.log_prob(value), torchs.log_prob(value))

@@ -1,11 +1,11 @@
 """Estimates of log p(x) against a model whose evidence is known."""
 
-import checks
 import pytest
 import torch
-from linear_gaussian import linear_gaussian
 
+import checks
 import sfumato.inference.likelihood
+from linear_gaussian import linear_gaussian
 from sfumato.inference import importance_sampling, naive_monte_carlo
 
 

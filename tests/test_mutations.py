@@ -2,10 +2,10 @@
 
 from functools import partial
 
-import checks
 import pytest
 import torch
 
+import checks
 import sfumato.distributions
 import sfumato.inference.likelihood
 from sfumato.objectives import elbo

@@ -1,11 +1,11 @@
 """Objectives: closed forms, bound ordering, annealing."""
 
-import checks
 import pytest
 import torch
-from linear_gaussian import linear_gaussian
 from torch import nn
 
+import checks
+from linear_gaussian import linear_gaussian
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional, PointMassFamily, StandardNormal
 from sfumato.objectives import (

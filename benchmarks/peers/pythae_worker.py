@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 logging.disable(logging.CRITICAL)
 answers = os.fdopen(os.dup(1), "w")
 # pythae prints progress bars; only answers may reach the pipe.
-sys.stdout = sys.stderr = open(os.devnull, "w")
+sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def data(n_rows):

@@ -14,7 +14,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
@@ -31,7 +30,7 @@ class ArtifactError(ValueError):
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, sees the old or the new one whole."""
+    """Write a file so that a reader, or a crash at any moment, sees the old or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -81,7 +80,7 @@ def write_directory(
     tensors: Mapping[str, Tensor],
     history: Any,
 ) -> None:
-    """Write a run; ``params.json`` comes last and names the weights' sha256, so it seals the rest."""
+    """Write a run; ``params.json`` comes last and seals the rest: it names the weights' sha256."""
     directory = make_directory(path)
     weights = tensors_to_bytes(_contiguous(tensors))
     (directory / PARAMS).unlink(missing_ok=True)
@@ -107,10 +106,15 @@ def read_directory(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         raise ArtifactError(f"{directory / PARAMS} does not describe a run.")
     if sha256(content).hexdigest() != description.pop("weights_sha256", None):
         raise ArtifactError(
-            f"{directory / WEIGHTS} is damaged or cut short (its checksum is not the recorded one); "
-            "copy the run again or fit it anew."
+            f"{directory / WEIGHTS} is damaged or cut short (its checksum is not the recorded "
+            "one); copy the run again or fit it anew."
         )
-    return description, tensors_from_bytes(content), history
+    try:
+        return description, tensors_from_bytes(content), history
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        raise ArtifactError(
+            f"{directory / WEIGHTS} holds no safetensors; fit the run anew."
+        ) from None
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -123,11 +127,13 @@ def _read_bytes(path: Path) -> bytes:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(_read_bytes(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ArtifactError(f"{path} is damaged: it is not JSON; fit the run anew.") from None
 
 
-def write_checkpoint(path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def write_checkpoint(
+    path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
     """Write a checkpoint: one file, replaced whole."""
     header = {"description": json.dumps(description, allow_nan=False)}
     replace_file(path, tensors_to_bytes(_contiguous(tensors), metadata=header))
@@ -145,7 +151,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             description = json.loads(file.metadata()["description"])
             return description, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         raise ArtifactError(
             f"{path} is missing or damaged; delete it and fit the run anew."
         ) from None
@@ -161,7 +167,7 @@ def subtree(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Examples
     --------
-    >>> list(subtree("model", tensor_tree("model", {"w": torch.zeros(1)})))
+    >>> list(subtree("model", tensor_tree("model", {"w": Tensor()})))
     ['w']
     """
     start = f"{prefix}."

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints, kl_divergence
 
+SampleShape = torch.Size | list[int] | tuple[int, ...]
+
 
 class PointMass(Distribution):
     r"""All probability on one point, :math:`\delta(z - \mu)`: what a deterministic encoder returns.
@@ -40,8 +42,8 @@ class PointMass(Distribution):
         """Zero."""
         return torch.zeros_like(self.loc)
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = torch.Size()) -> Tensor:
-        """The point, repeated."""
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Return the point, repeated."""
         return self.loc.expand(self._extended_shape(torch.Size(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -125,7 +127,7 @@ class GaussianMixture(Distribution):
         """Mean of the mixture, shape (d,)."""
         return self.log_weights.exp() @ self.loc
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         """Draw points, shape (*sample_shape, d)."""
         shape = torch.Size(sample_shape)
         k = torch.distributions.Categorical(logits=self.log_weights).sample(shape)
@@ -134,7 +136,7 @@ class GaussianMixture(Distribution):
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
-    r"""KL(q_j || p_j) of every latent dimension, shape (n, d), or None where q or p do not factorise.
+    r"""KL(q_j || p_j) of every latent dimension, shape (n, d); None where they do not factorise.
 
     Parameters
     ----------
@@ -147,7 +149,7 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
-    r"""KL(q || p) in nats: in closed form where torch knows one, else its estimate at samples z of q.
+    r"""KL(q || p) in nats, in closed form where torch knows one, else estimated at samples z of q.
 
     .. math:: KL(q \| p) \approx \frac1L \sum_l \log q(z^{(l)}) - \log p(z^{(l)})
 

@@ -11,7 +11,11 @@ import click
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 samples_option = click.option(
-    "--samples", default=500, show_default=True, help="Importance samples for each row's likelihood."
+    "--samples",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    help="Importance samples for each row's likelihood.",
 )
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
@@ -61,7 +65,7 @@ def _plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--config", metavar="FILE", help="Settings in a TOML file.")
 @epochs_option
 @click.option("--seed", default=0, show_default=True)
-@click.option("--resume", is_flag=True, help="Continue an interrupted run, or one with more --epochs.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted or a shorter run.")
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder holds.")
 @json_option
 @_plain_warnings
@@ -82,8 +86,6 @@ def fit(
     from sfumato.cli import output, runs
     from sfumato.cli import settings as parser
     from sfumato.data import load_data
-    from sfumato.estimators import as_float, save
-    from sfumato.training import Progress
 
     chosen = _model_settings(settings, config, epochs)
     estimator = entry.build(seed if entry.seeded else None)
@@ -91,27 +93,37 @@ def fit(
     bundle = load_data(data)
     if entry.supervised and bundle.y is None:
         raise ValueError(f"The model {model!r} needs labels, and the data have none.")
-    folder = runs.prepare(out, resume=resume, overwrite=overwrite)
     record = runs.describe(model, data, seed)
-    runs.write_json(folder, runs.RUN, record)
-    progress = Progress(model)
-    if entry.deep:
-        estimator.set_params(trainer__checkpoint=str(folder), trainer__loggers=(progress,))
-    start, cpu = time.perf_counter(), time.process_time()
-    try:
-        estimator.fit(bundle if entry.deep else as_float(bundle.X), bundle.y)
-    finally:
-        progress.close()
-    record["seconds"] = round(time.perf_counter() - start, 3)
-    record["cpu_seconds"] = round(time.process_time() - cpu, 3)
-    save(estimator, folder)
-    runs.write_json(folder, runs.RUN, record)
+    with runs.opened(out, resume=resume, overwrite=overwrite) as folder:
+        _fit_into(folder, estimator, bundle, record)
     last = estimator.history_.records[-1] if entry.deep else {}
     if as_json:
         output.emit({"run": out, **record, "last_epoch": last})
         return
     output.print_pairs(last or {"seconds": record["seconds"]}, f"{model} fitted to {data}")
     output.say(f"Saved in {out}. Next: sfumato evaluate {out}")
+
+
+def _fit_into(folder: Path, estimator: Any, bundle: Any, record: dict[str, Any]) -> None:
+    """Fit and save, with what is known of the run beside it from the start."""
+    from sfumato.cli import runs
+    from sfumato.estimators import as_float, entry_of, save
+    from sfumato.training import Progress
+
+    deep = entry_of(estimator).deep
+    runs.write_json(folder, runs.RUN, record)
+    progress = Progress(record["model"])
+    if deep:
+        estimator.set_params(trainer__checkpoint=str(folder), trainer__loggers=(progress,))
+    start, cpu = time.perf_counter(), time.process_time()
+    try:
+        estimator.fit(bundle if deep else as_float(bundle.X), bundle.y)
+    finally:
+        progress.close()
+    record["seconds"] = round(time.perf_counter() - start, 3)
+    record["cpu_seconds"] = round(time.process_time() - cpu, 3)
+    save(estimator, folder)
+    runs.write_json(folder, runs.RUN, record)
 
 
 @click.command()
@@ -139,18 +151,11 @@ def evaluate(run: str, data: str | None, samples: int, as_json: bool) -> None:
         for model, measures in results.items():
             output.print_pairs(measures, f"{model} on {len(split.X_eval)} {split.rows} of {name}")
     if data is None:
-        runs.write_json(Path(run), runs.METRICS, _json_numbers(results))
+        runs.write_json(Path(run), runs.METRICS, output.finite(results))
 
 
 def _others(results: dict[str, Any]) -> dict[str, Any]:
     return {name: measures for name, measures in results.items() if name != "model"}
-
-
-def _json_numbers(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
-    return {
-        model: {name: value if value == value else None for name, value in measures.items()}
-        for model, measures in results.items()
-    }
 
 
 def _baselines(estimator: Any, split: Any) -> dict[str, Any]:
@@ -196,9 +201,7 @@ def _require(estimator: Any, operation: str, command: str) -> None:
 
     if operation not in entry_of(estimator).operations:
         able = ", ".join(name for name, entry in MODELS.items() if operation in entry.operations)
-        raise ValueError(
-            f"{type(estimator).__name__} cannot {command}; models that can: {able}."
-        )
+        raise ValueError(f"{type(estimator).__name__} cannot {command}; models that can: {able}.")
 
 
 def _report_array(array: Any, out: str, as_json: bool) -> None:
@@ -271,7 +274,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 @click.option("--out", metavar="DIR", help="Folder for the table, the figure and the page.")
 @set_option
 @epochs_option
-@click.option("--samples", default=200, show_default=True, help="Importance samples for each row.")
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=200,
+    show_default=True,
+    help="Importance samples for each row.",
+)
 @json_option
 @_plain_warnings
 def compare(

@@ -47,7 +47,8 @@ def run(out: str, *, as_json: bool) -> None:
         table_json = output.as_dict(table)
         output.emit({"report": str(path), "seconds": seconds, "table": table_json})
         return
-    output.print_table(table, f"Handwritten digits, {len(split.X_eval)} test rows, {len(SEEDS)} seeds")
+    title = f"Handwritten digits, {len(split.X_eval)} test rows, {len(SEEDS)} seeds"
+    output.print_table(table, title)
     output.say(f"\nReport: {path}   ({seconds:.0f} s)\n\nTry next:")
     for line in NEXT:
         output.say("  " + line.format(out=out))

@@ -44,9 +44,10 @@ def _run(words: list[str], debug: bool) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted; a fit continues with --resume.", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`sfumato models | head`): not a failure.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has gone (`sfumato models | head`), which click and rich answer
+        # with SystemExit: not a failure. What is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if debug:

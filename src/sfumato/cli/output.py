@@ -22,16 +22,17 @@ errors = Console(stderr=True)
 
 def emit(value: Any) -> None:
     """Print one JSON object on standard output; numbers that JSON lacks become null."""
-    click.echo(json.dumps(_finite(value)))
+    click.echo(json.dumps(finite(value)))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a JSON value with null for every number that JSON lacks."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 
@@ -95,9 +96,7 @@ def as_markdown(table: Table) -> str:
 
 def as_dict(table: Table) -> dict[str, Any]:
     """Return models by measures as plain numbers."""
-    return {
-        model: {name: vars(cell) for name, cell in row.items()} for model, row in table.items()
-    }
+    return {model: {name: vars(cell) for name, cell in row.items()} for model, row in table.items()}
 
 
 def write(path: str, content: bytes) -> None:

@@ -7,7 +7,7 @@ from sfumato.artifacts import make_directory, replace_file
 from sfumato.cli import runs
 from sfumato.cli.commands import _baselines
 from sfumato.data import load_data
-from sfumato.estimators import load
+from sfumato.estimators import entry_of, load
 from sfumato.evaluation import as_fitted, measure
 from sfumato.report import environment, page, sections
 
@@ -23,9 +23,12 @@ def write_run_report(run: str, data: str | None, n_samples: int) -> Path:
     made_in: dict[str, Any] = record.pop("environment", environment())
     content = {"Asked": sections.asked(record, estimator)}
     content |= sections.of_estimator(estimator, bundle)
-    content["Measures"] = sections.measures(results, split)
+    content["Measures"] = sections.measures(
+        results, split, supervised=entry_of(estimator).supervised
+    )
     content["Environment"] = page.pairs(made_in)
-    lead = f"{type(estimator).__name__} fitted to {bundle.name}: {len(bundle.X)} rows of {bundle.X.shape[1]} values."
+    rows, values = bundle.X.shape
+    lead = f"{type(estimator).__name__} fitted to {bundle.name}: {rows} rows of {values} values."
     path = make_directory(run) / runs.REPORT
     replace_file(path, page.render(f"sfumato: {bundle.name}", lead, content).encode())
     return path

@@ -1,7 +1,11 @@
 """Run folders: what stands beside the saved estimator."""
 
 import json
+import os
+import shutil
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,16 @@ from sfumato.report import environment
 
 RUN, METRICS, REPORT = "run.json", "metrics.json", "report.html"
 FILES = (PARAMS, WEIGHTS, HISTORY, CHECKPOINT, RUN, METRICS, REPORT)
+# What a run has that is fitted further no longer tells the truth about it.
+OUTDATED = (PARAMS, RUN, METRICS, REPORT)
+ASIDE = ".before"
 
 
-def prepare(path: str, *, resume: bool, overwrite: bool) -> Path:
-    """Return the folder of a new or continued run.
+@contextmanager
+def opened(path: str, *, resume: bool, overwrite: bool) -> Iterator[Path]:
+    """Lend the folder of a new or continued run.
+
+    Whoever fails before anything is learned leaves the folder as it was.
 
     Raises
     ------
@@ -34,15 +44,59 @@ def prepare(path: str, *, resume: bool, overwrite: bool) -> Path:
     held = [name for name in FILES if (folder / name).exists()]
     if held and not (resume or overwrite):
         raise ArtifactError(
-            f"{path!r} already holds a run; add --resume to continue it, --overwrite to start anew, "
-            "or choose another folder."
+            f"{path!r} already holds a run; add --resume to continue it, --overwrite to start "
+            "anew, or choose another folder."
         )
-    folder = make_directory(folder)
-    for name in held if overwrite else ():
-        (folder / name).unlink()
-    if resume and (folder / PARAMS).exists() and not (folder / CHECKPOINT).exists():
+    if resume and PARAMS in held and CHECKPOINT not in held:
         raise ArtifactError(f"{path!r} has no {CHECKPOINT} to continue from; use --overwrite.")
-    return folder
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    make_directory(folder)
+    _tidy(folder)
+    moved = [name for name in held if overwrite or name in OUTDATED]
+    _move(moved, folder, folder / ASIDE)
+    before = _stamp(folder / CHECKPOINT)
+    try:
+        yield folder
+    except BaseException:
+        if _stamp(folder / CHECKPOINT) == before:
+            kept = set(held) - set(moved)
+            _remove([name for name in FILES if name not in kept], folder)
+            _move(moved, folder / ASIDE, folder)
+        raise
+    finally:
+        shutil.rmtree(folder / ASIDE, ignore_errors=True)
+        _remove_empty(made)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a killed process may have left behind."""
+    shutil.rmtree(folder / ASIDE, ignore_errors=True)
+    _remove([stray.name for name in FILES for stray in folder.glob(f".{name}.*")], folder)
+
+
+def _move(names: Iterable[str], source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for name in names:
+        os.replace(source / name, target / name)
+
+
+def _remove(names: Iterable[str], folder: Path) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _remove_empty(places: Iterable[Path]) -> None:
+    with suppress(OSError):
+        for place in places:
+            place.rmdir()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what differs once a file has been replaced."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_ino, status.st_mtime_ns
+    return None
 
 
 def describe(model: str, data: str, seed: int) -> dict[str, Any]:

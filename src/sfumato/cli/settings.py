@@ -2,21 +2,33 @@
 
 import ast
 import tomllib
+import types
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import click
 from sklearn.base import BaseEstimator
 
-from sfumato.objectives import ELBO, IWAE
+from sfumato.objectives import ELBO, IWAE, AnnealedObjective
 from sfumato.training import EarlyStopping, Trainer
 
 WORDS = {"true": True, "false": False, "none": None}
 OBJECTS = {"elbo": ELBO, "iwae": IWAE, "early-stopping": EarlyStopping}
 # Objects that stand behind a None default, so that `--set warmup=10` finds its place.
 IMPLIED = {"trainer": Trainer, "objective": ELBO}
+# What a setting takes where the command line takes less than Python does.
+TAKES: Mapping[str, Any] = {"objective": AnnealedObjective | None}
+IN_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    types.NoneType: "none",
+    AnnealedObjective: "elbo, iwae",
+    EarlyStopping: "early-stopping",
+}
 
 
 def parse(settings: Iterable[str]) -> dict[str, Any]:
@@ -61,7 +73,8 @@ def read_config(path: str | None) -> dict[str, Any]:
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        full = prefix + name
+        flat |= _flat(value, f"{full}.") if isinstance(value, dict) else {full: value}
     return flat
 
 
@@ -71,8 +84,10 @@ def _toml_value(value: Any) -> Any:
     return _value(value) if isinstance(value, str) else value
 
 
-def apply(estimator: BaseEstimator, settings: Mapping[str, Any], *, strict: bool = True) -> None:
-    """Set parameters by full, dotted or last name.
+def apply(
+    estimator: BaseEstimator, settings: Mapping[str, Any], *, strict: bool = True
+) -> set[str]:
+    """Set parameters by full, dotted or last name; returns the names that were used.
 
     Parameters
     ----------
@@ -82,7 +97,8 @@ def apply(estimator: BaseEstimator, settings: Mapping[str, Any], *, strict: bool
     Raises
     ------
     click.UsageError
-        If a name is unknown (suggesting the nearest) or could be several.
+        If a name is unknown (suggesting the nearest) or could be several, or a value is of the
+        wrong type.
     """
     own = estimator.get_params(deep=False)
     for name in IMPLIED.keys() & own.keys():
@@ -90,14 +106,50 @@ def apply(estimator: BaseEstimator, settings: Mapping[str, Any], *, strict: bool
             estimator.set_params(**{name: IMPLIED[name]()})
     # Whole objects first, so that settings inside them are not lost.
     ordered = sorted(settings.items(), key=lambda item: not isinstance(item[1], BaseEstimator))
+    used = set()
     for name, value in ordered:
         found = _find(estimator, name, strict)
         if found:
-            estimator.set_params(**{found: value})
+            estimator.set_params(**{found: _fitting(estimator, found, value)})
+            used.add(name)
+    return used
+
+
+def _fitting(estimator: BaseEstimator, name: str, value: Any) -> Any:
+    """Return the value as the setting's type hint takes it: itself, a tuple of it, or its text.
+
+    scikit-learn's models have no hints; they check their settings when they are fitted.
+    """
+    prefix, _, last = name.rpartition("__")
+    owner = estimator.get_params()[prefix] if prefix else estimator
+    kind = TAKES.get(last) or get_type_hints(type(owner).__init__).get(last, object)
+    for candidate in (value, (value,), str(value)):
+        if _is(candidate, kind):
+            return candidate
+    raise click.UsageError(f"The setting {last!r} takes {_in_words(kind)}; got {value!r}.")
+
+
+def _is(value: Any, kind: Any) -> bool:
+    parts = get_args(kind)
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_is(value, part) for part in parts)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is(item, parts[0]) for item in value)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_in_words(part) for part in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "whole numbers such as 64,32"
+    return str(IN_WORDS.get(kind) or getattr(kind, "__name__", kind))
 
 
 def _find(estimator: BaseEstimator, name: str, strict: bool) -> str | None:
-    known = estimator.get_params(deep=True)
+    known: dict[str, Any] = estimator.get_params(deep=True)
     full = name.replace(".", "__").replace("-", "_")
     if full in known:
         return full

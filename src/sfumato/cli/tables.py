@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import replace_file, to_json
 from sfumato.cli import output
 from sfumato.cli.settings import apply
 from sfumato.data import Data
+from sfumato.estimators import find_model
 from sfumato.evaluation import Result, Split, Table, holding_out, run, tabulate
 from sfumato.report import environment, figures, page, sections
 
@@ -22,6 +24,7 @@ def compare(
     n_samples: int,
 ) -> tuple[Table, Split]:
     """Fit, measure and tabulate, a line on standard error for each fit."""
+    _check_used(models, settings)
     split = holding_out(data)
 
     def configure(name: str, estimator: BaseEstimator) -> BaseEstimator:
@@ -37,9 +40,19 @@ def compare(
     return tabulate(results), split
 
 
+def _check_used(models: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Refuse a setting that no model has: a slip of the pen would go unnoticed."""
+    used = {"max_epochs"}
+    for name in models:
+        used |= apply(find_model(name).build(0), settings, strict=False)
+    unused = [name for name in settings if name not in used]
+    if unused:
+        raise click.UsageError(f"None of these models has the setting {unused[0]!r}.")
+
+
 def write(folder: Path, table: Table, title: str, data: Data) -> None:
     """Write compare.json, compare.md, compare.png and report.html."""
-    replace_file(folder / "compare.json", to_json(output._finite(output.as_dict(table))))
+    replace_file(folder / "compare.json", to_json(output.finite(output.as_dict(table))))
     replace_file(folder / "compare.md", output.as_markdown(table).encode())
     figures.comparison(table).savefig(folder / "compare.png", dpi=144, facecolor="white")
     content = {"Comparison": sections.comparison(table), "Environment": page.pairs(environment())}

@@ -97,16 +97,17 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.model_ = self._model()
         trainer = Trainer() if self.trainer is None else self.trainer
         engine = trainer.engine()
-        rows = Rows(
-            X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X)
-        )
-        description = self.describe()
-        description["identity"] = _identity(description, X)
+        rows = Rows(X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X))
+        description = None if trainer.checkpoint is None else self._identified(X)
         self.history_ = trainer.fit(
             self.model_, self._objective(), rows, seed=self.seed_, description=description
         )
         self._complete(rows)
         return self
+
+    def _identified(self, X: np.ndarray) -> dict[str, Any]:
+        description = self.describe()
+        return description | {"identity": _identity(description, X)}
 
     def _check(self, X: Any, *, reset: bool) -> np.ndarray:
         X, image_shape = as_table(X)
@@ -123,7 +124,7 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                     f"image_shape={self.image_shape} must be (channels, height, width) with a "
                     f"product of {n_features}, the number of values in a row."
                 )
-            return tuple(self.image_shape)
+            return self.image_shape
         side = isqrt(n_features)
         square = (1, side, side) if side * side == n_features and side >= 8 else None
         return found or square

@@ -62,6 +62,8 @@ class Packer:
             return {"texts": [str(item) for item in value.tolist()]}
         if isinstance(value, (list, tuple)):
             return [self.pack(item, f"{name}.{i}") for i, item in enumerate(value)]
+        if isinstance(value, dict):
+            return {"mapping": {k: self.pack(v, f"{name}.{k}") for k, v in value.items()}}
         if isinstance(value, KDTree):
             return {"kd_tree": self.pack(np.asarray(value.data), name)}
         return self._object(value, name)
@@ -80,11 +82,25 @@ class Packer:
 
 def _kept(value: Any) -> bool:
     # scikit-learn keeps bound functions and generators beside its numbers; both are made anew.
-    return not callable(value) and not isinstance(value, (np.random.RandomState, dict))
+    return not callable(value) and not isinstance(value, np.random.RandomState)
+
+
+def restore(packed: Any, tensors: Mapping[str, Tensor]) -> BaseEstimator:
+    """Return the model that :meth:`Packer.pack` took apart.
+
+    Raises
+    ------
+    ArtifactError
+        If it is none of the catalogue's.
+    """
+    estimator = unpack(packed, tensors)
+    if type(estimator) not in BASELINES.values():
+        raise ArtifactError("The run holds no model; it is damaged: fit it anew.")
+    return estimator
 
 
 def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Undo :meth:`Packer.pack`; only known scikit-learn classes are made, none of their code runs."""
+    """Undo :meth:`Packer.pack`; only known classes are made, and none of their code runs."""
     if isinstance(value, list):
         return tuple(unpack(item, tensors) for item in value)
     if not isinstance(value, dict):
@@ -95,9 +111,10 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return np.array(value["texts"], dtype=object)
     if "float" in value:
         return float(value["float"])
+    if "mapping" in value:
+        return {key: unpack(item, tensors) for key, item in value["mapping"].items()}
     if "kd_tree" in value:
         return KDTree(unpack(value["kd_tree"], tensors))
-    cls = KNOWN[value["object"]]
-    instance = cls.__new__(cls)
+    instance: Any = object.__new__(KNOWN[value["object"]])
     vars(instance).update({k: unpack(v, tensors) for k, v in value["state"].items()})
     return instance

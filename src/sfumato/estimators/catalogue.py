@@ -63,15 +63,11 @@ class Entry:
 
 
 MODELS: dict[str, Entry] = {
-    "vae": Entry(
-        VAE, "variational autoencoder", CODES | DENSITY | GENERATES, {}
-    ),
+    "vae": Entry(VAE, "variational autoencoder", CODES | DENSITY | GENERATES, {}),
     "autoencoder": Entry(
         Autoencoder, "deterministic autoencoder", CODES | {"score"} | GENERATES, {}
     ),
-    "pca": Entry(
-        PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}
-    ),
+    "pca": Entry(PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}),
     "kernel-pca": Entry(
         KernelPCA,
         "kernel principal component analysis",
@@ -105,9 +101,7 @@ MODELS: dict[str, Entry] = {
         {"bandwidth": "scott"},
         seeded=False,
     ),
-    "kmeans": Entry(
-        KMeans, "k-means", CLUSTERS, {"n_clusters": 10, "n_init": 10}
-    ),
+    "kmeans": Entry(KMeans, "k-means", CLUSTERS, {"n_clusters": 10, "n_init": 10}),
     "gmm": Entry(
         GaussianMixture,
         "Gaussian mixture",

@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from sfumato.artifacts import (
 )
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import LatentEstimator
-from sfumato.estimators.baselines import Packer, unpack
+from sfumato.estimators.baselines import Packer, restore
 from sfumato.estimators.scaling import Scaling
 from sfumato.estimators.settings import params_from_json
 from sfumato.estimators.vae import VAE
@@ -80,11 +82,20 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not (folder / PARAMS).exists():
         raise ArtifactError(f"{str(path)!r} is not a run: it holds no {PARAMS}.")
     description, tensors, history = read_directory(folder)
-    try:
+    with _understanding(folder):
         if "baseline" in description:
-            return unpack(description["baseline"], tensors)
+            return restore(description["baseline"], tensors)
         return _restore(description, subtree("model", tensors), history)
-    except (KeyError, TypeError, AttributeError, RuntimeError):
+
+
+@contextmanager
+def _understanding(path: Path) -> Iterator[None]:
+    """Turn whatever a description of the wrong shape leads to into one sentence."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError):
         raise ArtifactError(
             f"{str(path)!r} is damaged or was written by another version of sfumato; fit it anew."
         ) from None
@@ -92,11 +103,13 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 def _load_unfinished(checkpoint: Path) -> LatentEstimator:
     description, tensors = read_checkpoint(checkpoint)
-    n = len(description["history"])
+    with _understanding(checkpoint):
+        history = description["history"]
+        estimator = _restore(description["run"], subtree("model", tensors), history)
     warnings.warn(
-        f"The run was interrupted; loaded as it stood after epoch {n}.", stacklevel=3
+        f"The run was interrupted; loaded as it stood after epoch {len(history)}.", stacklevel=3
     )
-    return _restore(description["run"], subtree("model", tensors), description["history"])
+    return estimator
 
 
 def _restore(
@@ -109,7 +122,8 @@ def _restore(
     fitted["image_shape_"] = None if shape is None else tuple(shape)
     if names is not None:
         fitted["feature_names_in_"] = np.array(names, dtype=object)
-    vars(estimator).update(fitted)
+    for name, value in fitted.items():
+        setattr(estimator, name, value)
     with torch.random.fork_rng():
         estimator.model_ = estimator._model()
     estimator.model_.load_state_dict(weights)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import ArtifactError
@@ -29,8 +30,11 @@ def to_json(value: Any) -> Any:
         return {"class": type(value).__name__, "params": params_to_json(value)}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
-    if hasattr(value, "item"):
+    if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.random.RandomState):
+        # Its state at the fit is gone; the seed that was drawn from it is stored.
+        return None
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise ArtifactError(

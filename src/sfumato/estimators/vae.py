@@ -26,7 +26,7 @@ from sfumato.nn import (
     SharedScaleGaussianFamily,
     StandardNormal,
 )
-from sfumato.objectives import ELBO, IWAE, Binarized
+from sfumato.objectives import ELBO, Binarized
 from sfumato.training import Trainer
 
 # name -> (default scaling, family of p(x|z) given the row's length and its number of grey levels)

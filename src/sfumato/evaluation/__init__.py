@@ -1,6 +1,15 @@
 """Measuring fitted models, alone and beside each other."""
 
-from sfumato.evaluation.compare import COLUMNS, LESS_IS_BETTER, Cell, Result, Table, best, run, tabulate
+from sfumato.evaluation.compare import (
+    COLUMNS,
+    LESS_IS_BETTER,
+    Cell,
+    Result,
+    Table,
+    best,
+    run,
+    tabulate,
+)
 from sfumato.evaluation.measures import MEANINGS, Measures, measure
 from sfumato.evaluation.split import Split, as_fitted, holding_out
 

@@ -59,7 +59,6 @@ class Cell:
         spread = "" if self.deviation is None else f" ± {self.deviation:.{digits}f}"
         return f"{self.mean:.{digits}f}{spread}"
 
-
     def short(self, scale: float = 1.0) -> str:
         """Return the mean, and the deviation if there is one, in few characters."""
         digits = 1 if scale > 1 else min(2, _decimals(self.mean))

@@ -35,9 +35,7 @@ MEANINGS = {
 }
 
 
-def measure(
-    estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
-) -> Measures:
+def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0) -> Measures:
     """Return every measure that applies to the model and the data.
 
     Parameters

@@ -80,8 +80,7 @@ def _estimate(
     if n_samples < 1:
         raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
     rows = [
-        _summary(_log_weights(model, row, proposal(row), n_samples))
-        for row in seeded_rows(x, seed)
+        _summary(_log_weights(model, row, proposal(row), n_samples)) for row in seeded_rows(x, seed)
     ]
     return LikelihoodEstimate(*torch.stack(rows, dim=1))
 

@@ -31,7 +31,7 @@ def clustering_accuracy(y: np.ndarray, labels: np.ndarray) -> float:
 
 
 def purity(y: np.ndarray, labels: np.ndarray) -> float:
-    """Share of rows that belong to their cluster's most frequent class (many clusters to one class).
+    """Share of rows in their cluster's most frequent class: many clusters to one class.
 
     Examples
     --------

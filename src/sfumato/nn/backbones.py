@@ -50,18 +50,21 @@ class TransposedLinear(nn.Module):
 
 
 def mlp_pair(
-    n_features: int, hidden: Sequence[int], n_code: int, n_out: int, latent_dim: int, activation: str
+    n_features: int,
+    hidden: Sequence[int],
+    n_code: int,
+    n_out: int,
+    latent_dim: int,
+    activation: str,
 ) -> Pair:
-    """Encoder n_features-hidden-n_code and the mirrored decoder latent_dim-hidden-n_out."""
+    """Return n_features-hidden-n_code and its mirror latent_dim-hidden-n_out."""
     encoder = mlp([n_features, *hidden, n_code], activation)
     decoder = mlp([latent_dim, *reversed(hidden), n_out], activation)
     return encoder, decoder
 
 
-def tied_mlp_pair(
-    n_features: int, hidden: Sequence[int], latent_dim: int, activation: str
-) -> Pair:
-    """Encoder n_features-hidden-latent_dim; the decoder uses its weights transposed."""
+def tied_mlp_pair(n_features: int, hidden: Sequence[int], latent_dim: int, activation: str) -> Pair:
+    """Return n_features-hidden-latent_dim and a decoder of its weights transposed."""
     encoder = mlp([n_features, *hidden, latent_dim], activation)
     linears = [layer for layer in encoder if isinstance(layer, nn.Linear)]
     layers: list[nn.Module] = []
@@ -71,7 +74,7 @@ def tied_mlp_pair(
 
 
 def conv_sizes(image_shape: ImageShape, n_layers: int) -> list[tuple[int, int]]:
-    """Heights and widths after 0, 1, ..., n_layers convolutions of stride 2, each halved upwards."""
+    """Return heights and widths after 0, 1, ..., n_layers halvings, each rounded upwards."""
     sizes = [image_shape[1:]]
     for _ in range(n_layers):
         height, width = sizes[-1]
@@ -111,7 +114,7 @@ def conv_pair(
     outputs = [*reversed(channels[:-1]), image_shape[0] * n_out_per_pixel]
     for c_in, c_out, size in zip(reversed(channels), outputs, reversed(sizes[:-1]), strict=True):
         # A transposed convolution of stride 2 gives 2m - 1 pixels; one more where n is even.
-        padding = tuple(1 - n % 2 for n in size)
+        padding = (1 - size[0] % 2, 1 - size[1] % 2)
         decoder += [nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, padding), ACTIVATIONS[activation]()]
     decoder[-1] = ChannelsToParameters(image_shape[0], n_out_per_pixel)
     return nn.Sequential(*encoder), nn.Sequential(*decoder)

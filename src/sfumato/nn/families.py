@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn import functional as F
 
-from sfumato.distributions import PointMass
+from sfumato.distributions import PointMass, SampleShape
 
 
 class Family(nn.Module):
@@ -82,9 +82,7 @@ class BernoulliFamily(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         """Return the independent Bernoullis, batch shape raw.shape[:-1]."""
-        return Independent(
-            Bernoulli(logits=raw, validate_args=False), 1, validate_args=False
-        )
+        return Independent(Bernoulli(logits=raw, validate_args=False), 1, validate_args=False)
 
 
 class Levels(Distribution):
@@ -115,7 +113,7 @@ class Levels(Distribution):
         """Variance of the level, shape (..., d)."""
         return self.log_weights.exp() @ self.levels.square() - self.mean.square()
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
         """Draw levels, shape (*sample_shape, ..., d)."""
         weights = torch.distributions.Categorical(logits=self.log_weights, validate_args=False)
         return self.levels[weights.sample(torch.Size(sample_shape))]

@@ -30,7 +30,7 @@ class StandardNormal(nn.Module):
 
 
 class FittedMixture(nn.Module):
-    r"""p(z) = a Gaussian mixture with full covariances, fitted to the codes of a trained autoencoder.
+    r"""p(z) = a Gaussian mixture, fitted to the codes of a trained autoencoder.
 
     A deterministic autoencoder has no prior of its own; a density fitted to its codes afterwards
     makes it generative (Ghosh et al., From Variational to Deterministic Autoencoders, 2020, use

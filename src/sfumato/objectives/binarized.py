@@ -11,7 +11,7 @@ from sfumato.objectives.base import AnnealedObjective, Objective, Terms, objecti
 
 
 def binarized(objective: Objective, model: LatentVariableModel, x: Tensor) -> Terms:
-    r"""The objective at a fresh draw :math:`b \sim` Bernoulli(x) of every grey pixel.
+    r"""Return the objective at a fresh draw :math:`b \sim` Bernoulli(x) of every grey pixel.
 
     References
     ----------

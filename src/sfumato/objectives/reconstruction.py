@@ -12,7 +12,7 @@ Loss = Callable[[Distribution, Tensor], Tensor]
 
 
 def squared_error(p: Distribution, x: Tensor) -> Tensor:
-    r""":math:`\|x - \hat x\|^2` with :math:`\hat x` the mean of p, shape (n,), in squared data units."""
+    r""":math:`\|x - \hat x\|^2`, :math:`\hat x` the mean of p, shape (n,), in squared model units."""
     return (x - p.mean).square().sum(-1)
 
 
@@ -21,9 +21,7 @@ def negative_log_likelihood(p: Distribution, x: Tensor) -> Tensor:
     return -p.log_prob(x)
 
 
-def reconstruction(
-    model: LatentVariableModel, x: Tensor, *, loss: Loss = squared_error
-) -> Terms:
+def reconstruction(model: LatentVariableModel, x: Tensor, *, loss: Loss = squared_error) -> Terms:
     r"""Error of the reconstruction from a deterministic code.
 
     .. math:: L(x, g(f(x)))

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sfumato.evaluation import COLUMNS, Table
+from sfumato.evaluation import COLUMNS, Cell, Table
 
 INK, ACCENT, FAINT = "#26221f", "#8c4a2f", "#b8aea4"
 PALETTE = (
@@ -32,9 +33,9 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="none")
 
 
-def _plain(axes: object) -> None:
-    axes.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]
-    axes.grid(alpha=0.25)  # type: ignore[attr-defined]
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
 
 
 def curves(records: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figure:
@@ -61,12 +62,13 @@ def latent_map(codes: np.ndarray, y: np.ndarray | None, axis: str) -> Figure:
     shown = slice(0, MAX_POINTS)
     points = codes[shown]
     if y is None:
-        panel.scatter(*points.T, s=6, color=ACCENT, alpha=0.5, linewidths=0)
+        panel.scatter(points[:, 0], points[:, 1], s=6, color=ACCENT, alpha=0.5, linewidths=0)
     else:
         for i, label in enumerate(np.unique(y)):
             rows = y[shown] == label
             colour = PALETTE[i % len(PALETTE)]
-            panel.scatter(*points[rows].T, s=7, color=colour, alpha=0.65, linewidths=0, label=label)
+            panel.scatter(points[rows, 0], points[rows, 1], s=7, color=colour, alpha=0.65,
+                          linewidths=0, label=str(label))  # fmt: skip
         if len(np.unique(y)) <= len(PALETTE):
             panel.legend(title="class", fontsize=8, markerscale=2, loc="center left",
                          bbox_to_anchor=(1.0, 0.5), frameon=False)  # fmt: skip
@@ -107,20 +109,21 @@ def image_grid(
 
 
 def _draw(
-    panels: Sequence[object], X: np.ndarray, shape: tuple[int, int, int], low: float, high: float
+    panels: Sequence[Axes], X: np.ndarray, shape: tuple[int, int, int], low: float, high: float
 ) -> None:
     for panel in panels:
-        panel.set_xticks([])  # type: ignore[attr-defined]
-        panel.set_yticks([])  # type: ignore[attr-defined]
-        panel.spines[:].set_visible(False)  # type: ignore[attr-defined]
+        panel.set_xticks([])
+        panel.set_yticks([])
+        panel.spines[:].set_visible(False)
     for panel, row in zip(panels, X, strict=False):
         picture = np.clip((as_picture(row, shape) - low) / max(high - low, 1e-12), 0, 1)
-        panel.imshow(picture, cmap="gray_r", vmin=0, vmax=1)  # type: ignore[attr-defined]
+        panel.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
 
 
 def comparison(table: Table) -> Figure:
     """Draw one panel for each measure, one bar for each model, whiskers one deviation long."""
-    names = [name for name in COLUMNS if sum(name in row for row in table.values()) > 1]
+    shared = min(2, len(table))
+    names = [name for name in COLUMNS if sum(name in row for row in table.values()) >= shared]
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
     figure = _figure(3.8 * columns, (0.9 + 0.24 * len(table)) * rows)
@@ -133,12 +136,10 @@ def comparison(table: Table) -> Figure:
     return figure
 
 
-def _bars(panel: object, cells: Mapping[str, object]) -> None:
-    means = [cell.mean for cell in cells.values()]  # type: ignore[attr-defined]
-    spread = [cell.deviation or 0.0 for cell in cells.values()]  # type: ignore[attr-defined]
-    panel.barh(  # type: ignore[attr-defined]
-        list(cells), means, xerr=spread, color=FAINT, ecolor=INK, height=0.7
-    )
-    panel.invert_yaxis()  # type: ignore[attr-defined]
-    panel.tick_params(labelsize=8)  # type: ignore[attr-defined]
+def _bars(panel: Axes, cells: Mapping[str, Cell]) -> None:
+    means = [cell.mean for cell in cells.values()]
+    spread = [cell.deviation or 0.0 for cell in cells.values()]
+    panel.barh(list(cells), means, xerr=spread, color=FAINT, ecolor=INK, height=0.7)
+    panel.invert_yaxis()
+    panel.tick_params(labelsize=8)
     _plain(panel)

@@ -14,7 +14,8 @@ body { margin: 0; background: var(--paper); color: var(--ink);
        font: 16px/1.55 ui-sans-serif, system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
 main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
 h1 { font-weight: 600; font-size: 1.9rem; margin: 0; letter-spacing: -0.01em; }
-h2 { font-size: 1.15rem; margin: 2.6rem 0 .6rem; padding-top: 1.2rem; border-top: 1px solid var(--line); }
+h2 { font-size: 1.15rem; margin: 2.6rem 0 .6rem; padding-top: 1.2rem;
+     border-top: 1px solid var(--line); }
 p { max-width: 46rem; margin: .4rem 0 .8rem; }
 .lead, figcaption, .note { color: var(--soft); }
 nav { margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; }
@@ -76,9 +77,8 @@ def grid(
             for j, cell in enumerate(row)
         )
         body += f"<tr>{cells}</tr>"
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{table}</div>'
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -49,10 +49,15 @@ def codes(estimator: Any, split: Split) -> str:
     axis = "code dimension"
     if z.shape[1] > 2:
         z, axis = PCA(2, random_state=0).fit_transform(z), "principal component of the codes"
-    caption = f"Codes of {len(z)} {split.rows}" + (
-        "." if y is None else ", coloured by their classes, which the model never saw."
-    )
+    caption = f"Codes of {len(z)} {split.rows}{_colouring(estimator, y)}."
     return page.picture(figures.latent_map(z, y, axis), caption)
+
+
+def _colouring(estimator: Any, y: np.ndarray | None) -> str:
+    if y is None:
+        return ""
+    seen = "was fitted to" if entry_of(estimator).supervised else "never saw"
+    return f", coloured by their classes, which the model {seen}"
 
 
 def reconstructions(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
@@ -74,7 +79,7 @@ def samples(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     return page.picture(figures.image_grid(X, shape, low, high), caption)
 
 
-def measures(results: Mapping[str, Measures], split: Split) -> str:
+def measures(results: Mapping[str, Measures], split: Split, *, supervised: bool = False) -> str:
     """Return the measures of the model and of the baselines beside it."""
     names = [name for name in MEANINGS if any(name in row for row in results.values())]
     rows = [
@@ -82,7 +87,8 @@ def measures(results: Mapping[str, Measures], split: Split) -> str:
         for model, row in results.items()
     ]
     legend = page.pairs({name: MEANINGS[name] for name in names})
-    intro = f"Measured on {len(split.X_eval)} {split.rows}. Labels were used for measuring only."
+    use = "fitting and measuring" if supervised else "measuring only"
+    intro = f"Measured on {len(split.X_eval)} {split.rows}. Labels, if any, were used for {use}."
     return page.paragraph(intro) + page.grid(["", *names], rows) + legend
 
 

@@ -35,7 +35,9 @@ class Engine(Protocol):
         """Mean of ``value`` over processes."""
         ...
 
-    def save(self, path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def save(
+        self, path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> None:
         """Write a checkpoint, once for all processes."""
         ...
 
@@ -76,7 +78,9 @@ class LocalEngine:
         """Return the value: there is one process."""
         return value
 
-    def save(self, path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    def save(
+        self, path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> None:
         """Write a checkpoint."""
         write_checkpoint(path, description, tensors)
 
@@ -94,7 +98,7 @@ def computes_bf16(device: torch.device) -> bool:
     if device.type != "cpu":
         return False
     # Older releases of torch do not tell what the processor can do: float32 then.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

@@ -26,7 +26,7 @@ class TrainingDivergedError(RuntimeError):
 class Loss(nn.Module):
     """The objective as a module, so that an engine can wrap its ``forward``."""
 
-    def __init__(self, model: nn.Module, objective: Any) -> None:
+    def __init__(self, model: Any, objective: Any) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
@@ -79,6 +79,7 @@ class Loop:
         self.loss = loss
         self.engine = engine
         self.chooser = chooser
+        self.first_bad = ""
         self.module, self.optimizer = engine.setup(loss, state.optimizer)
 
     def epoch(
@@ -102,25 +103,31 @@ class Loop:
         return (x.to(self.engine.device) for x in batches)
 
     def _steps(self, batches: Iterable[Tensor]) -> dict[str, float]:
-        totals: dict[str, Tensor] = {}
+        names: tuple[str, ...] = ()
+        totals = finite = torch.zeros(())
         n_rows = 0
         for x in batches:
             with self.chooser.step():
-                terms = self._step(x)
+                names, values = self._step(x)
             n_rows += len(x)
             # Sums stay on the device: reading a number out at every step would stall it.
-            totals = {name: totals.get(name, 0.0) + t * len(x) for name, t in terms.items()}
+            totals = totals.to(values.device) + values * len(x)
+            finite = finite.to(values.device) + totals.isfinite()
         if not n_rows:
             raise ValueError("The data gave no batch to train on.")
-        return {name: float(self.engine.all_reduce(t / n_rows)) for name, t in totals.items()}
+        # One bad term spoils the weights and so all others: the first to go is to blame.
+        self.first_bad = names[int(finite.argmin())]
+        means = self.engine.all_reduce(totals / n_rows).tolist()
+        return dict(zip(names, means, strict=True))
 
-    def _step(self, x: Tensor) -> dict[str, Tensor]:
+    def _step(self, x: Tensor) -> tuple[tuple[str, ...], Tensor]:
         with self.engine.autocast():
             terms = self.module(x)
+        values = torch.stack(tuple(terms.values()))
         self.optimizer.zero_grad()
-        self.engine.backward(torch.stack(tuple(terms.values())).sum())
+        self.engine.backward(values.sum())
         self.state.step()
-        return {name: term.detach() for name, term in terms.items()}
+        return tuple(terms), values.detach()
 
     @torch.no_grad()
     def _validate(self, batches: Batches) -> float:
@@ -159,7 +166,6 @@ class Loop:
         return False
 
     def _culprit(self, record: Record) -> str | None:
-        terms = [name for name, value in record.items() if not isfinite(value) and name != "loss"]
-        if terms:
-            return f"the term {terms[0]!r}"
+        if not all(map(isfinite, record.values())):
+            return f"the term {self.first_bad!r}"
         return None if self.state.has_finite_weights() else "a weight"

@@ -3,8 +3,8 @@
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar
-from rich.progress import TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 
 class Progress:
@@ -38,7 +38,9 @@ class Progress:
             self.console.print(line, highlight=False)
             return
         task = self._bar.task_ids[0]
-        self._bar.update(task, completed=step, description=f"{self.title} loss {metrics['loss']:.4g}")
+        self._bar.update(
+            task, completed=step, description=f"{self.title} loss {metrics['loss']:.4g}"
+        )
         if step == self.max_epochs:
             self.close()
 

@@ -7,6 +7,7 @@ from statistics import median
 from time import perf_counter
 
 import torch
+from torch import nn
 
 TRIALS = 4
 # A calibration may cost at most about this share of the time.
@@ -18,17 +19,22 @@ class ThreadChooser:
 
     Two threads are up to 1.8 times faster than one on idle cores and up to 10 times slower on
     busy ones, where they spin at barriers. Which holds can change at any time, so a few steps of
-    each kind are timed now and then. The number of threads does not change a step's result.
+    each kind are timed now and then.
+
+    The choice must not change a result. For matrix products the number of threads does not change
+    a bit; for convolutions it does, so these take all threads where waiting threads sleep
+    (``OMP_WAIT_POLICY=passive``, as the command line sets it), and one elsewhere.
 
     Parameters
     ----------
     setting : int or "auto"
-        A fixed number; "auto" obeys ``OMP_NUM_THREADS`` where it is set and measures elsewhere.
+        A fixed number; "auto" obeys ``OMP_NUM_THREADS`` where it is set and chooses elsewhere.
+    module : Module
+        What is trained.
     """
 
-    def __init__(self, setting: int | str) -> None:
-        available = torch.get_num_threads()
-        self.candidates = _candidates(setting, available)
+    def __init__(self, setting: int | str, module: nn.Module) -> None:
+        self.candidates = _candidates(setting, torch.get_num_threads(), module)
         self.times: dict[int, list[float]] = {}
         self.chosen = self.candidates[0]
         self.resume_at = 0.0
@@ -60,19 +66,21 @@ class ThreadChooser:
         self.started = self.resume_at
 
 
-def _candidates(setting: int | str, available: int) -> list[int]:
+def _candidates(setting: int | str, available: int, module: nn.Module) -> list[int]:
     if isinstance(setting, int):
         return [setting]
     if "OMP_NUM_THREADS" in os.environ or available == 1:
         return [available]
-    return [available, 1]
+    if all(parameter.ndim <= 2 for parameter in module.parameters()):
+        return [available, 1]
+    return [available if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else 1]
 
 
 @contextmanager
-def threads(setting: int | str) -> Iterator[ThreadChooser]:
-    """Put the chosen number of threads in force inside the block and the former one back after it."""
+def threads(setting: int | str, module: nn.Module) -> Iterator[ThreadChooser]:
+    """Put a number of threads in force inside the block, and the former one back after it."""
     before = torch.get_num_threads()
-    chooser = ThreadChooser(setting)
+    chooser = ThreadChooser(setting, module)
     torch.set_num_threads(chooser.chosen)
     try:
         yield chooser

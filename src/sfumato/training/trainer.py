@@ -188,7 +188,7 @@ class Trainer(BaseEstimator):
         self.validate()
         engine = engine or self.engine()
         model.to(engine.device)
-        with forked_rng(seed), threads(self.threads) as chooser:
+        with forked_rng(seed), threads(self.threads, model) as chooser:
             state = TrainingState(
                 model, self._optimizer(model, engine), self.averaging, dict(description or {})
             )
@@ -221,9 +221,13 @@ class Trainer(BaseEstimator):
     def _optimizer(self, model: nn.Module, engine: Engine) -> Adam:
         decayed = [p for p in model.parameters() if p.ndim > 1]
         free = [p for p in model.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": free}]
+        groups: list[dict[str, Any]] = [
+            {"params": decayed, "weight_decay": self.weight_decay},
+            {"params": free, "weight_decay": 0.0},
+        ]
         fused = engine.device.type in ("cpu", "cuda")
-        return Adam([g for g in groups if g["params"]], lr=self.learning_rate, fused=fused)
+        used = [group for group in groups if group["params"]]
+        return Adam(used, lr=self.learning_rate, fused=fused)
 
     def _checkpoint_path(self) -> Path | None:
         return None if self.checkpoint is None else make_directory(self.checkpoint) / CHECKPOINT
@@ -240,7 +244,7 @@ class Trainer(BaseEstimator):
         if not 0 < n < len(data):
             raise ValueError(
                 f"validation_fraction={self.early_stopping.validation_fraction} of {len(data)} rows "
-                "leaves nothing to validate on or nothing to train on."
+                "leaves nothing to validate or to train on."
             )
         train = Batches(data, order[n:], self.batch_size, shuffled=True)
         return train, Batches(data, order[:n], self.batch_size, shuffled=False)

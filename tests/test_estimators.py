@@ -1,0 +1,317 @@
+"""Estimators: scikit-learn's contract, ours, and what users hand over."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from scipy.linalg import subspace_angles
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sfumato import ELBO, IWAE, VAE, Autoencoder, EarlyStopping, Trainer, load
+
+QUICK = Trainer(max_epochs=2, batch_size=64)
+
+
+def quick(cls, **params):
+    defaults = {"latent_dim": 2, "hidden": (16,), "random_state": 0, "trainer": QUICK}
+    return cls(**{**defaults, **params})
+
+
+VARIANTS = {
+    "vae-bernoulli": (VAE, {}),
+    "vae-gaussian": (VAE, {"likelihood": "gaussian"}),
+    "vae-categorical": (VAE, {"likelihood": "categorical"}),
+    "vae-conv": (VAE, {"backbone": "conv", "hidden": (4, 8)}),
+    "vae-conv-categorical": (
+        VAE,
+        {"backbone": "conv", "hidden": (4,), "likelihood": "categorical"},
+    ),
+    "vae-iwae": (VAE, {"objective": IWAE(3)}),
+    "vae-binarized": (VAE, {"binarize": True}),
+    "vae-free-bits": (VAE, {"objective": ELBO(beta=2.0, warmup=3, free_bits=0.1)}),
+    "ae-mse": (Autoencoder, {}),
+    "ae-cross-entropy": (Autoencoder, {"loss": "cross-entropy"}),
+    "ae-conv": (Autoencoder, {"backbone": "conv", "hidden": (4, 8)}),
+    "ae-tied": (Autoencoder, {"tied": True}),
+    "ae-standard": (Autoencoder, {"scaling": "standard"}),
+    "ae-overcomplete": (Autoencoder, {"latent_dim": 80}),
+}
+variants = pytest.mark.parametrize("name", VARIANTS)
+CACHE: dict[str, object] = {}
+
+
+def fitted(name, digits):
+    if name not in CACHE:
+        cls, params = VARIANTS[name]
+        CACHE[name] = quick(cls, **params).fit(digits[0][:300])
+    return CACHE[name]
+
+
+@parametrize_with_checks(
+    [
+        quick(VAE),
+        quick(VAE, likelihood="gaussian"),
+        quick(Autoencoder),
+        quick(Autoencoder, loss="cross-entropy"),
+        quick(Autoencoder, tied=True),
+    ]
+)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@variants
+def test_the_public_face_has_the_stated_shapes(name, digits):
+    model, X = fitted(name, digits), digits[0][:20]
+    assert model.transform(X).shape == (20, model.latent_dim)
+    assert model.reconstruct(X).shape == X.shape
+    assert model.sample(7).shape == (7, 64)
+    assert model.sample(7, mean=False).shape == (7, 64)
+    assert model.score_samples(X).shape == (20,)
+    assert model.score(X) == pytest.approx(model.score_samples(X).mean())
+    assert {len(term) for term in model.terms(X).values()} == {20}
+    assert 0 <= model.diagnose(X).active_units <= model.latent_dim
+
+
+@variants
+def test_answers_are_the_same_bits_alone_shuffled_and_repeated(name, digits):
+    model, X = fitted(name, digits), digits[0][300:460]
+    order = np.random.default_rng(0).permutation(len(X))
+    for answer in (model.transform, model.reconstruct, model.score_samples):
+        whole = answer(X)
+        assert np.array_equal(answer(X), whole)
+        assert np.array_equal(answer(X[order]), whole[order])
+        assert np.array_equal(answer(X[5:6]), whole[5:6])
+
+
+@variants
+def test_a_fit_is_the_same_bits_for_the_same_seed_and_leaves_torchs_generator_alone(name, digits):
+    cls, params = VARIANTS[name]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    again = quick(cls, **params).fit(digits[0][:300])
+    assert torch.equal(torch.get_rng_state(), before)
+    X = digits[0][:20]
+    assert np.array_equal(again.transform(X), fitted(name, digits).transform(X))
+
+
+@variants
+def test_a_saved_model_is_loaded_with_the_same_answers_and_settings(name, digits, tmp_path):
+    model, X = fitted(name, digits), digits[0][:20]
+    model.save(tmp_path / "run")
+    same = load(tmp_path / "run")
+    for answer in ("transform", "reconstruct", "score_samples"):
+        assert np.array_equal(getattr(same, answer)(X), getattr(model, answer)(X))
+    assert np.array_equal(same.sample(5), model.sample(5))
+    assert same.history_.records == model.history_.records
+    assert repr(same) == repr(model)
+
+
+def test_a_model_saved_after_loading_is_the_same_file(vae, tmp_path):
+    vae.save(tmp_path / "a")
+    load(tmp_path / "a").save(tmp_path / "b")
+    for name in ("params.json", "weights.safetensors", "history.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_another_seed_gives_another_model(digits):
+    X = digits[0][:100]
+    first, second = (quick(VAE, random_state=seed).fit(X) for seed in (0, 1))
+    assert not np.array_equal(first.transform(X), second.transform(X))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_linear_autoencoder_spans_the_principal_subspace(digits, seed):
+    X = digits[0]
+    trainer = Trainer(max_epochs=800, learning_rate=0.03, schedule="cosine")
+    model = Autoencoder(5, hidden=(), activation="identity", random_state=seed, trainer=trainer)
+    decoder = model.fit(X).model_.decoder.network[0].weight.detach().numpy()
+    principal = PCA(5).fit(X).components_.T
+    assert subspace_angles(decoder, principal).max() < 0.05
+
+
+def test_minus_the_elbo_is_the_sum_of_the_terms_and_lies_below_the_likelihood(vae, digits):
+    X = digits[0][:200]
+    bound = -sum(vae.terms(X).values())
+    assert bound.mean() < vae.score_samples(X).mean()
+
+
+def test_a_gaussian_vae_scores_a_density_in_data_units(digits):
+    # A change of units x -> 16 x lowers a log density by d log 16 and alters nothing else; a power
+    # of two leaves even the rounding, and so the draws that belong to each row, as they were.
+    X = np.random.default_rng(0).normal(size=(200, 4))
+    first, second = (quick(VAE, likelihood="gaussian").fit(c * X) for c in (1.0, 16.0))
+    difference = first.score_samples(X) - second.score_samples(16 * X)
+
+    np.testing.assert_allclose(difference, 4 * np.log(16), atol=1e-6)
+
+
+def test_binary_rows_score_the_same_with_and_without_binarisation(digits):
+    X = (digits[0][:50] > 8).astype(np.uint8)
+    model = quick(VAE, binarize=True).fit(X)
+    plain = model.set_params(binarize=False).score_samples(X)
+    assert np.array_equal(model.set_params(binarize=True).score_samples(X), plain)
+
+
+def test_naive_and_importance_estimates_agree(vae, digits):
+    X = digits[0][:5]
+    naive = vae.log_likelihood(X, 20_000, method="naive")
+    importance = vae.log_likelihood(X, 2_000)
+    error = naive.standard_error.hypot(importance.standard_error)
+    # Four latent dimensions: naive sampling still reaches the posterior. Errors by the delta
+    # method are small-sample optimistic, hence five of them.
+    difference = (naive.log_likelihood - importance.log_likelihood).abs()
+    assert (difference < 5 * error + 0.05).all()
+
+
+def test_training_lowers_the_loss(vae):
+    assert vae.history_["loss"][-1] < 0.8 * vae.history_["loss"][0]
+    assert vae.history_.terms == ["reconstruction", "kl"]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        np.asarray,
+        pd.DataFrame,
+        lambda X: pl.DataFrame(X, schema=[f"x{i}" for i in range(X.shape[1])]),
+        torch.from_numpy,
+        lambda X: torch.utils.data.TensorDataset(torch.from_numpy(X)),
+        lambda X: X.reshape(-1, 8, 8),
+        lambda X: X.tolist(),
+    ],
+    ids=["array", "pandas", "polars", "tensor", "dataset", "images", "list"],
+)
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_every_kind_of_table_gives_the_same_model(digits, wrap):
+    X = digits[0][:60]
+    model = quick(VAE).fit(wrap(X))
+    expected = quick(VAE).fit(X).transform(X)
+    assert np.array_equal(model.transform(wrap(X)), expected)
+
+
+def test_a_memory_mapped_file_gives_the_same_bits_as_an_array(digits, tmp_path):
+    X = digits[0][:200].astype(np.float32)
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    expected = quick(VAE).fit(X).transform(X)
+    assert np.array_equal(quick(VAE).fit(mapped).transform(mapped), expected)
+    path = str(tmp_path / "x.npy")
+    assert np.array_equal(quick(VAE).fit(path).transform(path), expected)
+
+
+def test_eight_bit_images_give_the_same_bits_as_floats(digits):
+    X = digits[0][:60]
+    expected = quick(VAE).fit(X).transform(X)
+    found = quick(VAE).fit(X.astype(np.uint8)).transform(X.astype(np.uint8))
+    np.testing.assert_array_equal(found, expected.astype(np.float32))
+
+
+def test_it_works_in_a_pipeline_a_clone_a_pickle_and_a_grid_search(digits):
+    X = digits[0][:90]
+    pipeline = make_pipeline(StandardScaler(), quick(VAE, likelihood="gaussian"))
+    assert pipeline.fit_transform(X).shape == (90, 2)
+    search = GridSearchCV(
+        quick(VAE), {"latent_dim": [1, 2], "trainer__learning_rate": [1e-3]}, cv=2
+    )
+    assert search.fit(X).best_params_["latent_dim"] in (1, 2)
+    model = quick(VAE).fit(X)
+    copy = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(copy.transform(X), model.transform(X))
+    assert not hasattr(clone(model), "model_")
+
+
+def test_feature_names_out_count_the_code(vae):
+    assert list(vae.get_feature_names_out()) == ["vae0", "vae1", "vae2", "vae3"]
+
+
+def test_codes_decode_to_the_reconstruction(vae, digits):
+    X = digits[0][:30]
+    assert np.array_equal(vae.inverse_transform(vae.transform(X)), vae.reconstruct(X))
+
+
+def test_colour_images_run_through_convolutions():
+    X = np.random.default_rng(0).integers(0, 256, (40, 10, 12, 3), dtype=np.uint8)
+    model = quick(Autoencoder, backbone="conv", hidden=(4, 8)).fit(X)
+    assert model.image_shape_ == (3, 10, 12)
+    assert model.reconstruct(X).shape == (40, 360)
+
+
+def test_a_collapsed_code_is_diagnosed_with_a_remedy(digits):
+    model = quick(VAE, objective=ELBO(beta=1000.0), trainer=Trainer(max_epochs=30)).fit(digits[0])
+    diagnosis = model.diagnose(digits[0])
+    assert diagnosis.active_units == 0
+    assert "warmup" in diagnosis.remedy
+    assert max(diagnosis.kl) < 0.05
+
+
+def test_a_working_code_needs_no_remedy(vae, digits):
+    diagnosis = vae.diagnose(digits[0])
+    assert diagnosis.active_units >= 2
+    assert diagnosis.remedy is None
+
+
+BAD = [
+    (VAE, {"latent_dim": 0}, "latent_dim must be at least 1"),
+    (VAE, {"likelihood": "poisson"}, "likelihood must be one of bernoulli, gaussian, categorical"),
+    (VAE, {"backbone": "transformer"}, "backbone must be one of mlp, conv"),
+    (VAE, {"activation": "gelu!"}, "activation must be one of"),
+    (VAE, {"scaling": "log"}, "scaling must be one of auto, range"),
+    (VAE, {"hidden": (0,)}, "hidden must hold positive widths"),
+    (VAE, {"likelihood": "gaussian", "binarize": True}, "needs likelihood='bernoulli'"),
+    (VAE, {"image_shape": (1, 5, 5)}, "product of 64"),
+    (VAE, {"backbone": "conv", "hidden": ()}, "at least one layer"),
+    (Autoencoder, {"loss": "hinge"}, "loss must be one of mse, cross-entropy"),
+    (Autoencoder, {"tied": True, "backbone": "conv"}, "tied=True needs backbone='mlp'"),
+    (Autoencoder, {"loss": "cross-entropy", "scaling": "standard"}, "pixels in"),
+    (VAE, {"trainer": Trainer(batch_size=0)}, "batch_size must be at least 1"),
+    (VAE, {"trainer": Trainer(learning_rate=-1)}, "learning_rate must be positive"),
+    (VAE, {"trainer": Trainer(schedule="step")}, "schedule must be one of constant, cosine"),
+    (VAE, {"trainer": Trainer(precision="16")}, "precision must be one of auto, 32, bf16"),
+    (VAE, {"trainer": Trainer(averaging=1.0)}, "averaging must lie in"),
+    (VAE, {"trainer": Trainer(early_stopping=EarlyStopping(3, 1.5))}, "validation_fraction"),
+]
+
+
+@pytest.mark.parametrize(("cls", "params", "message"), BAD)
+def test_a_bad_setting_is_one_clear_sentence(digits, cls, params, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        quick(cls, **params).fit(digits[0][:40])
+    assert "\n" not in str(caught.value)
+
+
+def test_categorical_pixels_must_be_whole_numbers():
+    with pytest.raises(ValueError, match="whole numbers"):
+        quick(VAE, likelihood="categorical").fit(np.random.default_rng(0).normal(size=(9, 4)))
+
+
+def test_convolutions_refuse_rows_that_are_no_images():
+    with pytest.raises(ValueError, match="image_shape"):
+        quick(VAE, backbone="conv", hidden=(4,)).fit(np.zeros((9, 7)))
+
+
+def test_a_custom_objective_trains_and_says_that_it_cannot_be_saved(digits, tmp_path):
+    def objective(model, x):
+        return {"error": (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)}
+
+    model = quick(VAE, objective=objective).fit(digits[0][:50])
+    assert model.history_.terms == ["error"]
+    with pytest.raises(ValueError, match="cannot be saved"):
+        model.save(tmp_path / "run")
+    assert not (tmp_path / "run" / "params.json").exists()
+
+
+def test_a_generator_as_random_state_can_be_saved(digits, tmp_path):
+    model = quick(VAE, random_state=np.random.RandomState(3)).fit(digits[0][:50])
+    model.save(tmp_path / "run")
+    assert np.array_equal(
+        load(tmp_path / "run").transform(digits[0][:5]), model.transform(digits[0][:5])
+    )

@@ -1,0 +1,289 @@
+"""The Trainer: resume, recovery, precision, threads, loggers."""
+
+import math
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from sfumato import VAE, Autoencoder, EarlyStopping, Trainer
+from sfumato.artifacts import ArtifactError
+from sfumato.training import LocalEngine, Rows, TrainingDivergedError, computes_bf16
+from sfumato.training.engine import is_wide
+from sfumato.training.threads import ThreadChooser, threads
+
+
+def quick(cls=VAE, **trainer):
+    settings = {"max_epochs": 2, "batch_size": 64, **trainer}
+    return cls(latent_dim=2, hidden=(16,), random_state=0, trainer=Trainer(**settings))
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.model_.state_dict().values()])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"averaging": 0.9}, {"early_stopping": EarlyStopping(5, 0.2)}, {"weight_decay": 1e-3}],
+    ids=["plain", "averaging", "early-stopping", "weight-decay"],
+)
+@pytest.mark.parametrize("cls", [VAE, Autoencoder])
+def test_two_and_two_epochs_equal_four_bit_for_bit(digits, tmp_path, cls, settings):
+    X = digits[0][:200]
+    quick(cls, checkpoint=str(tmp_path), **settings).fit(X)
+    resumed = quick(cls, checkpoint=str(tmp_path), **settings, max_epochs=4).fit(X)
+    straight = quick(cls, **settings, max_epochs=4).fit(X)
+    assert torch.equal(weights(resumed), weights(straight))
+    assert resumed.history_["loss"] == straight.history_["loss"]
+
+
+def test_a_finished_checkpoint_is_not_trained_again(digits, tmp_path):
+    first = quick(checkpoint=str(tmp_path)).fit(digits[0][:200])
+    again = quick(checkpoint=str(tmp_path)).fit(digits[0][:200])
+    assert again.history_.records == first.history_.records
+    assert torch.equal(weights(again), weights(first))
+
+
+def test_a_cosine_schedule_resumed_at_its_own_length_equals_an_uninterrupted_one(digits, tmp_path):
+    X = digits[0][:200]
+
+    class StopError(Exception):
+        pass
+
+    class StopAfterTwo:
+        def log_hyperparams(self, params):
+            pass
+
+        def log_metrics(self, metrics, step):
+            if step == 2:
+                raise StopError
+
+    settings = {"max_epochs": 4, "schedule": "cosine"}
+    with pytest.raises(StopError):
+        quick(**settings, checkpoint=str(tmp_path), loggers=(StopAfterTwo(),)).fit(X)
+    resumed = quick(**settings, checkpoint=str(tmp_path)).fit(X)
+    assert torch.equal(weights(resumed), weights(quick(**settings).fit(X)))
+
+
+@pytest.mark.parametrize("change", ["data", "setting", "seed"])
+def test_a_checkpoint_of_something_else_is_refused(digits, tmp_path, change):
+    X = digits[0][:200]
+    quick(checkpoint=str(tmp_path)).fit(X)
+    other = quick(checkpoint=str(tmp_path), max_epochs=4)
+    other.set_params(**{"setting": {"latent_dim": 3}, "seed": {"random_state": 1}}.get(change, {}))
+    with pytest.raises(ArtifactError, match="other data or settings"):
+        other.fit(X + 1 if change == "data" else X)
+
+
+def breaking(at_step, term="kl"):
+    """Return an objective whose term becomes NaN at a step, and stays."""
+    count = [0]
+
+    def objective(model, x):
+        count[0] += 1
+        q = model.encoder(x)
+        error = (x - model.decoder(q.mean).mean).square().sum(1)
+        bad = error * math.nan if count[0] > at_step else error * 0
+        return {"error": error, term: bad}
+
+    return objective
+
+
+def test_nan_stops_restores_the_last_good_epoch_and_names_the_term(digits):
+    X = digits[0][:200]
+    broken = quick(max_epochs=9).set_params(objective=breaking(8))
+    with pytest.warns(ConvergenceWarning, match="epoch 3: the term 'kl' became NaN") as caught:
+        broken.fit(X)
+    assert len(caught) == 1
+    good = quick(max_epochs=2).set_params(objective=breaking(99)).fit(X)
+    assert torch.equal(weights(broken), weights(good))
+    assert len(broken.history_) == 2
+
+
+def test_nan_in_the_first_epoch_is_an_error_that_says_what_to_do(digits):
+    model = quick().set_params(objective=breaking(1))
+    with pytest.raises(TrainingDivergedError, match="'kl' is NaN or infinite; lower the learning"):
+        model.fit(digits[0][:200])
+
+
+def test_an_infinite_weight_is_noticed_though_the_terms_are_finite(digits):
+    def objective(model, x):
+        weight = next(model.parameters())
+        weight.register_hook(lambda gradient: gradient * math.inf)
+        return {"error": (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)}
+
+    model = quick(max_epochs=1, batch_size=500).set_params(objective=objective)
+    with pytest.raises(TrainingDivergedError, match="a weight"):
+        model.fit(digits[0][:200])
+
+
+def test_early_stopping_stops_and_keeps_the_best_epoch(digits):
+    X = digits[0][:300]
+    stopping = EarlyStopping(patience=3, validation_fraction=0.2)
+    model = quick(Autoencoder, max_epochs=500, learning_rate=0.05, early_stopping=stopping).fit(X)
+    losses = model.history_["validation_loss"]
+    best = losses.index(min(losses))
+    assert len(losses) < 500
+    assert len(losses) == best + 1 + 3
+    shorter = quick(
+        Autoencoder, max_epochs=best + 1, learning_rate=0.05, early_stopping=stopping
+    ).fit(X)
+    assert torch.equal(weights(model)[:100], weights(shorter)[:100])
+
+
+def test_averaged_weights_differ_from_the_last_ones_and_lie_near_them(digits):
+    X = digits[0][:300]
+    plain, averaged = quick(max_epochs=9).fit(X), quick(max_epochs=9, averaging=0.9).fit(X)
+    assert plain.history_["loss"] == averaged.history_["loss"]
+    difference = (weights(plain) - weights(averaged)).norm()
+    assert 0 < difference < 0.2 * weights(plain).norm()
+
+
+def test_weight_decay_is_half_lambda_times_the_squared_weights_without_biases(digits):
+    X, decay = digits[0][:64], 0.1
+
+    def penalised(model, x):
+        error = (x - model.decoder(model.encoder(x).rsample()).mean).square().sum(1)
+        squares = sum(p.square().sum() for p in model.parameters() if p.ndim > 1)
+        return {"error": error, "penalty": 0.5 * decay * squares.expand(len(x))}
+
+    def plain(model, x):
+        return {"error": penalised(model, x)["error"]}
+
+    explicit = quick(precision="32").set_params(objective=penalised).fit(X)
+    decayed = quick(precision="32", weight_decay=decay).set_params(objective=plain).fit(X)
+    torch.testing.assert_close(weights(explicit), weights(decayed), atol=1e-5, rtol=1e-4)
+
+
+def test_the_history_holds_every_term_and_the_mean_over_rows(digits):
+    X = digits[0][:100]
+    seen = []
+
+    def objective(model, x):
+        error = (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)
+        seen.append(error.detach())
+        return {"error": error, "nothing": error * 0}
+
+    record = quick(max_epochs=1, batch_size=64).set_params(objective=objective).fit(X).history_
+    assert record.terms == ["error", "nothing"]
+    # Batches of 64 and 36 rows: the mean over rows is not the mean of the batches' means.
+    assert record["error"][0] == pytest.approx(float(torch.cat(seen).mean()), rel=1e-5)
+
+
+def test_any_logger_receives_the_settings_and_every_epoch(digits):
+    received = []
+
+    class Log:
+        def log_hyperparams(self, params):
+            received.append(params["max_epochs"])
+
+        def log_metrics(self, metrics, step):
+            received.append((step, sorted(metrics)))
+
+    quick(loggers=(Log(),)).fit(digits[0][:100])
+    names = sorted(["epoch", "loss", "reconstruction", "kl", "learning_rate", "seconds"])
+    assert received == [2, (1, names), (2, names)]
+
+
+def test_any_iterable_of_batches_trains(digits):
+    from sfumato.objectives import elbo
+
+    x = torch.from_numpy(digits[0][:128]).float() / 16
+    vae = quick().fit(digits[0][:128])
+    history = Trainer(max_epochs=3).fit(vae.model_, elbo, [x[:64], x[64:]])
+    assert len(history) == 3
+    with pytest.raises(ValueError, match="no batch"):
+        Trainer().fit(vae.model_, elbo, [])
+
+
+def test_bfloat16_training_reaches_the_loss_of_float32(digits):
+    losses = [
+        quick(max_epochs=20, precision=precision).fit(digits[0]).history_["loss"][-1]
+        for precision in ("32", "bf16")
+    ]
+    # Eight bits of mantissa in the matrices: 1 % of the loss is ample.
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+def test_after_bfloat16_training_answers_are_float32(digits):
+    model = quick(precision="bf16").fit(digits[0][:100])
+    assert {p.dtype for p in model.model_.parameters()} == {torch.float32}
+    whole = model.transform(digits[0][:100])
+    assert not np.array_equal(whole, whole.astype(np.float16).astype(whole.dtype))
+
+
+def test_auto_precision_is_bfloat16_for_wide_networks_on_processors_that_have_it():
+    wide, narrow = nn.Linear(500, 500), nn.Linear(64, 64)
+    native = computes_bf16(torch.device("cpu"))
+    for module, expected in ((wide, native), (narrow, False)):
+        engine = LocalEngine("cpu", "auto")
+        engine.setup(module, torch.optim.Adam(module.parameters()))
+        assert engine.bf16 is expected
+        assert is_wide(module) is (module is wide)
+
+
+def test_the_number_of_threads_does_not_change_a_bit_of_a_fully_connected_fit(digits):
+    # The adaptive choice of threads rests on this.
+    found = []
+    for n in (1, 2):
+        trainer = Trainer(max_epochs=2, threads=n)
+        model = VAE(hidden=(500, 200), random_state=0, trainer=trainer)
+        found.append(weights(model.fit(digits[0])))
+    assert torch.equal(*found)
+
+
+MATRIX, CONVOLUTION = nn.Linear(2, 2), nn.Conv2d(1, 1, 3)
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Pretend to have two threads; return the list of the numbers that were put in force."""
+    current = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch, "set_num_threads", current.append)
+    return current
+
+
+def test_the_faster_number_of_threads_is_chosen(two_threads):
+    chooser = ThreadChooser("auto", MATRIX)
+    for _ in range(8):
+        with chooser.step():
+            time.sleep(0.02 if two_threads[-1] == 2 else 0.001)
+    assert chooser.chosen == 1
+    assert two_threads[-1] == 1
+
+
+def test_convolutions_whose_bits_depend_on_threads_get_a_fixed_number(two_threads, monkeypatch):
+    assert ThreadChooser("auto", CONVOLUTION).candidates == [1]
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert ThreadChooser("auto", CONVOLUTION).candidates == [2]
+
+
+def test_omp_num_threads_and_a_given_number_are_obeyed(two_threads, monkeypatch):
+    assert ThreadChooser(5, MATRIX).candidates == [5]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert ThreadChooser("auto", MATRIX).candidates == [2]
+
+
+def test_threads_are_put_back_even_after_a_failure():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), threads(2, MATRIX):
+        raise RuntimeError
+    assert torch.get_num_threads() == before
+
+
+def test_rows_in_a_file_and_in_memory_give_the_same_batches(tmp_path):
+    X = np.random.default_rng(0).integers(0, 255, (50, 4), dtype=np.uint8)
+    index = torch.tensor([3, 1, 49])
+    batches = [
+        Rows(X, partial(torch.mul, other=2.0), resident=resident)[index]
+        for resident in (True, False)
+    ]
+    assert torch.equal(*batches)
+    assert torch.equal(batches[0], torch.from_numpy(X[index.numpy()]).float() * 2)

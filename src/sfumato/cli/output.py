@@ -38,7 +38,8 @@ def finite(value: Any) -> Any:
 
 def print_pairs(values: Mapping[str, Any], title: str) -> None:
     """Print names and values."""
-    table = RichTable(title=title, title_justify="left", show_header=False, box=None)
+    say(title)
+    table = RichTable(show_header=False, box=None)
     for name, value in values.items():
         table.add_row(str(name), f"{value:.5g}" if isinstance(value, float) else str(value))
     console.print(table)
@@ -65,7 +66,8 @@ def print_table(table: Table, title: str) -> None:
     """Print models by the main measures, the best of each in bold."""
     winners = best(table)
     names = [name for name in PRINTED if any(name in row for row in table.values())]
-    rich_table = RichTable(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    say(title)
+    rich_table = RichTable(box=None, padding=(0, 1, 0, 0))
     rich_table.add_column("", no_wrap=True)
     for name in names:
         rich_table.add_column(PRINTED[name][0], justify="right", no_wrap=True)

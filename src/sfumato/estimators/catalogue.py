@@ -1,6 +1,7 @@
 """Every model by its short name, with what can be asked of it."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -147,9 +148,8 @@ def sample(estimator: Any, n_samples: int, seed: int) -> np.ndarray:
         return estimator.sample(n_samples, random_state=seed)
     if isinstance(estimator, KernelDensity):
         return estimator.sample(n_samples, random_state=seed)
-    drawn: np.ndarray = GaussianMixture.sample(_seeded(estimator, seed), n_samples)[0]
-    return drawn
-
-
-def _seeded(estimator: BaseEstimator, seed: int) -> BaseEstimator:
-    return estimator.set_params(random_state=seed)
+    mixture = copy(estimator).set_params(random_state=seed)
+    # In float32 a covariance need not be positive semidefinite to numpy's tolerance.
+    mixture.covariances_ = mixture.covariances_.astype(np.float64)
+    rows: np.ndarray = mixture.sample(n_samples)[0]
+    return rows

@@ -12,7 +12,7 @@ Loss = Callable[[Distribution, Tensor], Tensor]
 
 
 def squared_error(p: Distribution, x: Tensor) -> Tensor:
-    r""":math:`\|x - \hat x\|^2`, :math:`\hat x` the mean of p, shape (n,), in squared model units."""
+    r""":math:`\|x - \hat x\|^2` with x-hat the mean of p, shape (n,), in squared model units."""
     return (x - p.mean).square().sum(-1)
 
 

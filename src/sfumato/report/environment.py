@@ -15,7 +15,7 @@ def environment() -> dict[str, str]:
     Examples
     --------
     >>> sorted(environment())[:3]
-    ['numpy', 'processor', 'python']
+    ['accelerator', 'numpy', 'processor']
     """
     return {
         "sfumato": __version__,

@@ -243,8 +243,8 @@ class Trainer(BaseEstimator):
         n = round(len(data) * self.early_stopping.validation_fraction)
         if not 0 < n < len(data):
             raise ValueError(
-                f"validation_fraction={self.early_stopping.validation_fraction} of {len(data)} rows "
-                "leaves nothing to validate or to train on."
+                f"validation_fraction={self.early_stopping.validation_fraction} of {len(data)} "
+                "rows leaves nothing to validate or to train on."
             )
         train = Batches(data, order[n:], self.batch_size, shuffled=True)
         return train, Batches(data, order[:n], self.batch_size, shuffled=False)

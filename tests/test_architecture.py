@@ -1,0 +1,95 @@
+"""The structure: who may import whom, where plotting and parsing live, what is public."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sfumato
+
+SOURCE = Path(sfumato.__file__).parent
+# Each room may import the rooms before it in its row of CONTRIBUTING.md, and nothing else of ours.
+CORE = ["distributions", "nn", "models", "objectives", "inference"]
+ALLOWED = {room: set(CORE[:i]) for i, room in enumerate(CORE)}
+ALLOWED |= {"artifacts": set(), "data": set(), "metrics": set()}
+ALLOWED["training"] = {*CORE, "artifacts"}
+ALLOWED["estimators"] = {*ALLOWED["training"], "training", "data"}
+ALLOWED["evaluation"] = {*ALLOWED["estimators"], "estimators", "metrics"}
+ALLOWED["report"] = {*ALLOWED["evaluation"], "evaluation"}
+ALLOWED["cli"] = {*ALLOWED["report"], "report"}
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
+FILES += [SOURCE / "distributions.py", SOURCE / "artifacts.py"]
+
+
+def imports(path):
+    """Yield the dotted names that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(path):
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_imports_only_from_rooms_below_its_own(path):
+    own = room(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "sfumato" or parts[1] in ("__version__", own):
+            continue
+        public = sfumato._HOMES.get(parts[1])
+        target = public.split(".")[1] if public else parts[1]
+        assert target in ALLOWED[own], f"{path.name} in {own} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("package", "home"),
+    [("matplotlib", "report"), ("click", "cli"), ("cv2", "data"), ("argparse", "cli")],
+)
+def test_plotting_parsing_and_decoding_each_have_one_room(package, home):
+    users = {room(path) for path in FILES if any(n.split(".")[0] == package for n in imports(path))}
+    assert users <= {home}
+
+
+def test_nothing_is_imported_by_pickle_or_eval():
+    for path in FILES:
+        text = path.read_text()
+        assert "pickle.load" not in text
+        assert not any(name.split(".")[0] == "pickle" for name in imports(path))
+
+
+def test_functions_stay_short():
+    lengths = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1:] if ast.get_docstring(node) else node.body
+                lengths.append((_lines(first), f"{path.name}:{node.name}"))
+    # The budget of the design: nothing over 40 lines of code, and most far below it.
+    assert [name for length, name in lengths if length > 40] == []
+    assert sorted(length for length, _ in lengths)[len(lengths) // 2] <= 5
+
+
+def _lines(body):
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_every_public_name_exists_and_is_documented():
+    for name in sfumato.__all__:
+        assert name == "__version__" or getattr(sfumato, name).__doc__
+
+
+def test_importing_the_package_does_not_load_torch():
+    code = "import sys, sfumato; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        sfumato.nonsense  # noqa: B018

@@ -1,4 +1,4 @@
-"""Quality under a fixed protocol: the commands' defaults, means over seeds, nothing chosen by labels.
+"""Quality under a fixed protocol: defaults, means over seeds, nothing chosen by labels.
 
 Each table evaluates rows that no model was fitted to: the data's own test rows, or a fifth held out
 by seed 0. Data sets are looked for as the library does (`$SFUMATO_DATA`, the cache, a download).

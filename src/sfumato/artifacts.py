@@ -40,7 +40,8 @@ def replace_file(path: Path, content: bytes) -> None:
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        # An interrupt may come when the file is in place already.
+        Path(name).unlink(missing_ok=True)
         raise
 
 
@@ -102,9 +103,9 @@ def read_directory(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
     description = _read_json(directory / PARAMS)
     history = _read_json(directory / HISTORY)
     content = _read_bytes(directory / WEIGHTS)
-    if not isinstance(description, dict):
+    if not isinstance(description, dict) or "weights_sha256" not in description:
         raise ArtifactError(f"{directory / PARAMS} does not describe a run.")
-    if sha256(content).hexdigest() != description.pop("weights_sha256", None):
+    if sha256(content).hexdigest() != description.pop("weights_sha256"):
         raise ArtifactError(
             f"{directory / WEIGHTS} is damaged or cut short (its checksum is not the recorded "
             "one); copy the run again or fit it anew."
@@ -125,8 +126,9 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _read_json(path: Path) -> Any:
+    content = _read_bytes(path)
     try:
-        return json.loads(_read_bytes(path))
+        return json.loads(content)
     except (ValueError, RecursionError):
         raise ArtifactError(f"{path} is damaged: it is not JSON; fit the run anew.") from None
 

@@ -136,11 +136,12 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(f"scaling must be one of {choices}; got {self.scaling!r}.")
         return SCALINGS[name](X)
 
-    def _rows(self, X: Any) -> tuple[Tensor, np.dtype]:
+    def _rows(self, X: Any) -> tuple[Rows, np.dtype]:
         check_is_fitted(self, "model_")
         X = self._check(X, reset=False)
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
-        return Rows(X, self.scaling_.to_model, self._device())[torch.arange(len(X))], dtype
+        # Converted block by block: a file larger than memory can be transformed as it was fitted.
+        return Rows(X, self.scaling_.to_model, self._device(), resident=False), dtype
 
     def _device(self) -> torch.device:
         return next(self.model_.parameters()).device

@@ -35,6 +35,8 @@ BASELINES: dict[str, type[BaseEstimator]] = {
 PARTS: dict[str, type] = {cls.__name__: cls for cls in (KernelCenterer, NearestNeighbors)}
 KNOWN = BASELINES | PARTS
 PLAIN = (bool, int, float, str, type(None))
+# Every metric that a KDTree takes is Minkowski's, of some p.
+METRICS = {1.0: "manhattan", 2.0: "euclidean", np.inf: "chebyshev"}
 
 
 class Packer:
@@ -56,8 +58,7 @@ class Packer:
         if isinstance(value, np.generic):
             return self.pack(value.item(), name)
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            self.tensors[name] = torch.from_numpy(np.require(value, None, ["C", "W"]).copy())
-            return {"array": name}
+            return self._array(value, name)
         if isinstance(value, np.ndarray):
             return {"texts": [str(item) for item in value.tolist()]}
         if isinstance(value, (list, tuple)):
@@ -65,8 +66,15 @@ class Packer:
         if isinstance(value, dict):
             return {"mapping": {k: self.pack(v, f"{name}.{k}") for k, v in value.items()}}
         if isinstance(value, KDTree):
-            return {"kd_tree": self.pack(np.asarray(value.data), name)}
+            return {"kd_tree": self.pack(_tree_arguments(value), name)}
         return self._object(value, name)
+
+    def _array(self, value: np.ndarray, name: str) -> dict[str, str]:
+        # The order in memory is kept, for it decides the last bit of a matrix product.
+        turned = value.flags.f_contiguous and not value.flags.c_contiguous
+        stored = value.T if turned else value
+        self.tensors[name] = torch.from_numpy(np.array(stored, order="C"))
+        return {"array" if not turned else "transposed": name}
 
     def _number(self, value: Any) -> Any:
         is_odd = isinstance(value, float) and not np.isfinite(value)
@@ -76,13 +84,32 @@ class Packer:
         kind = type(value).__name__
         if KNOWN.get(kind) is not type(value):
             raise ArtifactError(f"A {kind} cannot be saved as data.")
-        state = {k: self.pack(v, f"{name}.{k}") for k, v in vars(value).items() if _kept(v)}
+        settings = value.get_params(deep=False)
+        state = {
+            k: self.pack(_seed(v), f"{name}.{k}")
+            for k, v in vars(value).items()
+            # scikit-learn keeps bound functions beside its numbers, and makes them anew.
+            if k in settings or not callable(v)
+        }
         return {"object": kind, "state": state}
 
 
-def _kept(value: Any) -> bool:
-    # scikit-learn keeps bound functions and generators beside its numbers; both are made anew.
-    return not callable(value) and not isinstance(value, np.random.RandomState)
+def _tree_arguments(tree: KDTree) -> dict[str, Any]:
+    state = tree.__getstate__()
+    (p, *_), leaf_size, sample_weight = state[11].__getstate__(), state[4], state[12]
+    weights = None if sample_weight is None else np.asarray(sample_weight)
+    data = np.asarray(tree.data)
+    return {"data": data, "leaf_size": leaf_size, "p": float(p), "sample_weight": weights}
+
+
+def _make_tree(p: float, data: np.ndarray, **arguments: Any) -> KDTree:
+    metric = {"metric": METRICS[p]} if p in METRICS else {"metric": "minkowski", "p": p}
+    return KDTree(data, **metric, **arguments)
+
+
+def _seed(value: Any) -> Any:
+    # A generator belongs to the moment of the fit.
+    return None if isinstance(value, np.random.RandomState) else value
 
 
 def restore(packed: Any, tensors: Mapping[str, Tensor]) -> BaseEstimator:
@@ -107,6 +134,8 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return value
     if "array" in value:
         return tensors[value["array"]].numpy()
+    if "transposed" in value:
+        return tensors[value["transposed"]].numpy().T
     if "texts" in value:
         return np.array(value["texts"], dtype=object)
     if "float" in value:
@@ -114,7 +143,7 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if "mapping" in value:
         return {key: unpack(item, tensors) for key, item in value["mapping"].items()}
     if "kd_tree" in value:
-        return KDTree(unpack(value["kd_tree"], tensors))
+        return _make_tree(**unpack(value["kd_tree"], tensors))
     instance: Any = object.__new__(KNOWN[value["object"]])
     vars(instance).update({k: unpack(v, tensors) for k, v in value["state"].items()})
     return instance

@@ -149,7 +149,9 @@ def sample(estimator: Any, n_samples: int, seed: int) -> np.ndarray:
     if isinstance(estimator, KernelDensity):
         return estimator.sample(n_samples, random_state=seed)
     mixture = copy(estimator).set_params(random_state=seed)
-    # In float32 a covariance need not be positive semidefinite to numpy's tolerance.
-    mixture.covariances_ = mixture.covariances_.astype(np.float64)
+    if mixture.covariance_type in ("full", "tied"):
+        # Fitted in float32 they are symmetric to seven digits, and numpy wants eight.
+        covariances = mixture.covariances_.astype(np.float64)
+        mixture.covariances_ = (covariances + covariances.swapaxes(-1, -2)) / 2
     rows: np.ndarray = mixture.sample(n_samples)[0]
     return rows

@@ -11,6 +11,7 @@ from sfumato.estimators.base import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import (
     LikelihoodEstimate,
+    RowSource,
     importance_sampling,
     naive_monte_carlo,
     seeded_rows,
@@ -161,9 +162,8 @@ class VAE(LatentEstimator):
         """
         if method not in ESTIMATES:
             raise ValueError(f"method must be one of {', '.join(ESTIMATES)}; got {method!r}.")
-        x, _ = self._rows(X)
-        if self.binarize:
-            x = _binarized_by_row(x, self.seed_)
+        rows, _ = self._rows(X)
+        x = _binarized_by_row(rows, self.seed_) if self.binarize else rows
         estimate = ESTIMATES[method](self.model_, x, n_samples=n_samples, seed=self.seed_)
         if self.likelihood != "gaussian":
             return estimate
@@ -179,7 +179,7 @@ class VAE(LatentEstimator):
         return float(self.score_samples(X).mean())
 
 
-def _binarized_by_row(x: Tensor, seed: int) -> Tensor:
+def _binarized_by_row(x: RowSource, seed: int) -> Tensor:
     return torch.cat([torch.bernoulli(row) for row in seeded_rows(x, seed)])
 
 

@@ -1,6 +1,6 @@
 """What is asked of a trained model: likelihoods, codes, diagnoses."""
 
-from sfumato.inference.blocks import map_blocks
+from sfumato.inference.blocks import RowSource, map_blocks
 from sfumato.inference.diagnostics import Diagnosis, diagnose
 from sfumato.inference.likelihood import (
     LikelihoodEstimate,
@@ -12,6 +12,7 @@ from sfumato.inference.noise import forked_rng, seeded_rows
 __all__ = [
     "Diagnosis",
     "LikelihoodEstimate",
+    "RowSource",
     "diagnose",
     "forked_rng",
     "importance_sampling",

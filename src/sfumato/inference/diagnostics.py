@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sfumato.distributions import kl_per_dimension
-from sfumato.inference.blocks import map_blocks
+from sfumato.inference.blocks import RowSource, map_blocks
 from sfumato.models import LatentVariableModel
 
 # Burda et al. 2016, section 5.2: a unit is active if its mean varies over the data by more.
@@ -41,7 +41,7 @@ class Diagnosis:
 
 
 @torch.no_grad()
-def diagnose(model: LatentVariableModel, x: Tensor) -> Diagnosis:
+def diagnose(model: LatentVariableModel, x: RowSource) -> Diagnosis:
     """Measure the use of every latent dimension over the rows of x, shape (n, d)."""
     means = map_blocks(lambda block: model.encoder(block).mean, x)
     variance = means.double().var(0, correction=0)
@@ -60,7 +60,7 @@ REMEDY = (
 )
 
 
-def _mean_kl(model: LatentVariableModel, x: Tensor) -> list[float] | None:
+def _mean_kl(model: LatentVariableModel, x: RowSource) -> list[float] | None:
     def per_dimension(block: Tensor) -> Tensor | None:
         return kl_per_dimension(model.encoder(block), model.prior())
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from sfumato.inference.blocks import RowSource
 from sfumato.inference.noise import seeded_rows
 from sfumato.models import LatentVariableModel
 
@@ -27,7 +28,7 @@ class LikelihoodEstimate(NamedTuple):
 
 
 def importance_sampling(
-    model: LatentVariableModel, x: Tensor, *, n_samples: int = 5000, seed: int = 0
+    model: LatentVariableModel, x: RowSource, *, n_samples: int = 5000, seed: int = 0
 ) -> LikelihoodEstimate:
     r"""Log p(x) by importance sampling from the encoder.
 
@@ -53,7 +54,7 @@ def importance_sampling(
 
 
 def naive_monte_carlo(
-    model: LatentVariableModel, x: Tensor, *, n_samples: int = 5000, seed: int = 0
+    model: LatentVariableModel, x: RowSource, *, n_samples: int = 5000, seed: int = 0
 ) -> LikelihoodEstimate:
     r"""Log p(x) by averaging the likelihood over the prior.
 
@@ -72,7 +73,7 @@ def naive_monte_carlo(
 @torch.no_grad()
 def _estimate(
     model: LatentVariableModel,
-    x: Tensor,
+    x: RowSource,
     proposal: Callable[[Tensor], Distribution],
     n_samples: int,
     seed: int,

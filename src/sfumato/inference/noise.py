@@ -7,6 +7,8 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+from sfumato.inference.blocks import RowSource
+
 
 @contextmanager
 def forked_rng(seed: int) -> Iterator[None]:
@@ -22,9 +24,10 @@ def row_seed(row: Tensor, seed: int) -> int:
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
-def seeded_rows(x: Tensor, seed: int) -> Iterator[Tensor]:
+def seeded_rows(x: RowSource, seed: int) -> Iterator[Tensor]:
     """Yield each row as a batch of one, shape (1, d), torch's generators seeded for that row."""
     with torch.random.fork_rng():
-        for row in x.split(1):
+        for i in range(len(x)):
+            row = x[i : i + 1]
             torch.manual_seed(row_seed(row, seed))
             yield row

@@ -41,10 +41,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self._X)
 
-    def __getitem__(self, index: Tensor) -> Tensor:
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
         if self._rows is not None:
             return self._rows[index]
-        return self._convert(self._X[index.cpu().numpy()])
+        return self._convert(self._X[index if isinstance(index, slice) else index.cpu().numpy()])
 
     def _convert(self, X: np.ndarray) -> Tensor:
         # torch cannot mark a tensor read-only, so a read-only array is copied ("W").

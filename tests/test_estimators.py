@@ -131,7 +131,7 @@ def test_another_seed_gives_another_model(digits):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_linear_autoencoder_spans_the_principal_subspace(digits, seed):
     X = digits[0]
-    trainer = Trainer(max_epochs=800, learning_rate=0.03, schedule="cosine")
+    trainer = Trainer(800, batch_size=256, learning_rate=0.03, schedule="cosine")
     model = Autoencoder(5, hidden=(), activation="identity", random_state=seed, trainer=trainer)
     decoder = model.fit(X).model_.decoder.network[0].weight.detach().numpy()
     principal = PCA(5).fit(X).components_.T

@@ -28,8 +28,8 @@ def weights(model):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"averaging": 0.9}, {"early_stopping": EarlyStopping(5, 0.2)}, {"weight_decay": 1e-3}],
-    ids=["plain", "averaging", "early-stopping", "weight-decay"],
+    [{}, {"averaging": 0.0}, {"averaging": 0.9}, {"early_stopping": EarlyStopping(5, 0.2)}, {"weight_decay": 1e-3}],
+    ids=["defaults", "plain", "averaging", "early-stopping", "weight-decay"],
 )
 @pytest.mark.parametrize("cls", [VAE, Autoencoder])
 def test_two_and_two_epochs_equal_four_bit_for_bit(digits, tmp_path, cls, settings):
@@ -137,7 +137,7 @@ def test_early_stopping_stops_and_keeps_the_best_epoch(digits):
 
 def test_averaged_weights_differ_from_the_last_ones_and_lie_near_them(digits):
     X = digits[0][:300]
-    plain, averaged = quick(max_epochs=9).fit(X), quick(max_epochs=9, averaging=0.9).fit(X)
+    plain, averaged = (quick(max_epochs=9, averaging=decay).fit(X) for decay in (0, 0.9))
     assert plain.history_["loss"] == averaged.history_["loss"]
     difference = (weights(plain) - weights(averaged)).norm()
     assert 0 < difference < 0.2 * weights(plain).norm()

@@ -93,7 +93,7 @@ def fit(
     bundle = load_data(data)
     if entry.supervised and bundle.y is None:
         raise ValueError(f"The model {model!r} needs labels, and the data have none.")
-    record = runs.describe(model, data, seed)
+    record = runs.describe(model, data, seed, click.get_current_context().obj)
     with runs.opened(out, resume=resume, overwrite=overwrite) as folder:
         _fit_into(folder, estimator, bundle, record)
     last = estimator.history_.records[-1] if entry.deep else {}

@@ -1,6 +1,7 @@
 """Entry point: groups the commands and turns every failure into one sentence and a status."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        sfumato.main(words, prog_name="sfumato", standalone_mode=False)
+        sfumato.main(words, prog_name="sfumato", standalone_mode=False, obj=words)
     except click.UsageError as error:
         error.show()
         return USAGE
@@ -58,7 +59,8 @@ def _run(words: list[str], debug: bool) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, MemoryError):
+    # torch has no exception of its own for the processor's memory.
+    if isinstance(error, MemoryError) or re.search("allocate memory|out of memory", str(error)):
         return "not enough memory; use fewer rows, a smaller model or a smaller batch_size."
     lines = str(error).strip().splitlines()
     return lines[0] if lines else f"{type(error).__name__}; run again with --debug to see where."

@@ -2,9 +2,9 @@
 
 import json
 import os
+import shlex
 import shutil
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,8 +74,9 @@ def _tidy(folder: Path) -> None:
     _remove([stray.name for name in FILES for stray in folder.glob(f".{name}.*")], folder)
 
 
-def _move(names: Iterable[str], source: Path, target: Path) -> None:
-    target.mkdir(exist_ok=True)
+def _move(names: Sequence[str], source: Path, target: Path) -> None:
+    if names:
+        target.mkdir(exist_ok=True)
     for name in names:
         os.replace(source / name, target / name)
 
@@ -99,13 +100,13 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def describe(model: str, data: str, seed: int) -> dict[str, Any]:
-    """Return what is known of a run when it starts."""
+def describe(model: str, data: str, seed: int, words: Sequence[str]) -> dict[str, Any]:
+    """Return what is known of a run when it starts; ``words`` are those of the command line."""
     return {
         "model": model,
         "data": data,
         "seed": seed,
-        "command": " ".join(["sfumato", *sys.argv[1:]]),
+        "command": shlex.join(["sfumato", *words]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
     }

@@ -162,6 +162,6 @@ def _find(estimator: BaseEstimator, name: str, strict: bool) -> str | None:
     if not strict:
         return None
     names = sorted({key.rsplit("__", 1)[-1] for key in known})
-    near = get_close_matches(full, names, n=1, cutoff=0.3)
+    near = get_close_matches(full, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" It has {', '.join(names)}."
     raise click.UsageError(f"{type(estimator).__name__} has no setting {name!r}.{hint}")

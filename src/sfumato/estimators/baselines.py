@@ -71,10 +71,10 @@ class Packer:
 
     def _array(self, value: np.ndarray, name: str) -> dict[str, str]:
         # The order in memory is kept, for it decides the last bit of a matrix product.
-        turned = value.flags.f_contiguous and not value.flags.c_contiguous
-        stored = value.T if turned else value
-        self.tensors[name] = torch.from_numpy(np.array(stored, order="C"))
-        return {"array" if not turned else "transposed": name}
+        kept = value.copy(order="K")
+        turned = not kept.flags.c_contiguous
+        self.tensors[name] = torch.from_numpy(np.require(kept.T if turned else kept, None, "C"))
+        return {"transposed" if turned else "array": name}
 
     def _number(self, value: Any) -> Any:
         is_odd = isinstance(value, float) and not np.isfinite(value)

@@ -90,7 +90,7 @@ class VAE(LatentEstimator):
 
     def __init__(
         self,
-        latent_dim: int = 10,
+        latent_dim: int = 40,
         hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",

@@ -43,14 +43,14 @@ def curves(records: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figu
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
     figure = _figure(3.4 * columns, 2.4 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     epochs = [record["epoch"] for record in records]
     for panel, name in zip(panels, names, strict=False):
         panel.plot(epochs, [record[name] for record in records], color=ACCENT, linewidth=1.8)
         panel.set_title(name, fontsize=10)
         panel.set_xlabel("epoch", fontsize=9)
         _plain(panel)
-    for panel in list(panels)[len(names) :]:
+    for panel in panels[len(names) :]:
         panel.set_visible(False)
     return figure
 
@@ -84,12 +84,17 @@ def as_picture(row: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return picture[0] if shape[0] == 1 else np.moveaxis(picture[:3], 0, -1)
 
 
+def _tallness(shape: tuple[int, int, int]) -> float:
+    """Return height / width of a picture's panel: a strip gets a panel with room around it."""
+    return min(4.0, max(0.4, shape[1] / shape[2]))
+
+
 def image_rows(
     groups: Mapping[str, np.ndarray], shape: tuple[int, int, int], low: float, high: float
 ) -> Figure:
     """Draw each group of flat images as one row of pictures, named at its left."""
     columns = max(len(group) for group in groups.values())
-    figure = _figure(0.75 * columns + 1.2, 0.78 * len(groups) * shape[1] / shape[2])
+    figure = _figure(0.75 * columns + 1.2, 0.78 * len(groups) * _tallness(shape))
     panels = figure.subplots(len(groups), columns, squeeze=False)
     for line, (name, group) in zip(panels, groups.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
@@ -102,7 +107,7 @@ def image_grid(
 ) -> Figure:
     """Draw flat images in a grid."""
     rows = math.ceil(len(X) / columns)
-    figure = _figure(0.72 * columns, 0.74 * rows * shape[1] / shape[2])
+    figure = _figure(0.72 * columns, 0.74 * rows * _tallness(shape))
     panels = figure.subplots(rows, columns, squeeze=False)
     _draw(list(panels.flat), X, shape, low, high)
     return figure

@@ -103,7 +103,7 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 # Below this many weights in the widest layer the conversions cost more than they save.
-WIDE = 100_000
+WIDE = 60_000
 
 
 def is_wide(module: nn.Module) -> bool:

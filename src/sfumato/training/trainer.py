@@ -101,12 +101,12 @@ class Trainer(BaseEstimator):
 
     def __init__(
         self,
-        max_epochs: int = 50,
-        batch_size: int = 256,
+        max_epochs: int = 100,
+        batch_size: int = 128,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         schedule: str = "constant",
-        averaging: float = 0.0,
+        averaging: float = 0.9995,
         early_stopping: EarlyStopping | None = None,
         precision: str = "auto",
         device: str = "auto",

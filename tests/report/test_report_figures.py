@@ -1,0 +1,77 @@
+"""Figures can be drawn for whatever a user brings: odd shapes, few rows, one model."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+
+from sfumato.data import Data
+from sfumato.estimators import MODELS
+from sfumato.evaluation import Result, as_fitted, measure, tabulate
+from sfumato.report import figures, sections
+
+
+def drawn(figure) -> int:
+    """Draw a figure and return the number of its visible panels."""
+    figure.savefig(BytesIO(), format="png")
+    return sum(panel.get_visible() for panel in figure.axes)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
+def test_curves_have_a_panel_for_each_quantity(n):
+    names = [f"term {i}" for i in range(n)]
+    records = [{"epoch": epoch, **dict.fromkeys(names, 1.0 / epoch)} for epoch in (1, 2, 3)]
+    figure = figures.curves(records, names)
+    assert drawn(figure) == n
+    assert [panel.get_title() for panel in figure.axes[:n]] == names
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (3, 8, 8), (4, 8, 8), (1, 20, 4), (1, 4, 20), (1, 1, 200), (1, 2000, 2)]
+)
+def test_pictures_of_every_shape_are_drawn(shape):
+    X = np.random.default_rng(0).uniform(size=(5, int(np.prod(shape))))
+    assert figures.as_picture(X[0], shape).shape[:2] == shape[1:]
+    assert drawn(figures.image_rows({"data": X, "again": X}, shape, 0.0, 1.0)) == 10
+    assert drawn(figures.image_grid(X, shape, 0.0, 1.0, columns=3)) == 6
+
+
+def test_constant_pictures_are_drawn():
+    assert drawn(figures.image_grid(np.ones((2, 64)), (1, 8, 8), 1.0, 1.0, columns=2)) == 2
+
+
+@pytest.mark.parametrize("y", [None, np.arange(30) % 3, np.arange(30)])
+def test_the_map_of_codes_names_classes_where_they_are_few(y):
+    codes = np.random.default_rng(0).normal(size=(30, 2))
+    figure = figures.latent_map(codes, y, "code dimension")
+    assert drawn(figure) == 1
+    legend = figure.axes[0].get_legend()
+    few = y is not None and len(np.unique(y)) <= 10
+    assert (legend is not None) == few
+
+
+@pytest.mark.parametrize("models", [["pca"], ["pca", "gmm"], ["pca", "kmeans", "kde"]])
+def test_a_comparison_of_any_models_is_drawn_and_written(digits, models):
+    split = as_fitted(Data("digits", digits[0][:100], digits[1][:100]))
+    fitted = [(name, MODELS[name].build(0).fit(split.X_train)) for name in models]
+    results = [Result(name, 0, measure(model, split) | {"seconds": 1.0}) for name, model in fitted]
+    table = tabulate(results)
+    assert drawn(figures.comparison(table)) >= 1
+    html = sections.comparison(table)
+    assert all(f">{name}<" in html for name in models)
+
+
+@pytest.mark.parametrize("model", ["pca", "lda", "kmeans", "kde"])
+@pytest.mark.parametrize("n_rows", [15, 40])
+def test_sections_of_few_rows_and_no_pictures(digits, model, n_rows):
+    data = Data("few", digits[0][:n_rows], digits[1][:n_rows])
+    estimator = MODELS[model].build(None if model in ("lda", "kde") else 0)
+    estimator.fit(data.X, data.y)
+    found = sections.of_estimator(estimator, data)
+    assert found.keys() == ({"Codes"} if model in ("pca", "lda") else set())
+
+
+def test_a_code_of_one_dimension_has_no_map(digits):
+    data = Data("few", digits[0][:50])
+    estimator = MODELS["pca"].build(0, n_components=1).fit(data.X)
+    assert "there is no map" in sections.codes(estimator, as_fitted(data))

@@ -273,10 +273,16 @@ BAD = [
     (Autoencoder, {"tied": True, "backbone": "conv"}, "tied=True needs backbone='mlp'"),
     (Autoencoder, {"loss": "cross-entropy", "scaling": "standard"}, "pixels in"),
     (VAE, {"trainer": Trainer(batch_size=0)}, "batch_size must be at least 1"),
-    (VAE, {"trainer": Trainer(learning_rate=-1)}, "learning_rate must be positive"),
+    (VAE, {"trainer": Trainer(learning_rate=-1)}, "learning_rate must lie in"),
     (VAE, {"trainer": Trainer(schedule="step")}, "schedule must be one of constant, cosine"),
     (VAE, {"trainer": Trainer(precision="16")}, "precision must be one of auto, 32, bf16"),
     (VAE, {"trainer": Trainer(averaging=1.0)}, "averaging must lie in"),
+    (VAE, {"trainer": Trainer(weight_decay=-1)}, "weight_decay must not be negative"),
+    (VAE, {"trainer": Trainer(threads="many")}, "threads must be 'auto' or at least 1"),
+    (VAE, {"trainer": Trainer(threads=0)}, "threads must be 'auto' or at least 1"),
+    (VAE, {"trainer": Trainer(early_stopping=EarlyStopping(0))}, "patience must be at least 1"),
+    (VAE, {"objective": ELBO(n_samples=0)}, "n_samples must be at least 1"),
+    (VAE, {"objective": IWAE(n_samples=0)}, "n_samples must be at least 1"),
     (VAE, {"trainer": Trainer(early_stopping=EarlyStopping(3, 1.5))}, "validation_fraction"),
 ]
 
@@ -315,3 +321,12 @@ def test_a_generator_as_random_state_can_be_saved(digits, tmp_path):
     assert np.array_equal(
         load(tmp_path / "run").transform(digits[0][:5]), model.transform(digits[0][:5])
     )
+
+
+def test_an_interrupted_autoencoder_says_that_it_has_no_prior_yet(digits, tmp_path):
+    quick(Autoencoder, trainer=Trainer(max_epochs=1, checkpoint=str(tmp_path))).fit(digits[0][:50])
+    with pytest.warns(UserWarning, match="interrupted; loaded as it stood after epoch 1"):
+        unfinished = load(tmp_path)
+    assert unfinished.diagnose(digits[0][:50]).kl is None
+    with pytest.raises(RuntimeError, match="resume the interrupted fit"):
+        unfinished.sample(3)

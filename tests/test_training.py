@@ -28,7 +28,13 @@ def weights(model):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"averaging": 0.0}, {"averaging": 0.9}, {"early_stopping": EarlyStopping(5, 0.2)}, {"weight_decay": 1e-3}],
+    [
+        {},
+        {"averaging": 0.0},
+        {"averaging": 0.9},
+        {"early_stopping": EarlyStopping(5, 0.2)},
+        {"weight_decay": 1e-3},
+    ],
     ids=["defaults", "plain", "averaging", "early-stopping", "weight-decay"],
 )
 @pytest.mark.parametrize("cls", [VAE, Autoencoder])

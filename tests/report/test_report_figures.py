@@ -54,7 +54,9 @@ def test_the_map_of_codes_names_classes_where_they_are_few(y):
 def test_a_comparison_of_any_models_is_drawn_and_written(digits, models):
     split = as_fitted(Data("digits", digits[0][:100], digits[1][:100]))
     fitted = [(name, MODELS[name].build(0).fit(split.X_train)) for name in models]
-    results = [Result(name, 0, measure(model, split) | {"seconds": 1.0}) for name, model in fitted]
+    results = [
+        Result(name, 0, measure(model, split) | {"seconds": 1.0}, model) for name, model in fitted
+    ]
     table = tabulate(results)
     assert drawn(figures.comparison(table)) >= 1
     html = sections.comparison(table)
@@ -67,7 +69,7 @@ def test_sections_of_few_rows_and_no_pictures(digits, model, n_rows):
     data = Data("few", digits[0][:n_rows], digits[1][:n_rows])
     estimator = MODELS[model].build(None if model in ("lda", "kde") else 0)
     estimator.fit(data.X, data.y)
-    found = sections.of_estimator(estimator, data)
+    found = sections.of_estimator(estimator, as_fitted(data), data.image_shape)
     assert found.keys() == ({"Codes"} if model in ("pca", "lda") else set())
 
 

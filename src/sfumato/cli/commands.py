@@ -100,7 +100,10 @@ def fit(
     if as_json:
         output.emit({"run": out, **record, "last_epoch": last})
         return
-    output.print_pairs(last or {"seconds": record["seconds"]}, f"{model} fitted to {data}")
+    shown = {name: last[name] for name in ("epoch", "loss") if name in last}
+    shown |= {name: last[name] for name in (estimator.history_.terms if entry.deep else ())}
+    shown |= {"seconds": record["seconds"], "CPU seconds": record["cpu_seconds"]}
+    output.print_pairs(shown, f"{model} fitted to {data}")
     output.say(f"Saved in {out}. Next: sfumato evaluate {out}")
 
 
@@ -137,37 +140,21 @@ def evaluate(run: str, data: str | None, samples: int, as_json: bool) -> None:
     from sfumato.cli import output, runs
     from sfumato.data import load_data
     from sfumato.estimators import load
-    from sfumato.evaluation import as_fitted, measure
+    from sfumato.evaluation import as_fitted, measure_beside
 
     estimator = load(run)
     name = runs.data_of(run, data)
     split = as_fitted(load_data(name))
-    results = {"model": measure(estimator, split, n_samples=samples)}
-    results |= {k: measure(m, split) for k, m in _baselines(estimator, split).items()}
+    results = measure_beside(estimator, split, n_samples=samples)
     summary = {"run": run, "data": name, "rows": split.rows, "n_rows": len(split.X_eval)}
     if as_json:
-        output.emit(summary | {"measures": results["model"], "baselines": _others(results)})
+        baselines = {name: found for name, found in results.items() if name != "model"}
+        output.emit(summary | {"measures": results["model"], "baselines": baselines})
     else:
         for model, measures in results.items():
             output.print_pairs(measures, f"{model} on {len(split.X_eval)} {split.rows} of {name}")
     if data is None:
         runs.write_json(Path(run), runs.METRICS, output.finite(results))
-
-
-def _others(results: dict[str, Any]) -> dict[str, Any]:
-    return {name: measures for name, measures in results.items() if name != "model"}
-
-
-def _baselines(estimator: Any, split: Any) -> dict[str, Any]:
-    """Fit PCA with as many dimensions as a deep model's code, to stand beside it."""
-    from sklearn.decomposition import PCA
-
-    from sfumato.estimators import LatentEstimator
-
-    if not isinstance(estimator, LatentEstimator):
-        return {}
-    n = min(estimator.latent_dim, *split.X_train.shape)
-    return {"pca": PCA(n, random_state=0).fit(split.X_train)}
 
 
 def _computing(
@@ -303,15 +290,17 @@ def compare(
     from sfumato.artifacts import make_directory
     from sfumato.cli import output, tables
     from sfumato.data import load_data
+    from sfumato.evaluation import tabulate
 
     chosen = _model_settings(settings, None, epochs)
     numbers = _numbers(seeds)
     folder = None if out is None else make_directory(out)
     bundle = load_data(data)
-    table, split = tables.compare(bundle, names, numbers, chosen, samples)
+    results, split = tables.compare(bundle, names, numbers, chosen, samples)
+    table = tabulate(results)
     title = f"{data}: {len(split.X_eval)} {split.rows}, {len(numbers)} seed(s)"
     if folder is not None:
-        tables.write(folder, table, title, bundle)
+        tables.write(folder, table, title)
     if as_json:
         output.emit({"data": data, "rows": split.rows, "table": output.as_dict(table)})
         return

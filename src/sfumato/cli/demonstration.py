@@ -1,23 +1,24 @@
 """`sfumato demo`: the main job on data that ships with scikit-learn."""
 
 import time
+from pathlib import Path
 
-from sfumato import VAE, Autoencoder, Trainer
 from sfumato.artifacts import make_directory, replace_file
-from sfumato.cli import output, tables
-from sfumato.data import load_data
-from sfumato.estimators import save
+from sfumato.cli import output, runs, tables
+from sfumato.data import Data, load_data
+from sfumato.estimators import LatentEstimator, save
+from sfumato.evaluation import Result, Split, tabulate
 from sfumato.report import environment, page, sections
 
 DATA = "digits"
 MODELS = ("vae", "autoencoder", "pca", "ica", "nmf", "kmeans", "gmm", "kde")
 SEEDS = (0, 1, 2)
 NEXT = (
-    "sfumato report {out}/vae                     the page of the VAE alone",
-    "sfumato sample {out}/vae -n 100 --out new.npy   handwriting that nobody wrote",
-    "sfumato fit vae YOUR_DATA --out run          your images folder, .npy, .csv, ...",
-    "sfumato compare YOUR_DATA --models vae,pca   one table, several models",
-    "sfumato models; sfumato datasets             what there is",
+    "sfumato report {out}/vae                         the page of the VAE alone",
+    "sfumato sample {out}/vae -n 100 --out new.npy    handwriting that nobody wrote",
+    "sfumato fit vae YOUR_DATA --out run              a folder of images, .npy, .csv, ...",
+    "sfumato compare YOUR_DATA --models vae,pca       one table, several models",
+    "sfumato models; sfumato datasets                 what there is",
 )
 
 
@@ -26,29 +27,38 @@ def run(out: str, *, as_json: bool) -> None:
     start = time.perf_counter()
     folder = make_directory(out)
     data = load_data(DATA)
-    table, split = tables.compare(data, MODELS, SEEDS, {}, 200)
-    vae = VAE(random_state=0, trainer=Trainer()).fit(data)
-    autoencoder = Autoencoder(random_state=0, trainer=Trainer()).fit(data)
-    save(vae, folder / "vae")
-    save(autoencoder, folder / "autoencoder")
-    content = {"Comparison": sections.comparison(table)}
-    for name, estimator in {"VAE": vae, "Autoencoder": autoencoder}.items():
-        found = sections.of_estimator(estimator, data)
-        content |= {f"{name}: {heading.lower()}": html for heading, html in found.items()}
-    content["Environment"] = page.pairs(environment())
-    lead = (
-        f"{len(data.X)} handwritten digits of 8 x 8 pixels, taken apart without labels. "
-        f"The table is measured on {len(split.X_eval)} rows that no model was fitted to."
-    )
+    results, split = tables.compare(data, MODELS, SEEDS, {}, 200)
+    shown = [r for r in results if r.seed == 0 and isinstance(r.estimator, LatentEstimator)]
+    for result in shown:
+        _save(result, folder / result.model)
     path = folder / "report.html"
-    replace_file(path, page.render("sfumato: digits", lead, content).encode())
+    replace_file(path, _page(data, split, results, shown).encode())
     seconds = time.perf_counter() - start
+    table = tabulate(results)
     if as_json:
-        table_json = output.as_dict(table)
-        output.emit({"report": str(path), "seconds": seconds, "table": table_json})
+        output.emit({"report": str(path), "seconds": seconds, "table": output.as_dict(table)})
         return
     title = f"Handwritten digits, {len(split.X_eval)} test rows, {len(SEEDS)} seeds"
     output.print_table(table, title)
     output.say(f"\nReport: {path}   ({seconds:.0f} s)\n\nTry next:")
     for line in NEXT:
         output.say("  " + line.format(out=out))
+
+
+def _save(result: Result, folder: Path) -> None:
+    save(result.estimator, folder)
+    runs.write_json(folder, runs.RUN, runs.describe(result.model, DATA, result.seed, ["demo"]))
+
+
+def _page(data: Data, split: Split, results: list[Result], shown: list[Result]) -> str:
+    content = {"Comparison": sections.comparison(tabulate(results))}
+    for result in shown:
+        found = sections.of_estimator(result.estimator, split, data.image_shape)
+        name = type(result.estimator).__name__
+        content |= {f"{name}: {heading.lower()}": html for heading, html in found.items()}
+    content["Environment"] = page.pairs(environment())
+    lead = (
+        f"{len(data.X)} handwritten digits of 8 x 8 pixels, taken apart without labels; everything "
+        f"is measured and shown on {len(split.X_eval)} rows that no model was fitted to."
+    )
+    return page.render("sfumato: digits", lead, content)

@@ -5,10 +5,9 @@ from typing import Any
 
 from sfumato.artifacts import make_directory, replace_file
 from sfumato.cli import runs
-from sfumato.cli.commands import _baselines
 from sfumato.data import load_data
 from sfumato.estimators import entry_of, load
-from sfumato.evaluation import as_fitted, measure
+from sfumato.evaluation import as_fitted, measure_beside
 from sfumato.report import environment, page, sections
 
 
@@ -18,11 +17,10 @@ def write_run_report(run: str, data: str | None, n_samples: int) -> Path:
     record = runs.read(run)
     bundle = load_data(runs.data_of(run, data))
     split = as_fitted(bundle)
-    results = {type(estimator).__name__: measure(estimator, split, n_samples=n_samples)}
-    results |= {k: measure(m, split) for k, m in _baselines(estimator, split).items()}
+    results = measure_beside(estimator, split, n_samples=n_samples)
     made_in: dict[str, Any] = record.pop("environment", environment())
     content = {"Asked": sections.asked(record, estimator)}
-    content |= sections.of_estimator(estimator, bundle)
+    content |= sections.of_estimator(estimator, split, bundle.image_shape)
     content["Measures"] = sections.measures(
         results, split, supervised=entry_of(estimator).supervised
     )

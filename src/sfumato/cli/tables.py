@@ -12,7 +12,7 @@ from sfumato.cli import output
 from sfumato.cli.settings import apply
 from sfumato.data import Data
 from sfumato.estimators import find_model
-from sfumato.evaluation import Result, Split, Table, holding_out, run, tabulate
+from sfumato.evaluation import Result, Split, Table, holding_out, run
 from sfumato.report import environment, figures, page, sections
 
 
@@ -22,8 +22,8 @@ def compare(
     seeds: Sequence[int],
     settings: Mapping[str, Any],
     n_samples: int,
-) -> tuple[Table, Split]:
-    """Fit, measure and tabulate, a line on standard error for each fit."""
+) -> tuple[list[Result], Split]:
+    """Fit and measure, a line on standard error for each fit."""
     _check_used(models, settings)
     split = holding_out(data)
 
@@ -37,7 +37,7 @@ def compare(
         seconds = result.measures["seconds"]
         line = f"{result.model} seed {result.seed}: {seconds:.1f} s"
         output.errors.print(line, highlight=False)
-    return tabulate(results), split
+    return results, split
 
 
 def _check_used(models: Sequence[str], settings: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ def _check_used(models: Sequence[str], settings: Mapping[str, Any]) -> None:
         raise click.UsageError(f"None of these models has the setting {unused[0]!r}.")
 
 
-def write(folder: Path, table: Table, title: str, data: Data) -> None:
+def write(folder: Path, table: Table, title: str) -> None:
     """Write compare.json, compare.md, compare.png and report.html."""
     replace_file(folder / "compare.json", to_json(output.finite(output.as_dict(table))))
     replace_file(folder / "compare.md", output.as_markdown(table).encode())

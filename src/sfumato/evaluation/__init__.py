@@ -2,7 +2,6 @@
 
 from sfumato.evaluation.compare import (
     COLUMNS,
-    LESS_IS_BETTER,
     Cell,
     Result,
     Table,
@@ -10,12 +9,11 @@ from sfumato.evaluation.compare import (
     run,
     tabulate,
 )
-from sfumato.evaluation.measures import MEANINGS, Measures, measure
+from sfumato.evaluation.measures import MEANINGS, Measures, measure, measure_beside
 from sfumato.evaluation.split import Split, as_fitted, holding_out
 
 __all__ = [
     "COLUMNS",
-    "LESS_IS_BETTER",
     "MEANINGS",
     "Cell",
     "Measures",
@@ -26,6 +24,7 @@ __all__ = [
     "best",
     "holding_out",
     "measure",
+    "measure_beside",
     "run",
     "tabulate",
 ]

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -11,11 +11,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from sfumato.estimators import find_model
-from sfumato.evaluation.measures import Measures, measure
+from sfumato.evaluation.measures import MEANINGS, Measures, measure
 from sfumato.evaluation.split import Split
 
-# Of these, less is better; of all others, more.
-LESS_IS_BETTER = {"nll", "nll_density", "mse", "seconds", "cpu_seconds"}
 COLUMNS = (
     "mse",
     "nll",
@@ -32,11 +30,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Result:
-    """Measures of one fit."""
+    """One fit: the model's name, the seed, the measures, and the fitted estimator."""
 
     model: str
     seed: int
     measures: Measures
+    estimator: Any = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,8 @@ def run(
     for name, entry in entries.items():
         for seed in seeds if entry.seeded else seeds[:1]:
             estimator = configure(name, entry.build(seed))
-            yield Result(name, seed, _fit_and_measure(estimator, split, n_samples, seed))
+            measures = _fit_and_measure(estimator, split, n_samples, seed)
+            yield Result(name, seed, measures, estimator)
 
 
 def _fit_and_measure(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
@@ -145,6 +145,6 @@ def best(table: Table) -> Mapping[str, str]:
     for column in COLUMNS:
         cells = {model: row[column].mean for model, row in table.items() if column in row}
         if len(cells) > 1:
-            choose = min if column in LESS_IS_BETTER else max
+            choose = min if MEANINGS[column].less_is_better else max
             winners[column] = choose(cells, key=cells.__getitem__)
     return winners

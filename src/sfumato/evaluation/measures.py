@@ -1,10 +1,12 @@
 """Every measure that applies to a fitted model."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 from sfumato.estimators import VAE, LatentEstimator, entry_of, reconstruct
@@ -18,20 +20,43 @@ from sfumato.metrics import (
 
 Measures = dict[str, float]
 
-# Name of every measure -> what it is and its unit, as tables and pages print it.
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a measure is called in tables, what it is, and whether less of it is better."""
+
+    label: str
+    text: str
+    less_is_better: bool = False
+
+
 MEANINGS = {
-    "nll": "negative log-likelihood of the rows as bits or levels, nats per row",
-    "nll_density": "negative log density of the rows in data units, nats per row",
-    "nll_error": "standard error of that mean over rows, nats",
-    "nll_monte_carlo_error": "its Monte Carlo error, nats",
-    "nll_samples": "importance samples per row",
-    "mse": "squared reconstruction error per value, in squared data units",
-    "accuracy": "clusters matched to classes one to one, share of rows",
-    "nmi": "normalised mutual information of clusters and classes",
-    "ari": "adjusted Rand index of clusters and classes",
-    "codes_kmeans_accuracy": "the same accuracy for k-means on the codes",
-    "codes_knn_accuracy": "5-nearest-neighbour classification by the codes, share of rows",
-    "active_units": "code dimensions that carry information",
+    "mse": Meaning(
+        "MSE", "squared reconstruction error per value, in squared data units", less_is_better=True
+    ),
+    "nll": Meaning(
+        "NLL",
+        "negative log-likelihood of the rows as bits or levels, nats per row",
+        less_is_better=True,
+    ),
+    "nll_density": Meaning(
+        "-log density",
+        "negative log density of the rows in data units, nats per row",
+        less_is_better=True,
+    ),
+    "nll_error": Meaning("± rows", "standard error of that mean over rows, nats"),
+    "nll_monte_carlo_error": Meaning("± draws", "its Monte Carlo error, nats"),
+    "nll_samples": Meaning("draws", "importance samples per row"),
+    "accuracy": Meaning("ACC", "clusters matched to classes one to one, share of rows"),
+    "nmi": Meaning("NMI", "normalised mutual information of clusters and classes"),
+    "ari": Meaning("ARI", "adjusted Rand index of clusters and classes"),
+    "codes_kmeans_accuracy": Meaning("k-means on codes", "ACC of k-means on the codes"),
+    "codes_knn_accuracy": Meaning(
+        "5-NN on codes", "5-nearest-neighbour classification by the codes, share of rows"
+    ),
+    "active_units": Meaning("active units", "code dimensions that carry information"),
+    "seconds": Meaning("seconds", "of fitting, by the wall clock", less_is_better=True),
+    "cpu_seconds": Meaning("CPU seconds", "of fitting, over all threads", less_is_better=True),
 }
 
 
@@ -114,3 +139,17 @@ MEASURES: dict[str, Callable[[Any, Split, int, int], Measures]] = {
     "predict": _clusters,
     "transform": _codes,
 }
+
+
+def beside(estimator: Any, split: Split) -> dict[str, Any]:
+    """Fit the baseline to stand beside a deep model: PCA with as many dimensions as its code."""
+    if not isinstance(estimator, LatentEstimator) or len(split.X_train) < 2:
+        return {}
+    n = min(estimator.latent_dim, *split.X_train.shape)
+    return {"pca": PCA(n, random_state=0).fit(split.X_train)}
+
+
+def measure_beside(estimator: Any, split: Split, *, n_samples: int = 500) -> dict[str, Measures]:
+    """Return the measures of a model, under "model", and of the baselines beside it."""
+    found = {"model": measure(estimator, split, n_samples=n_samples)}
+    return found | {name: measure(m, split) for name, m in beside(estimator, split).items()}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sfumato.data import Data
+from sfumato.data import Data, DataError
 from sfumato.estimators import as_float
 
 SHARE = 0.2
@@ -43,9 +43,17 @@ def as_fitted(data: Data) -> Split:
 
 
 def holding_out(data: Data, seed: int = 0) -> Split:
-    """Evaluate on the data's own test rows, or hold out a fifth of the rows where it has none."""
+    """Evaluate on the data's own test rows, or hold out a fifth of the rows where it has none.
+
+    Raises
+    ------
+    DataError
+        If there is only one row.
+    """
     if data.X_test is not None:
         return as_fitted(data)
+    if len(data.X) < 2:
+        raise DataError("One row cannot be split into rows to fit and rows to evaluate.")
     order = np.random.default_rng(seed).permutation(len(data.X))
     n = max(1, round(SHARE * len(order)))
     test, train = np.sort(order[:n]), np.sort(order[n:])

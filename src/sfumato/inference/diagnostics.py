@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributions import Independent
 
 from sfumato.distributions import kl_per_dimension
 from sfumato.inference.blocks import RowSource, map_blocks
@@ -61,8 +62,12 @@ REMEDY = (
 
 
 def _mean_kl(model: LatentVariableModel, x: RowSource) -> list[float] | None:
+    if not isinstance(model.encoder(x[:1]), Independent):
+        return None
+    prior = model.prior()
+
     def per_dimension(block: Tensor) -> Tensor | None:
-        return kl_per_dimension(model.encoder(block), model.prior())
+        return kl_per_dimension(model.encoder(block), prior)
 
     if per_dimension(x[:1]) is None:
         return None

@@ -43,7 +43,7 @@ class FittedMixture(nn.Module):
 
     def __init__(self, dim: int, n_components: int = 10) -> None:
         super().__init__()
-        self.register_buffer("log_weights", torch.full((n_components,), 1 / n_components).log())
+        self.register_buffer("log_weights", torch.full((n_components,), torch.nan))
         self.register_buffer("loc", torch.zeros(n_components, dim))
         self.register_buffer("scale_tril", torch.eye(dim).repeat(n_components, 1, 1))
 
@@ -69,5 +69,15 @@ class FittedMixture(nn.Module):
         self.scale_tril[:k] = torch.from_numpy(np.linalg.cholesky(covariances))
 
     def forward(self) -> Distribution:
-        """Return the mixture, batch shape ()."""
+        """Return the mixture, batch shape ().
+
+        Raises
+        ------
+        RuntimeError
+            If it has not been fitted: the training was interrupted.
+        """
+        if self.log_weights.isnan().any():
+            raise RuntimeError(
+                "The prior is fitted when training is complete; resume the interrupted fit first."
+            )
         return GaussianMixture(self.log_weights, self.loc, self.scale_tril)

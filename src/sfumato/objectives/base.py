@@ -28,6 +28,18 @@ class AnnealedObjective(BaseEstimator):
         raise NotImplementedError
 
 
+def require_positive(name: str, value: int) -> None:
+    """Check a count.
+
+    Raises
+    ------
+    ValueError
+        If it is below one.
+    """
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
+
+
 def objective_at(objective: Any, epoch: int) -> Objective:
     """Return the function to minimise in one epoch; a plain function stays itself."""
     return objective.at(epoch) if isinstance(objective, AnnealedObjective) else objective

@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from sfumato.distributions import kl, kl_per_dimension
 from sfumato.models import LatentVariableModel
-from sfumato.objectives.base import AnnealedObjective, Objective, Terms
+from sfumato.objectives.base import AnnealedObjective, Objective, Terms, require_positive
 
 
 def elbo(
@@ -54,6 +54,7 @@ def elbo(
     ----------
     Kingma and Welling 2014; Higgins et al., beta-VAE, 2017; free bits: Kingma et al. 2016, eq. 15.
     """
+    require_positive("n_samples", n_samples)
     q = model.encoder(x)
     p = model.prior()
     z = q.rsample((n_samples,))

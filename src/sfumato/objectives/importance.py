@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sfumato.models import LatentVariableModel
-from sfumato.objectives.base import AnnealedObjective, Objective, Terms
+from sfumato.objectives.base import AnnealedObjective, Objective, Terms, require_positive
 
 
 def importance(model: LatentVariableModel, x: Tensor, *, n_samples: int = 50) -> Terms:
@@ -32,6 +32,7 @@ def importance(model: LatentVariableModel, x: Tensor, *, n_samples: int = 50) ->
     ----------
     Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2016.
     """
+    require_positive("n_samples", n_samples)
     q = model.encoder(x)
     z = q.rsample((n_samples,))
     log_weights = model.log_joint(x, z) - q.log_prob(z)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sfumato.evaluation import COLUMNS, Cell, Table
+from sfumato.evaluation import COLUMNS, MEANINGS, Cell, Table
 
 INK, ACCENT, FAINT = "#26221f", "#8c4a2f", "#b8aea4"
 PALETTE = (
@@ -15,18 +15,6 @@ PALETTE = (
     "#9c755f", "#76b7b2", "#edc948", "#d37295", "#7f7f7f",
 )  # fmt: skip
 MAX_POINTS = 5000
-TITLES = {
-    "mse": "reconstruction error",
-    "nll": "negative log-likelihood [nats]",
-    "nll_density": "negative log density [nats]",
-    "accuracy": "clustering accuracy",
-    "nmi": "clustering NMI",
-    "ari": "clustering ARI",
-    "codes_kmeans_accuracy": "k-means on codes, accuracy",
-    "codes_knn_accuracy": "5-NN on codes, accuracy",
-    "seconds": "fit [seconds]",
-    "cpu_seconds": "fit [CPU seconds]",
-}
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -135,7 +123,7 @@ def comparison(table: Table) -> Figure:
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, name in zip(panels, names, strict=False):
         _bars(panel, {model: row[name] for model, row in table.items() if name in row})
-        panel.set_title(TITLES[name], fontsize=10)
+        panel.set_title(MEANINGS[name].label, fontsize=10)
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     return figure

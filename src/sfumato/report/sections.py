@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from sfumato.data import Data
 from sfumato.estimators import LatentEstimator, entry_of, reconstruct, sample
-from sfumato.evaluation import COLUMNS, MEANINGS, Measures, Split, Table, as_fitted, best
+from sfumato.evaluation import COLUMNS, MEANINGS, Measures, Split, Table, best
 from sfumato.report import figures, page
 
 N_PICTURES = 12
@@ -29,7 +28,7 @@ def asked(run: Mapping[str, Any], estimator: Any) -> str:
 def learning(estimator: LatentEstimator) -> str:
     """Return the curves of every term."""
     history = estimator.history_
-    watched = ["loss", *history.terms]
+    watched = ["loss", *history.terms] if len(history.terms) > 1 else list(history.terms)
     if history.records and "validation_loss" in history.records[0]:
         watched.append("validation_loss")
     n = len(history)
@@ -86,10 +85,18 @@ def measures(results: Mapping[str, Measures], split: Split, *, supervised: bool 
         [model, *(f"{row[name]:.4g}" if name in row else "" for name in names)]
         for model, row in results.items()
     ]
-    legend = page.pairs({name: MEANINGS[name] for name in names})
     use = "fitting and measuring" if supervised else "measuring only"
     intro = f"Measured on {len(split.X_eval)} {split.rows}. Labels, if any, were used for {use}."
-    return page.paragraph(intro) + page.grid(["", *names], rows) + legend
+    return page.paragraph(intro) + _grid([""], names, rows) + _legend(names)
+
+
+def _grid(first: list[str], names: list[str], rows: list[list[str]], marked: Any = ()) -> str:
+    return page.grid(first + [MEANINGS[name].label for name in names], rows, marked)
+
+
+def _legend(names: list[str]) -> str:
+    text = "; ".join(f"{MEANINGS[name].label}: {MEANINGS[name].text}" for name in names)
+    return page.paragraph(text + ".", "note")
 
 
 def comparison(table: Table) -> str:
@@ -102,19 +109,21 @@ def comparison(table: Table) -> str:
     n_seeds = max(cell.n for row in table.values() for cell in row.values())
     note = f"Mean ± standard deviation over {n_seeds} seed(s); the best of each column is marked."
     figure = page.picture(figures.comparison(table), "The same table as bars.")
-    return page.paragraph(note) + page.grid(["model", *names], rows, marked) + figure
+    return page.paragraph(note) + _grid(["model"], names, rows, marked) + _legend(names) + figure
 
 
-def of_estimator(estimator: Any, data: Data) -> dict[str, str]:
+def of_estimator(
+    estimator: Any, split: Split, shape: tuple[int, int, int] | None
+) -> dict[str, str]:
     """Return the sections that a fitted model and its data allow, by heading."""
-    operations, split = entry_of(estimator).operations, as_fitted(data)
+    operations = entry_of(estimator).operations
     sections: dict[str, str] = {}
     if isinstance(estimator, LatentEstimator):
         sections["Learning"] = learning(estimator)
     if "transform" in operations:
         sections["Codes"] = codes(estimator, split)
-    if data.image_shape and "reconstruct" in operations:
-        sections["Reconstructions"] = reconstructions(estimator, split, data.image_shape)
-    if data.image_shape and "sample" in operations:
-        sections["Samples"] = samples(estimator, split, data.image_shape)
+    if shape and "reconstruct" in operations:
+        sections["Reconstructions"] = reconstructions(estimator, split, shape)
+    if shape and "sample" in operations:
+        sections["Samples"] = samples(estimator, split, shape)
     return sections

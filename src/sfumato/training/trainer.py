@@ -142,8 +142,14 @@ class Trainer(BaseEstimator):
         for name in ("max_epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
+        if not 0 < self.learning_rate < 1e3:
+            raise ValueError(f"learning_rate must lie in (0, 1000), got {self.learning_rate}.")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}.")
+        if self.threads != "auto" and (isinstance(self.threads, str) or self.threads < 1):
+            raise ValueError(f"threads must be 'auto' or at least 1, got {self.threads!r}.")
+        if self.early_stopping is not None and self.early_stopping.patience < 1:
+            raise ValueError(f"patience must be at least 1, got {self.early_stopping.patience}.")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}.")
         _check_choice("schedule", self.schedule, SCHEDULES)

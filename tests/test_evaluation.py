@@ -20,6 +20,9 @@ from sfumato.metrics import (
     purity,
 )
 
+# Fits this short often leave the code unused; what they prove does not depend on it.
+pytestmark = pytest.mark.filterwarnings("ignore:The code has collapsed")
+
 labellings = st.integers(1, 40).flatmap(
     lambda n: st.tuples(*[st.lists(st.integers(0, 3), min_size=n, max_size=n)] * 2)
 )

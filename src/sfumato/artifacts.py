@@ -81,7 +81,10 @@ def write_directory(
     tensors: Mapping[str, Tensor],
     history: Any,
 ) -> None:
-    """Write a run; ``params.json`` comes last and seals the rest: it names the weights' sha256."""
+    """Write a run; ``params.json`` comes last and seals the rest: it names the weights' sha256.
+
+    A crash while a run is being replaced leaves it unsealed, or at its checkpoint, never mixed.
+    """
     directory = make_directory(path)
     weights = tensors_to_bytes(_contiguous(tensors))
     (directory / PARAMS).unlink(missing_ok=True)

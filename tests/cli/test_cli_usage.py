@@ -74,10 +74,10 @@ def test_a_setting_of_the_wrong_type_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("model", "setting", "sentence"),
     [
-        ("vae", "latent_dim=-3", "latent_dim must be at least 1, got -3."),
-        ("vae", "batch_size=0", "batch_size must be at least 1, got 0."),
+        ("vae", "latent_dim=-3", "latent_dim must be a whole number of at least 1; got -3."),
+        ("vae", "batch_size=0", "batch_size must be a whole number of at least 1; got 0."),
         ("vae", "learning_rate=-1", "learning_rate must lie in (0, 1000), got -1."),
-        ("vae", "hidden=64,-1", "hidden must hold positive widths, got (64, -1)."),
+        ("vae", "hidden=64,-1", "hidden must hold positive whole numbers, got (64, -1)."),
         ("vae", "likelihood=poisson", "likelihood must be one of"),
         ("vae", "precision=64", "precision must be one of auto, 32, bf16; got '64'."),
         ("vae", "scaling=big", "scaling must be one of"),

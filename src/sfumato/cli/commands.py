@@ -115,14 +115,11 @@ def _fit_into(folder: Path, estimator: Any, bundle: Any, record: dict[str, Any])
 
     deep = entry_of(estimator).deep
     runs.write_json(folder, runs.RUN, record)
-    progress = Progress(record["model"])
     if deep:
-        estimator.set_params(trainer__checkpoint=str(folder), trainer__loggers=(progress,))
+        loggers = (Progress(record["model"]),)
+        estimator.set_params(trainer__checkpoint=str(folder), trainer__loggers=loggers)
     start, cpu = time.perf_counter(), time.process_time()
-    try:
-        estimator.fit(bundle if deep else as_float(bundle.X), bundle.y)
-    finally:
-        progress.close()
+    estimator.fit(bundle if deep else as_float(bundle.X), bundle.y)
     record["seconds"] = round(time.perf_counter() - start, 3)
     record["cpu_seconds"] = round(time.process_time() - cpu, 3)
     save(estimator, folder)

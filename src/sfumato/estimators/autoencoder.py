@@ -35,7 +35,7 @@ class Autoencoder(LatentEstimator):
     r"""Deterministic autoencoder.
 
     .. math:: z = f(x), \quad \hat x = g(z), \quad
-              \min_{f, g} \sum_i L(x_i, g(f(x_i))) + \tfrac{\lambda}{2} \|W\|^2
+              \min_{f, g} \frac1n \sum_i L(x_i, g(f(x_i))) + \tfrac{\lambda}{2} \|W\|^2
 
     Lambda is the trainer's ``weight_decay``. With ``hidden=()`` and ``activation="identity"`` the
     map is linear, and under "mse" the code spans the subspace of the first principal components.
@@ -110,11 +110,12 @@ class Autoencoder(LatentEstimator):
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {self.loss!r}.")
         if self.tied and self.backbone != "mlp":
             raise ValueError("tied=True needs backbone='mlp'.")
-        if self.loss == "cross-entropy" and self.scaling not in ("auto", "range"):
-            raise ValueError("loss='cross-entropy' needs pixels in [0, 1]: use scaling='range'.")
 
     def _default_scaling(self) -> str:
         return "range"
+
+    def _takes_pixels(self) -> bool:
+        return self.loss == "cross-entropy"
 
     def _model(self) -> LatentVariableModel:
         code = PointMassFamily(self.latent_dim)
@@ -129,13 +130,13 @@ class Autoencoder(LatentEstimator):
     def _objective(self) -> Any:
         return partial(reconstruction, loss=LOSSES[self.loss][1])
 
-    def _complete(self, rows: Rows) -> None:
-        index = torch.arange(0, len(rows), max(1, len(rows) // PRIOR_ROWS))
-        codes = [map_blocks(self._encode, rows[chunk]) for chunk in index.split(4096)]
-        self.model_.prior.fit(torch.cat(codes), self.seed_)  # type: ignore[operator]
-
-    def _encode(self, x: torch.Tensor) -> torch.Tensor:
-        return self.model_.encoder(x).mean
+    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
+        index = torch.arange(0, len(rows), -(-len(rows) // PRIOR_ROWS))
+        codes = [
+            map_blocks(lambda block: model.encoder(block).mean, rows[chunk])
+            for chunk in index.split(4096)
+        ]
+        model.prior.fit(torch.cat(codes), self.seed_)  # type: ignore[operator]
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return minus the reconstruction error of every row, shape (n,): high is typical.

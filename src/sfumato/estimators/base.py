@@ -3,6 +3,7 @@
 import json
 import os
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from hashlib import blake2b
 from math import isqrt
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -19,11 +20,11 @@ from sfumato.artifacts import tensor_tree, write_directory
 from sfumato.data import as_table
 from sfumato.estimators.scaling import SCALINGS, Scaling
 from sfumato.estimators.settings import params_to_json
-from sfumato.inference import Diagnosis, diagnose, forked_rng, map_blocks, seeded_rows
+from sfumato.inference import Diagnosis, diagnose, forked_rng, map_precisely, seeded_rows
 from sfumato.models import LatentVariableModel
 from sfumato.nn import ImageShape
 from sfumato.objectives import Objective
-from sfumato.training import History, Rows, Trainer, is_memory_mapped
+from sfumato.training import History, Rows, Trainer, check_count, is_memory_mapped
 
 
 class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
@@ -70,11 +71,15 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _default_scaling(self) -> str:
         """Name the scaling that ``scaling="auto"`` stands for."""
 
+    @abstractmethod
+    def _takes_pixels(self) -> bool:
+        """Tell whether the model takes values in [0, 1] only."""
+
     def _inspect(self, X: np.ndarray) -> None:
         """Check the parameters and learn what the model needs to know of the data."""
 
-    def _complete(self, x: Rows) -> None:
-        """Finish the model after training."""
+    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
+        """Finish the model after training, and warn of what went wrong in it."""
 
     def fit(self, X: Any, y: Any = None) -> "LatentEstimator":
         """Fit the model.
@@ -89,25 +94,34 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         ValueError
             If the data or a parameter cannot be used; the message says why.
         """
+        for name in ("model_", "history_"):
+            # A fit that fails must not leave an older one's answers behind.
+            self.__dict__.pop(name, None)
+        trainer = Trainer() if self.trainer is None else self.trainer
+        if not isinstance(trainer, Trainer):
+            raise ValueError(f"trainer must be a Trainer or None, got {trainer!r}.")
+        trainer.validate()
         X = self._check(X, reset=True)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._inspect(X)
         self.scaling_ = self._scaling(X)
         with forked_rng(self.seed_):
-            self.model_ = self._model()
-        trainer = Trainer() if self.trainer is None else self.trainer
+            model = self._model()
         engine = trainer.engine()
         rows = Rows(X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X))
-        description = None if trainer.checkpoint is None else self._identified(X)
-        self.history_ = trainer.fit(
-            self.model_, self._objective(), rows, seed=self.seed_, description=description
+        description = None if trainer.checkpoint is None else self._identified(X, trainer)
+        objective = self._objective()
+        history = trainer.fit(
+            model, objective, rows, seed=self.seed_, description=description, engine=engine
         )
-        self._complete(rows)
+        self._complete(model, rows)
+        self.model_, self.history_ = model, history
         return self
 
-    def _identified(self, X: np.ndarray) -> dict[str, Any]:
+    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
         description = self.describe()
-        return description | {"identity": _identity(description, X)}
+        identity = _identity(description, X, any_length=trainer.schedule == "constant")
+        return description | {"identity": identity}
 
     def _check(self, X: Any, *, reset: bool) -> np.ndarray:
         X, image_shape = as_table(X)
@@ -134,7 +148,12 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if name not in SCALINGS:
             choices = ", ".join(["auto", *SCALINGS])
             raise ValueError(f"scaling must be one of {choices}; got {self.scaling!r}.")
-        return SCALINGS[name](X)
+        scaling = SCALINGS[name](X)
+        if not self._takes_pixels():
+            return scaling
+        if name == "standard" or (name == "none" and not (X.min() >= 0 and X.max() <= 1)):
+            raise ValueError("This model needs pixels in [0, 1]: use scaling='range'.")
+        return replace(scaling, bounded=True)
 
     def _rows(self, X: Any) -> tuple[Rows, np.dtype]:
         check_is_fitted(self, "model_")
@@ -146,23 +165,24 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _device(self) -> torch.device:
         return next(self.model_.parameters()).device
 
-    def _to_data(self, x: Tensor, dtype: Any) -> np.ndarray:
-        return self.scaling_.to_data(x.cpu()).numpy().astype(dtype)
-
     def transform(self, X: Any) -> np.ndarray:
         """Return the posterior mean of every row, shape (n, latent_dim)."""
         x, dtype = self._rows(X)
-        return map_blocks(lambda b: self.model_.encoder(b).mean, x).cpu().numpy().astype(dtype)
+        codes = map_precisely(lambda model, block: model.encoder(block).mean, self.model_, x)
+        return codes.cpu().numpy().astype(dtype)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d)."""
         check_is_fitted(self, "model_")
-        Z = np.asarray(Z)
-        if Z.ndim != 2 or Z.shape[1] != self.latent_dim:
+        Z = check_array(Z, dtype=(np.float64, np.float32))
+        if Z.shape[1] != self.latent_dim:
             raise ValueError(f"Z must have shape (n, {self.latent_dim}), got {Z.shape}.")
-        dtype = Z.dtype if Z.dtype in (np.float32, np.float64) else np.float32
         z = torch.from_numpy(np.require(Z, np.float32, ["C", "W"])).to(self._device())
-        return self._to_data(map_blocks(lambda b: self.model_.decoder(b).mean, z), dtype)
+        return self._decode(z).astype(Z.dtype)
+
+    def _decode(self, z: Tensor) -> np.ndarray:
+        x = map_precisely(lambda model, block: model.decoder(block).mean, self.model_, z)
+        return self.scaling_.to_data(x)
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return the decoder's mean at every row's code, shape (n, d)."""
@@ -170,35 +190,38 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     @torch.no_grad()
     def sample(
-        self, n_samples: int = 1, *, random_state: int | None = None, mean: bool = True
+        self,
+        n_samples: int = 1,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        mean: bool = True,
     ) -> np.ndarray:
         """Generate rows, shape (n_samples, d).
 
         Parameters
         ----------
         n_samples : int
-        random_state : int, optional
+        random_state : int or RandomState, optional
             Of the draws; by default that of the fit, so that repeated calls agree.
         mean : bool
             Return E[x | z] for z from the prior, as pictures are usually shown; False draws x.
         """
         check_is_fitted(self, "model_")
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
-        with forked_rng(self.seed_ if random_state is None else random_state):
+        check_count("n_samples", n_samples)
+        generator = check_random_state(self.seed_ if random_state is None else random_state)
+        with forked_rng(int(generator.randint(2**31 - 1))):
             z = self.model_.prior().sample((n_samples,))
             if mean:
-                x = map_blocks(lambda b: self.model_.decoder(b).mean, z)
-            else:
-                x = torch.cat([self.model_.decoder(b).sample() for b in z.split(1024)])
-        return self._to_data(x, np.float32)
+                return self._decode(z).astype(np.float32)
+            x = torch.cat([self.model_.decoder(block).sample() for block in z.split(1024)])
+        return self.scaling_.to_data(x).astype(np.float32)
 
     @torch.no_grad()
     def terms(self, X: Any) -> dict[str, np.ndarray]:
         """Return the objective's named terms for every row, each of shape (n,), in model units.
 
-        Their sum is what training minimised: for a VAE with beta = 1 minus the evidence lower
-        bound in nats. Samples of z are seeded by the row.
+        For a VAE with beta = 1 their sum is minus the evidence lower bound in nats; annealing and
+        free bits belong to training and are left out. Samples of z are seeded by the row.
         """
         x, _ = self._rows(X)
         objective: Objective = self._objective()
@@ -254,11 +277,14 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
-def _identity(description: dict[str, Any], X: np.ndarray) -> str:
-    """Return a digest of the settings, max_epochs aside, and of about a thousand of the rows."""
+def _identity(description: dict[str, Any], X: np.ndarray, *, any_length: bool) -> str:
+    """Return a digest of the settings and of about a thousand of the rows.
+
+    With ``any_length`` the number of epochs does not count: a longer fit begins like a shorter one.
+    """
     settings = json.loads(json.dumps(description))
-    trainer = settings["params"].get("trainer") or {"params": {}}
-    trainer["params"].pop("max_epochs", None)
+    if any_length and settings["params"]["trainer"] is not None:
+        settings["params"]["trainer"]["params"].pop("max_epochs")
     digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     digest.update(str(X.shape).encode())
     digest.update(np.ascontiguousarray(X[:: max(1, len(X) // 1000)]).tobytes())

@@ -1,10 +1,13 @@
 """The estimators' arguments about networks, turned into networks."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from sfumato.nn import ACTIVATIONS, Family, conv_pair, mlp_pair, tied_mlp_pair
+from sfumato.training import check_count
 
 DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64)}
 
@@ -17,16 +20,15 @@ def check_network(estimator: Any) -> None:
     ValueError
         Naming the parameter and what it takes.
     """
-    if estimator.latent_dim < 1:
-        raise ValueError(f"latent_dim must be at least 1, got {estimator.latent_dim}.")
+    check_count("latent_dim", estimator.latent_dim)
     if estimator.backbone not in DEFAULT_HIDDEN:
         choices = ", ".join(DEFAULT_HIDDEN)
         raise ValueError(f"backbone must be one of {choices}; got {estimator.backbone!r}.")
     if estimator.activation not in ACTIVATIONS:
         choices = ", ".join(ACTIVATIONS)
         raise ValueError(f"activation must be one of {choices}; got {estimator.activation!r}.")
-    if any(width < 1 for width in hidden_of(estimator)):
-        raise ValueError(f"hidden must hold positive widths, got {estimator.hidden}.")
+    if not _are_widths(estimator.hidden):
+        raise ValueError(f"hidden must hold positive whole numbers, got {estimator.hidden!r}.")
     if estimator.backbone == "conv" and estimator.image_shape_ is None:
         raise ValueError(
             f"backbone='conv' needs images, and rows of {estimator.n_features_in_} values are not "
@@ -34,6 +36,15 @@ def check_network(estimator: Any) -> None:
         )
     if estimator.backbone == "conv" and not hidden_of(estimator):
         raise ValueError("backbone='conv' needs at least one layer in hidden.")
+
+
+def _are_widths(hidden: Any) -> bool:
+    if hidden is None:
+        return True
+    is_sequence = isinstance(hidden, Sequence) and not isinstance(hidden, str)
+    return is_sequence and all(
+        isinstance(width, (int, np.integer)) and width > 0 for width in hidden
+    )
 
 
 def hidden_of(estimator: Any) -> tuple[int, ...]:

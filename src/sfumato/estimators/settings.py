@@ -26,7 +26,7 @@ def to_json(value: Any) -> Any:
     ArtifactError
         If the parameter is an object that cannot be stored as data.
     """
-    if isinstance(value, BaseEstimator) and type(value).__name__ in SETTINGS:
+    if SETTINGS.get(type(value).__name__) is type(value):
         return {"class": type(value).__name__, "params": params_to_json(value)}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]

@@ -1,17 +1,20 @@
 """The variational autoencoder."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from sfumato.data import as_table
 from sfumato.estimators.base import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import (
     LikelihoodEstimate,
-    RowSource,
+    diagnose,
     importance_sampling,
     naive_monte_carlo,
     seeded_rows,
@@ -28,7 +31,7 @@ from sfumato.nn import (
     StandardNormal,
 )
 from sfumato.objectives import ELBO, Binarized
-from sfumato.training import Trainer
+from sfumato.training import Rows, Trainer, check_count
 
 # name -> (default scaling, family of p(x|z) given the row's length and its number of grey levels)
 LIKELIHOODS: dict[str, tuple[str, Callable[[int, int], Family]]] = {
@@ -62,7 +65,8 @@ class VAE(LatentEstimator):
         Default ``ELBO()``.
     scaling : "auto", "range", "standard" or "none"
         Of the data before the model: to [0, 1] by the smallest and largest value of all, or each
-        feature to mean 0 and variance 1. "auto" is "standard" for "gaussian", else "range".
+        feature to mean 0 and variance 1. "auto" is "standard" for "gaussian", else "range", and
+        values beyond those of the training rows are then clipped.
     binarize : bool
         Draw every batch anew as b ~ Bernoulli(x) (dynamic binarisation); likelihoods are then of
         binarised rows. For "bernoulli" only. Rows of zeros and ones are not changed by it.
@@ -126,6 +130,14 @@ class VAE(LatentEstimator):
     def _default_scaling(self) -> str:
         return LIKELIHOODS[self.likelihood][0]
 
+    def _takes_pixels(self) -> bool:
+        return self.likelihood != "gaussian"
+
+    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
+        remedy = diagnose(model, rows[torch.arange(min(1000, len(rows)))]).remedy
+        if remedy is not None:
+            warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
+
     def _model(self) -> LatentVariableModel:
         posterior = GaussianFamily(self.latent_dim)
         likelihood = LIKELIHOODS[self.likelihood][1](self.n_features_in_, self.n_levels_)
@@ -138,6 +150,8 @@ class VAE(LatentEstimator):
 
     def _objective(self) -> Any:
         objective = ELBO() if self.objective is None else self.objective
+        if isinstance(objective, type) or not callable(objective):
+            raise ValueError(f"objective must be ELBO(), IWAE(), or a function; got {objective!r}.")
         return Binarized(objective) if self.binarize else objective
 
     def _fitted_extras(self) -> dict[str, Any]:
@@ -162,13 +176,25 @@ class VAE(LatentEstimator):
         """
         if method not in ESTIMATES:
             raise ValueError(f"method must be one of {', '.join(ESTIMATES)}; got {method!r}.")
+        check_count("n_samples", n_samples)
         rows, _ = self._rows(X)
-        x = _binarized_by_row(rows, self.seed_) if self.binarize else rows
+        if self.likelihood == "categorical":
+            self._check_levels(np.asarray(as_table(X)[0]))
+        x = BinarizedRows(rows, self.seed_) if self.binarize else rows
         estimate = ESTIMATES[method](self.model_, x, n_samples=n_samples, seed=self.seed_)
         if self.likelihood != "gaussian":
             return estimate
         volume = self.scaling_.log_volume(self.n_features_in_)
         return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+
+    def _check_levels(self, X: np.ndarray) -> None:
+        low = self.scaling_.offset[0]
+        high = low + self.scaling_.scale[0]
+        if X.min() < low or X.max() > high or not _all_whole(X):
+            raise ValueError(
+                f"Every value must be one of the whole numbers {low:g} to {high:g} of the training "
+                "rows: others have no probability."
+            )
 
     def score_samples(self, X: Any, n_samples: int = 100) -> np.ndarray:
         """Estimate log p(x) of every row in nats by importance sampling, shape (n,)."""
@@ -179,15 +205,29 @@ class VAE(LatentEstimator):
         return float(self.score_samples(X).mean())
 
 
-def _binarized_by_row(x: RowSource, seed: int) -> Tensor:
-    return torch.cat([torch.bernoulli(row) for row in seeded_rows(x, seed)])
+class BinarizedRows:
+    """Rows drawn as b ~ Bernoulli(x) when they are asked for, the draw seeded by the row."""
+
+    def __init__(self, rows: Rows, seed: int) -> None:
+        self.rows = rows
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice) -> Tensor:
+        return torch.cat([torch.bernoulli(row) for row in seeded_rows(self.rows[index], self.seed)])
 
 
 def _count_levels(X: np.ndarray) -> int:
-    levels = int(X.max()) - int(X.min()) + 1
-    if levels > MAX_LEVELS or any(np.any(row != np.round(row)) for row in X):
+    levels = float(X.max()) - float(X.min()) + 1
+    if levels > MAX_LEVELS or not _all_whole(X):
         raise ValueError(
             f"likelihood='categorical' needs whole numbers with at most {MAX_LEVELS} levels; "
             "use 'gaussian' for real numbers."
         )
-    return max(levels, 2)
+    return max(int(levels), 2)
+
+
+def _all_whole(X: np.ndarray) -> bool:
+    return X.dtype.kind in "biu" or all(np.array_equal(row, np.round(row)) for row in X)

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -17,6 +17,8 @@ from sfumato.evaluation.split import Split
 COLUMNS = (
     "mse",
     "nll",
+    "nll_dynamic",
+    "nll_levels",
     "nll_density",
     "accuracy",
     "nmi",
@@ -45,13 +47,15 @@ class Cell:
     mean: float
     deviation: float | None
     minimum: float
+    median: float
+    maximum: float
     n: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Cell":
         """Summarise the values of several seeds."""
         deviation = stdev(values) if len(values) > 1 else None
-        return cls(fmean(values), deviation, min(values), len(values))
+        return cls(fmean(values), deviation, min(values), median(values), max(values), len(values))
 
     def __str__(self) -> str:
         digits = _decimals(self.mean)
@@ -129,7 +133,7 @@ def _fit_and_measure(estimator: Any, split: Split, n_samples: int, seed: int) ->
 
 
 def tabulate(results: Sequence[Result]) -> Table:
-    """Return model -> measure -> mean, deviation and minimum over seeds."""
+    """Return model -> measure -> mean, deviation, minimum, median and maximum over seeds."""
     table: Table = {}
     for model in dict.fromkeys(result.model for result in results):
         fits = [result.measures for result in results if result.model == model]

@@ -36,7 +36,17 @@ MEANINGS = {
     ),
     "nll": Meaning(
         "NLL",
-        "negative log-likelihood of the rows as bits or levels, nats per row",
+        "negative log-likelihood of the rows as bits (grey levels as probabilities), nats per row",
+        less_is_better=True,
+    ),
+    "nll_dynamic": Meaning(
+        "NLL, dynamic",
+        "negative log-likelihood of dynamically binarised rows, nats per row",
+        less_is_better=True,
+    ),
+    "nll_levels": Meaning(
+        "NLL, levels",
+        "negative log-likelihood of the rows as whole numbers, nats per row",
         less_is_better=True,
     ),
     "nll_density": Meaning(
@@ -58,6 +68,17 @@ MEANINGS = {
     "seconds": Meaning("seconds", "of fitting, by the wall clock", less_is_better=True),
     "cpu_seconds": Meaning("CPU seconds", "of fitting, over all threads", less_is_better=True),
 }
+
+
+# Likelihoods of different protocols are nats apart and never share a column.
+NLL_NAMES = {
+    ("bernoulli", False): "nll",
+    ("bernoulli", True): "nll_dynamic",
+    ("categorical", False): "nll_levels",
+    ("gaussian", False): "nll_density",
+}
+# 5-NN keeps at most this many training rows: a random choice, since data may be sorted by class.
+KNN_ROWS = 10_000
 
 
 def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0) -> Measures:
@@ -85,8 +106,7 @@ def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measure
     if not isinstance(estimator, VAE):
         nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
         return {"nll_density": nll.mean, "nll_error": nll.standard_error}
-    # The log of a probability and the log of a density are not to be compared.
-    name = "nll_density" if estimator.likelihood == "gaussian" else "nll"
+    name = NLL_NAMES[estimator.likelihood, bool(estimator.binarize)]
     estimate = estimator.log_likelihood(split.X_eval, n_samples)
     nll = negative_log_likelihood(
         estimate.log_likelihood.cpu().numpy(), estimate.standard_error.cpu().numpy()
@@ -123,10 +143,11 @@ def _codes(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     if split.y_eval is None or split.y_train is None:
         return measures
     k = len(np.unique(split.y_train))
-    labels = KMeans(k, n_init=10, random_state=seed).fit_predict(codes)
-    measures["codes_kmeans_accuracy"] = clustering_accuracy(split.y_eval, labels)
-    if split.held_out:
-        rows = slice(0, 10_000)
+    if len(codes) >= k:
+        labels = KMeans(k, n_init=10, random_state=seed).fit_predict(codes)
+        measures["codes_kmeans_accuracy"] = clustering_accuracy(split.y_eval, labels)
+    if split.held_out and len(split.X_train) >= 5:
+        rows = np.random.default_rng(seed).permutation(len(split.X_train))[:KNN_ROWS]
         known = estimator.transform(split.X_train[rows])
         classifier = KNeighborsClassifier(5).fit(known, split.y_train[rows])
         measures["codes_knn_accuracy"] = float(classifier.score(codes, split.y_eval))

@@ -1,6 +1,6 @@
 """What is asked of a trained model: likelihoods, codes, diagnoses."""
 
-from sfumato.inference.blocks import RowSource, map_blocks
+from sfumato.inference.blocks import RowSource, map_blocks, map_precisely
 from sfumato.inference.diagnostics import Diagnosis, diagnose
 from sfumato.inference.likelihood import (
     LikelihoodEstimate,
@@ -17,6 +17,7 @@ __all__ = [
     "forked_rng",
     "importance_sampling",
     "map_blocks",
+    "map_precisely",
     "naive_monte_carlo",
     "seeded_rows",
 ]

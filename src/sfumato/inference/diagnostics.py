@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent
 
-from sfumato.distributions import kl_per_dimension
+from sfumato.distributions import PointMass, kl_per_dimension
 from sfumato.inference.blocks import RowSource, map_blocks
 from sfumato.models import LatentVariableModel
 
@@ -24,7 +24,8 @@ class Diagnosis:
     code_variance : list of float, length latent_dim
         Variance over the data of the posterior mean.
     active_units : int
-        Dimensions whose variance exceeds 0.01.
+        Dimensions whose variance exceeds 0.01; for a deterministic code, which has no unit of its
+        own, a hundredth of the largest.
     kl : list of float, length latent_dim, or None
         Mean KL(q(z_j|x) || p(z_j)) in nats; None where q or p does not factorise or is a point.
     remedy : str or None
@@ -46,12 +47,14 @@ def diagnose(model: LatentVariableModel, x: RowSource) -> Diagnosis:
     """Measure the use of every latent dimension over the rows of x, shape (n, d)."""
     means = map_blocks(lambda block: model.encoder(block).mean, x)
     variance = means.double().var(0, correction=0)
-    active = int((variance > ACTIVE_VARIANCE).sum())
+    deterministic = isinstance(model.encoder(x[:1]), PointMass)
+    unit = float(variance.max()) if deterministic else 1.0
+    active = int((variance > ACTIVE_VARIANCE * unit).sum())
     return Diagnosis(
         code_variance=variance.tolist(),
         active_units=active,
         kl=_mean_kl(model, x),
-        remedy=None if active else REMEDY,
+        remedy=None if active or deterministic else REMEDY,
     )
 
 

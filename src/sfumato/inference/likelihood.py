@@ -11,9 +11,10 @@ from torch.distributions import Distribution
 from sfumato.inference.blocks import RowSource
 from sfumato.inference.noise import seeded_rows
 from sfumato.models import LatentVariableModel
+from sfumato.nn import Conditional
 
-# Samples decoded at a time: the memory of one row stays at this many decoder activations.
-CHUNK = 1024
+# At most so many samples are decoded at a time, and at most so many numbers come out at once.
+CHUNK_SAMPLES, CHUNK_VALUES = 1024, 2**22
 
 
 class LikelihoodEstimate(NamedTuple):
@@ -22,7 +23,7 @@ class LikelihoodEstimate(NamedTuple):
     log_likelihood: Tensor
     """Estimate of log p(x) in nats."""
     standard_error: Tensor
-    """Its Monte Carlo standard error in nats, by the delta method."""
+    """Its Monte Carlo standard error in nats, by the delta method; NaN for one sample."""
     effective_sample_size: Tensor
     """(sum w)^2 / sum w^2 of the importance weights, between 1 and the number of samples."""
 
@@ -90,10 +91,17 @@ def _log_weights(
     model: LatentVariableModel, row: Tensor, q: Distribution, n_samples: int
 ) -> Tensor:
     chunks = []
-    for start in range(0, n_samples, CHUNK):
-        z = q.sample((min(CHUNK, n_samples - start),))
+    size = _chunk_size(model, row)
+    for start in range(0, n_samples, size):
+        z = q.sample((min(size, n_samples - start),))
         chunks.append(model.log_joint(row, z) - q.log_prob(z))
     return torch.cat(chunks).squeeze(1)
+
+
+def _chunk_size(model: LatentVariableModel, row: Tensor) -> int:
+    decoder = model.decoder
+    width = decoder.family.n_parameters if isinstance(decoder, Conditional) else row.shape[1]
+    return max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // width))
 
 
 def _summary(log_weights: Tensor) -> Tensor:
@@ -102,6 +110,9 @@ def _summary(log_weights: Tensor) -> Tensor:
     log_mean = torch.logsumexp(log_weights, 0) - log(n)
     # Relative to the mean weight, so that neither the mean nor the variance can overflow.
     weights = (log_weights - log_mean).exp()
-    standard_error = weights.var(correction=0).sqrt() / max(1, n - 1) ** 0.5
+    # One sample tells nothing of its own error: NaN.
+    standard_error = (
+        weights.var(correction=0).sqrt() / (n - 1) ** 0.5 if n > 1 else log_mean * torch.nan
+    )
     effective = n**2 / weights.square().sum()
     return torch.stack([log_mean, standard_error, effective])

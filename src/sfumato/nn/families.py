@@ -65,8 +65,10 @@ class SharedScaleGaussianFamily(Family):
 
     def forward(self, raw: Tensor) -> Distribution:
         """Return the Gaussian, batch shape raw.shape[:-1]."""
-        scale = self.log_scale.exp() + self.min_scale
-        normal = Normal(raw, scale.expand_as(raw), validate_args=False)
+        # One scale a pixel first: the gradient is then summed over rows and after that over pixels,
+        # in an order that does not depend on the number of threads.
+        scale = (self.log_scale.exp() + self.min_scale).expand(self.dim)
+        normal = Normal(raw, scale, validate_args=False)
         return Independent(normal, 1, validate_args=False)
 
 
@@ -100,7 +102,7 @@ class Levels(Distribution):
 
     def __init__(self, logits: Tensor) -> None:
         self.log_weights = F.log_softmax(logits, dim=-1)
-        self.levels = torch.linspace(0.0, 1.0, logits.shape[-1], device=logits.device)
+        self.levels = torch.linspace(0.0, 1.0, logits.shape[-1]).to(logits)
         super().__init__(logits.shape[:-2], logits.shape[-2:-1], validate_args=False)
 
     @property

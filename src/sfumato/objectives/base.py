@@ -40,6 +40,19 @@ def require_positive(name: str, value: int) -> None:
         raise ValueError(f"{name} must be at least 1, got {value}.")
 
 
+def require_not_negative(**values: float) -> None:
+    """Check weights.
+
+    Raises
+    ------
+    ValueError
+        If one is below zero.
+    """
+    for name, value in values.items():
+        if value < 0:
+            raise ValueError(f"{name} must not be negative, got {value}.")
+
+
 def objective_at(objective: Any, epoch: int) -> Objective:
     """Return the function to minimise in one epoch; a plain function stays itself."""
     return objective.at(epoch) if isinstance(objective, AnnealedObjective) else objective

@@ -8,7 +8,13 @@ from torch.distributions import Distribution
 
 from sfumato.distributions import kl, kl_per_dimension
 from sfumato.models import LatentVariableModel
-from sfumato.objectives.base import AnnealedObjective, Objective, Terms, require_positive
+from sfumato.objectives.base import (
+    AnnealedObjective,
+    Objective,
+    Terms,
+    require_not_negative,
+    require_positive,
+)
 
 
 def elbo(
@@ -55,6 +61,7 @@ def elbo(
     Kingma and Welling 2014; Higgins et al., beta-VAE, 2017; free bits: Kingma et al. 2016, eq. 15.
     """
     require_positive("n_samples", n_samples)
+    require_not_negative(beta=beta, free_bits=free_bits)
     q = model.encoder(x)
     p = model.prior()
     z = q.rsample((n_samples,))
@@ -103,6 +110,7 @@ class ELBO(AnnealedObjective):
 
     def weight(self, epoch: int) -> float:
         """Weight of the divergence in an epoch, counted from 0."""
+        require_not_negative(warmup=self.warmup)
         return self.beta * min(1.0, (epoch + 1) / max(1, self.warmup))
 
     def at(self, epoch: int) -> Objective:

@@ -88,7 +88,10 @@ class LocalEngine:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda', ...; got {name!r}.") from None
 
 
 def computes_bf16(device: torch.device) -> bool:

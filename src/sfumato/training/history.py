@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 Record = dict[str, float]
+RESERVED = {"epoch", "loss", "validation_loss", "learning_rate", "seconds"}
 
 
 @dataclass
@@ -30,5 +31,4 @@ class History:
     @property
     def terms(self) -> list[str]:
         """Names of the objective's terms."""
-        bookkeeping = {"epoch", "loss", "validation_loss", "learning_rate", "seconds"}
-        return [name for name in self.records[0] if name not in bookkeeping] if self.records else []
+        return [name for name in self.records[0] if name not in RESERVED] if self.records else []

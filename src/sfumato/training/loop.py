@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sfumato.inference.noise import forked_rng
 from sfumato.objectives import objective_at
 from sfumato.training.engine import Engine
-from sfumato.training.history import Record
+from sfumato.training.history import RESERVED, Record
 from sfumato.training.rows import Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser
@@ -34,8 +34,10 @@ class Loss(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return the mean over rows of every term."""
-        terms = objective_at(self.objective, self.epoch)
-        return {name: term.mean() for name, term in terms(self.model, x).items()}
+        terms = objective_at(self.objective, self.epoch)(self.model, x)
+        if not RESERVED.isdisjoint(terms):
+            raise ValueError(f"An objective's term may not be named {', '.join(RESERVED)}.")
+        return {name: term.mean() for name, term in terms.items()}
 
 
 class Batches:
@@ -132,10 +134,12 @@ class Loop:
     @torch.no_grad()
     def _validate(self, batches: Batches) -> float:
         total = 0.0
-        # The same noise in every epoch, so that epochs are compared and not draws.
-        with self.state.averaged(), forked_rng(0):
+        # The objective as it is reported, not as it is annealed, and the same noise in every epoch:
+        # epochs are compared, not weights or draws.
+        with self.state.averaged(), forked_rng(0), self.engine.autocast():
             for x in batches:
-                total += float(sum(self.module(x).values())) * len(x)
+                terms = self.loss.objective(self.loss.model, x)
+                total += float(sum(term.sum() for term in terms.values()))
         return total / len(batches)
 
     def keep(self, record: Record) -> bool:
@@ -156,16 +160,18 @@ class Loop:
             raise TrainingDivergedError(
                 f"Training diverged in the first epoch: {culprit} is NaN or infinite; {advice}."
             )
-        self.state.recall()
         warnings.warn(
             f"Training stopped in epoch {n + 1}: {culprit} became NaN or infinite; the weights of "
-            f"epoch {n} were restored; {advice}.",
+            f"epoch {self.state.best_epoch} were restored; {advice}.",
             ConvergenceWarning,
             stacklevel=2,
         )
         return False
 
     def _culprit(self, record: Record) -> str | None:
-        if not all(map(isfinite, record.values())):
+        bad = [name for name, value in record.items() if not isfinite(value)]
+        if bad == ["validation_loss"]:
+            return "the validation loss"
+        if bad:
             return f"the term {self.first_bad!r}"
         return None if self.state.has_finite_weights() else "a weight"

@@ -18,34 +18,33 @@ class Progress:
 
     def __init__(self, title: str = "fit") -> None:
         self.title = title
-        self.console = Console(stderr=True)
-        self.max_epochs = 0
+        self._max_epochs = 0
+        self._console: Console | None = None
         self._bar: Bar | None = None
+
+    def __enter__(self) -> "Progress":
+        self._console = Console(stderr=True)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._console = self._bar = None
 
     def log_hyperparams(self, params: dict[str, Any]) -> None:
         """Start showing."""
-        self.max_epochs = params["max_epochs"]
-        if self.console.is_terminal:
+        self._max_epochs = params["max_epochs"]
+        if self._console is not None and self._console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            self._bar = Bar(*columns, TimeRemainingColumn(), console=self.console)
-            self._bar.add_task(self.title, total=self.max_epochs, completed=params["start"])
+            self._bar = Bar(*columns, TimeRemainingColumn(), console=self._console)
+            self._bar.add_task(self.title, total=self._max_epochs, completed=params["start"])
             self._bar.start()
 
     def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         """Show one epoch."""
-        line = f"{self.title} epoch {step}/{self.max_epochs} loss {metrics['loss']:.4g}"
-        if self._bar is None:
-            self.console.print(line, highlight=False)
-            return
-        task = self._bar.task_ids[0]
-        self._bar.update(
-            task, completed=step, description=f"{self.title} loss {metrics['loss']:.4g}"
-        )
-        if step == self.max_epochs:
-            self.close()
-
-    def close(self) -> None:
-        """Stop showing, wherever the fit stands."""
         if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+            loss = f"{self.title} loss {metrics['loss']:.4g}"
+            self._bar.update(self._bar.task_ids[0], completed=step, description=loss)
+        elif self._console is not None:
+            line = f"{self.title} epoch {step}/{self._max_epochs} loss {metrics['loss']:.4g}"
+            self._console.print(line, highlight=False)

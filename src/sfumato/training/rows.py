@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Transform = Callable[[Tensor], Tensor]
+Transform = Callable[[np.ndarray], Tensor]
+# A conversion of everything at once would need room for several copies.
+CHUNK = 8192
 
 
 class Rows:
@@ -18,7 +20,7 @@ class Rows:
     Parameters
     ----------
     X : ndarray, shape (n, d)
-    transform : callable on tensors of shape (m, d)
+    transform : callable, ndarray of shape (m, d) to float32 tensor of that shape
         From data units to model units.
     device : torch.device
     resident : bool
@@ -36,7 +38,10 @@ class Rows:
         self._X = X
         self._transform = transform
         self._device = device
-        self._rows = self._convert(X) if resident else None
+        self._rows: Tensor | None = None
+        if resident:
+            chunks = [self._convert(X[i : i + CHUNK]) for i in range(0, len(X), CHUNK)]
+            self._rows = torch.cat(chunks)
 
     def __len__(self) -> int:
         return len(self._X)
@@ -47,9 +52,7 @@ class Rows:
         return self._convert(self._X[index if isinstance(index, slice) else index.cpu().numpy()])
 
     def _convert(self, X: np.ndarray) -> Tensor:
-        # torch cannot mark a tensor read-only, so a read-only array is copied ("W").
-        x = torch.from_numpy(np.require(X, np.float32, ["C", "W"]))
-        return self._transform(x).to(self._device)
+        return self._transform(X).to(self._device)
 
 
 def is_memory_mapped(X: object) -> bool:

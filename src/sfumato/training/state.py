@@ -89,10 +89,13 @@ class TrainingState:
         if not validated or record["validation_loss"] <= min(self.history["validation_loss"]):
             self._best = self._last
 
-    def recall(self) -> None:
-        """Go back to the weights of the last good epoch."""
-        self.model.load_state_dict(self._last)
-        self._average = []
+    @property
+    def best_epoch(self) -> int:
+        """Number of the epoch whose weights are kept, counted from 1."""
+        if not self.history.records or "validation_loss" not in self.history.records[-1]:
+            return len(self.history)
+        losses = self.history["validation_loss"]
+        return len(losses) - losses[::-1].index(min(losses))
 
     def finish(self) -> None:
         """Leave the model with the best weights, in evaluation mode."""
@@ -135,7 +138,8 @@ class TrainingState:
         self.model.load_state_dict(subtree("raw", tensors))
         self._last = subtree("last", tensors)
         self._best = subtree("model", tensors)
-        self._average = list(subtree("average", tensors).values())
+        average = subtree("average", tensors)
+        self._average = [t.to(self._parameters[int(i)].device) for i, t in average.items()]
         groups = self.optimizer.state_dict()["param_groups"]
         state = _unflatten(subtree("optimizer", tensors))
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})

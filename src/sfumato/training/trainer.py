@@ -1,7 +1,9 @@
 """The Trainer: settings, and ``fit``."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from math import cos, pi
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -91,7 +93,8 @@ class Trainer(BaseEstimator):
         A folder. After every epoch the whole state is written there, atomically; a later ``fit``
         with the same data and settings continues from it, bit for bit.
     loggers : sequence of objects with ``log_hyperparams`` and ``log_metrics``
-        For instance ``sfumato.training.Progress()`` or a Lightning logger.
+        For instance ``sfumato.training.Progress()`` or a Lightning logger; one that is a context
+        manager is open during the fit.
 
     Examples
     --------
@@ -140,16 +143,17 @@ class Trainer(BaseEstimator):
             Naming the setting and what it takes.
         """
         for name in ("max_epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            check_count(name, getattr(self, name))
         if not 0 < self.learning_rate < 1e3:
             raise ValueError(f"learning_rate must lie in (0, 1000), got {self.learning_rate}.")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}.")
-        if self.threads != "auto" and (isinstance(self.threads, str) or self.threads < 1):
-            raise ValueError(f"threads must be 'auto' or at least 1, got {self.threads!r}.")
-        if self.early_stopping is not None and self.early_stopping.patience < 1:
-            raise ValueError(f"patience must be at least 1, got {self.early_stopping.patience}.")
+        if self.threads != "auto":
+            check_count("threads", self.threads, "'auto' or ")
+        if self.early_stopping is not None:
+            if not isinstance(self.early_stopping, EarlyStopping):
+                raise ValueError("early_stopping must be an EarlyStopping or None.")
+            check_count("patience", self.early_stopping.patience)
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}.")
         _check_choice("schedule", self.schedule, SCHEDULES)
@@ -210,18 +214,21 @@ class Trainer(BaseEstimator):
         self, loop: Loop, train: Iterable[Tensor], validation: Batches | None, path: Path | None
     ) -> None:
         history = loop.state.history
-        for logger in self.loggers:
-            logger.log_hyperparams({"max_epochs": self.max_epochs, "start": len(history)})
-        while len(history) < self.max_epochs and not self._exhausted(history):
-            progress = len(history) / self.max_epochs
-            rate = self.learning_rate * SCHEDULES[self.schedule](progress)
-            record = loop.epoch(train, validation, rate)
-            if not loop.keep(record):
-                break
-            if path is not None:
-                loop.engine.save(path, *loop.state.content())
+        with ExitStack() as opened:
             for logger in self.loggers:
-                logger.log_metrics(record, len(history))
+                if isinstance(logger, AbstractContextManager):
+                    opened.enter_context(logger)
+                logger.log_hyperparams({"max_epochs": self.max_epochs, "start": len(history)})
+            while len(history) < self.max_epochs and not self._exhausted(history):
+                progress = len(history) / self.max_epochs
+                rate = self.learning_rate * SCHEDULES[self.schedule](progress)
+                record = loop.epoch(train, validation, rate)
+                if not loop.keep(record):
+                    break
+                if path is not None:
+                    loop.engine.save(path, *loop.state.content())
+                for logger in self.loggers:
+                    logger.log_metrics(record, len(history))
         loop.state.finish()
 
     def _optimizer(self, model: nn.Module, engine: Engine) -> Adam:
@@ -242,6 +249,10 @@ class Trainer(BaseEstimator):
         self, data: Rows | Iterable[Tensor], seed: int
     ) -> tuple[Iterable[Tensor], Batches | None]:
         if not isinstance(data, Rows):
+            if self.early_stopping is not None:
+                raise ValueError(
+                    "early_stopping needs an array's rows, not an iterable of batches."
+                )
             return data, None
         if self.early_stopping is None:
             return Batches(data, torch.arange(len(data)), self.batch_size, shuffled=True), None
@@ -260,6 +271,20 @@ class Trainer(BaseEstimator):
             return False
         losses = history["validation_loss"]
         return len(losses) - 1 - losses.index(min(losses)) >= self.early_stopping.patience
+
+
+def check_count(name: str, value: Any, alternative: str = "") -> None:
+    """Check a whole number of at least one.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(
+            f"{name} must be {alternative}a whole number of at least 1; got {value!r}."
+        )
 
 
 def _check_choice(name: str, value: str, choices: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ class Split:
     @property
     def rows(self) -> str:
         """What the evaluated rows are called."""
-        return "test rows" if self.held_out else "training rows"
+        return "test rows" if self.held_out else "rows (those of the fit among them)"
 
 
 def as_fitted(data: Data) -> Split:

@@ -12,7 +12,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
        font: 16px/1.55 ui-sans-serif, system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
+main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
 h1 { font-weight: 600; font-size: 1.9rem; margin: 0; letter-spacing: -0.01em; }
 h2 { font-size: 1.15rem; margin: 2.6rem 0 .6rem; padding-top: 1.2rem;
      border-top: 1px solid var(--line); }
@@ -22,13 +22,14 @@ nav { margin: 1rem 0 0; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; }
 nav a { color: var(--accent); text-decoration: none; }
 nav a:hover { text-decoration: underline; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .9rem .35rem 0; text-align: left; border-bottom: 1px solid var(--line);
+table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .32rem .65rem .32rem 0; text-align: left; border-bottom: 1px solid var(--line);
          vertical-align: top; }
 th { font-weight: 600; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.best { font-weight: 700; color: var(--accent); }
 figure { margin: .6rem 0 1rem; }
+details { margin: .8rem 0; } summary { cursor: pointer; color: var(--accent); }
 img { max-width: 100%; height: auto; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .9em; }
 pre { background: #f2ece4; padding: .8rem 1rem; overflow-x: auto; border-radius: 4px; }
@@ -79,6 +80,11 @@ def grid(
         body += f"<tr>{cells}</tr>"
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="scroll">{table}</div>'
+
+
+def folded(summary: str, content: str) -> str:
+    """Return HTML that a click on its summary unfolds."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -18,11 +18,11 @@ N_CODES = 5000
 def asked(run: Mapping[str, Any], estimator: Any) -> str:
     """Return what was asked: command, data and every setting."""
     settings = {
-        name: value
+        name.replace("__", "."): value
         for name, value in estimator.get_params(deep=True).items()
         if not hasattr(value, "get_params")
     }
-    return page.pairs(run) + "<h3>Settings</h3>" + page.pairs(settings)
+    return page.pairs(run) + page.folded("All settings", page.pairs(settings))
 
 
 def learning(estimator: LatentEstimator) -> str:

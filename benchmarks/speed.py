@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from torch.nn import functional as F
 
@@ -73,12 +75,18 @@ class BareLoop:
 class Ours:
     """The same network under the Trainer; an epoch's own time is in the history."""
 
-    def __init__(self, X: np.ndarray, precision: str, threads: int | str = 1) -> None:
-        self.X, self.precision, self.threads = X, precision, threads
+    def __init__(
+        self, X: np.ndarray, precision: str, threads: int | str = 1, averaging: float = 0.0
+    ) -> None:
+        self.X, self.precision, self.threads, self.averaging = X, precision, threads, averaging
 
     def epoch(self) -> float:
         trainer = Trainer(
-            max_epochs=1, batch_size=BATCH, precision=self.precision, threads=self.threads
+            max_epochs=1,
+            batch_size=BATCH,
+            averaging=self.averaging,
+            precision=self.precision,
+            threads=self.threads,
         )
         vae = VAE(latent_dim=LATENT, hidden=HIDDEN, random_state=0, scaling="none", trainer=trainer)
         return float(vae.fit(self.X).history_["seconds"][0])
@@ -112,6 +120,7 @@ def against_a_bare_loop(repeats: int) -> list[list[object]]:
         runs[f"bare {precision}"] = BareLoop(X, bf16).epoch
         runs[f"ours {precision}"] = Ours(X, precision).epoch
     runs["ours auto"] = Ours(X, "auto").epoch
+    runs["ours auto, averaging weights"] = Ours(X, "auto", averaging=0.9995).epoch
     times = interleave(runs, repeats)
     for name in runs:
         rows.append([f"step, {name}", f"{1e3 * median(times[name]) / steps:.1f} ms", ""])
@@ -119,6 +128,8 @@ def against_a_bare_loop(repeats: int) -> list[list[object]]:
         value = ratio(times, f"ours {precision}", f"bare {precision}")
         rows.append([f"step, ours / bare loop, {precision}", "", f"{value:.3f}"])
     rows.append(["step, ours 32 / ours auto", "", f"{ratio(times, 'ours 32', 'ours auto'):.2f}"])
+    value = ratio(times, "ours auto, averaging weights", "ours auto")
+    rows.append(["step, averaging weights / not", "", f"{value:.3f}"])
     return rows
 
 
@@ -156,7 +167,8 @@ def _in_process(setting: str, policy: str) -> float:
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     environment |= {"OMP_WAIT_POLICY": policy} if policy == "passive" else {}
     code = (
-        "from benchmarks.speed import Ours, data; import sys; s = sys.argv[1]; "
+        "import sys, warnings; warnings.simplefilter('ignore'); s = sys.argv[1]; "
+        "from benchmarks.speed import Ours, data; "
         "run = Ours(data(), 'auto', int(s) if s.isdigit() else s); run.epoch(); print(run.epoch())"
     )
     command = [sys.executable, "-c", code, setting]
@@ -180,7 +192,7 @@ def against_pythae(python: str, repeats: int) -> list[list[object]]:
         return float(json.loads(stdout.readline())["seconds"])
 
     def ours(precision: str) -> float:
-        trainer = Trainer(max_epochs=1, batch_size=BATCH, precision=precision, threads=1)
+        trainer = Trainer(1, BATCH, averaging=0.0, precision=precision, threads=1)
         vae = VAE(
             latent_dim=16, hidden=(512,), activation="relu", scaling="none", trainer=trainer,
             random_state=0,
@@ -210,6 +222,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pythae", metavar="PYTHON", help="a Python that has pythae installed")
     parser.add_argument("--threads", action="store_true", help="also measure threads (minutes)")
     options = parser.parse_args(arguments)
+    # The pictures are noise, so the code is right to collapse.
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)
     rows = against_a_bare_loop(options.repeats)
     if options.pythae:
         rows += against_pythae(options.pythae, options.repeats)

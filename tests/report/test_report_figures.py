@@ -9,6 +9,7 @@ from sfumato.data import Data
 from sfumato.estimators import MODELS
 from sfumato.evaluation import Result, as_fitted, measure, tabulate
 from sfumato.report import figures, sections
+from sfumato.report.figures import Look
 
 
 def drawn(figure) -> int:
@@ -32,12 +33,18 @@ def test_curves_have_a_panel_for_each_quantity(n):
 def test_pictures_of_every_shape_are_drawn(shape):
     X = np.random.default_rng(0).uniform(size=(5, int(np.prod(shape))))
     assert figures.as_picture(X[0], shape).shape[:2] == shape[1:]
-    assert drawn(figures.image_rows({"data": X, "again": X}, shape, 0.0, 1.0)) == 10
-    assert drawn(figures.image_grid(X, shape, 0.0, 1.0, columns=3)) == 6
+    assert drawn(figures.image_rows({"data": X, "again": X}, Look(shape, 0.0, 1.0, True))) == 10
+    assert drawn(figures.image_grid(X, Look(shape, 0.0, 1.0, False), columns=3)) == 6
+
+
+def test_sparse_pictures_are_ink_on_paper_and_full_ones_are_light(digits):
+    assert Look.of(digits[0], (1, 8, 8)).ink
+    assert not Look.of(np.linspace(0, 1, 64)[None], (1, 8, 8)).ink
 
 
 def test_constant_pictures_are_drawn():
-    assert drawn(figures.image_grid(np.ones((2, 64)), (1, 8, 8), 1.0, 1.0, columns=2)) == 2
+    ones = np.ones((2, 64))
+    assert drawn(figures.image_grid(ones, Look.of(ones, (1, 8, 8)), columns=2)) == 2
 
 
 @pytest.mark.parametrize("y", [None, np.arange(30) % 3, np.arange(30)])

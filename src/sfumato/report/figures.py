@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -77,40 +78,52 @@ def _tallness(shape: tuple[int, int, int]) -> float:
     return min(4.0, max(0.4, shape[1] / shape[2]))
 
 
-def image_rows(
-    groups: Mapping[str, np.ndarray], shape: tuple[int, int, int], low: float, high: float
-) -> Figure:
+@dataclass(frozen=True)
+class Look:
+    """How flat rows are shown as pictures: their shape, and what is black and what is white."""
+
+    shape: tuple[int, int, int]
+    low: float
+    high: float
+    ink: bool
+    """Grey levels are ink on paper: the highest is black."""
+
+    @classmethod
+    def of(cls, X: np.ndarray, shape: tuple[int, int, int]) -> "Look":
+        """Show X from its lowest to its highest value; mostly empty pictures as ink on paper."""
+        low, high = float(X.min()), float(X.max())
+        return cls(shape, low, high, bool(np.median(X) < low + 0.1 * (high - low)))
+
+
+def image_rows(groups: Mapping[str, np.ndarray], look: Look) -> Figure:
     """Draw each group of flat images as one row of pictures, named at its left."""
     columns = max(len(group) for group in groups.values())
-    figure = _figure(0.75 * columns + 1.2, 0.78 * len(groups) * _tallness(shape))
+    figure = _figure(0.75 * columns + 1.2, 0.78 * len(groups) * _tallness(look.shape))
     panels = figure.subplots(len(groups), columns, squeeze=False)
     for line, (name, group) in zip(panels, groups.items(), strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-        _draw(line, group, shape, low, high)
+        _draw(line, group, look)
     return figure
 
 
-def image_grid(
-    X: np.ndarray, shape: tuple[int, int, int], low: float, high: float, columns: int = 12
-) -> Figure:
+def image_grid(X: np.ndarray, look: Look, columns: int = 12) -> Figure:
     """Draw flat images in a grid."""
     rows = math.ceil(len(X) / columns)
-    figure = _figure(0.72 * columns, 0.74 * rows * _tallness(shape))
+    figure = _figure(0.72 * columns, 0.74 * rows * _tallness(look.shape))
     panels = figure.subplots(rows, columns, squeeze=False)
-    _draw(list(panels.flat), X, shape, low, high)
+    _draw(list(panels.flat), X, look)
     return figure
 
 
-def _draw(
-    panels: Sequence[Axes], X: np.ndarray, shape: tuple[int, int, int], low: float, high: float
-) -> None:
+def _draw(panels: Sequence[Axes], X: np.ndarray, look: Look) -> None:
+    cmap = "gray_r" if look.ink else "gray"
     for panel in panels:
         panel.set_xticks([])
         panel.set_yticks([])
         panel.spines[:].set_visible(False)
     for panel, row in zip(panels, X, strict=False):
-        picture = np.clip((as_picture(row, shape) - low) / max(high - low, 1e-12), 0, 1)
-        panel.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+        picture = (as_picture(row, look.shape) - look.low) / max(look.high - look.low, 1e-12)
+        panel.imshow(np.clip(picture, 0, 1), cmap=cmap, vmin=0, vmax=1)
 
 
 def comparison(table: Table) -> Figure:

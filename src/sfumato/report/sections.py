@@ -65,17 +65,16 @@ def reconstructions(estimator: Any, split: Split, shape: tuple[int, int, int]) -
     X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
     rebuilt = np.asarray(reconstruct(estimator, X))
     groups = {"data": X, "reconstruction": rebuilt, "difference": np.abs(X - rebuilt)}
-    low, high = float(X.min()), float(X.max())
     caption = f"{len(X)} {split.rows}, their reconstructions, and the absolute difference."
-    return page.picture(figures.image_rows(groups, shape, low, high), caption)
+    return page.picture(figures.image_rows(groups, figures.Look.of(X, shape)), caption)
 
 
 def samples(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     """Return generated pictures."""
     X = sample(estimator, N_SAMPLES, 0)
-    low, high = float(split.X_eval.min()), float(split.X_eval.max())
+    look = figures.Look.of(split.X_eval, shape)
     caption = f"{N_SAMPLES} pictures generated from the prior, in the order drawn."
-    return page.picture(figures.image_grid(X, shape, low, high), caption)
+    return page.picture(figures.image_grid(X, look), caption)
 
 
 def measures(results: Mapping[str, Measures], split: Split, *, supervised: bool = False) -> str:

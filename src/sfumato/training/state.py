@@ -14,6 +14,9 @@ from sfumato.artifacts import ArtifactError, subtree, tensor_tree
 from sfumato.training.history import History, Record
 
 Weights = dict[str, Tensor]
+# Moving the average costs a tenth of a fast step; with a memory of thousands of steps every eighth
+# step tells it enough.
+STRIDE, FIRST_STEPS = 8, 64
 
 
 class TrainingState:
@@ -53,9 +56,10 @@ class TrainingState:
         """Take an optimiser's step and move the average along."""
         self.optimizer.step()
         self.n_steps += 1
-        if self._average:
+        stride = 1 if self.n_steps < FIRST_STEPS else STRIDE
+        if self._average and self.n_steps % stride == 0:
             # A short memory at first, else the average would remember the random start.
-            decay = min(self.decay, self.n_steps / (self.n_steps + 10))
+            decay = min(self.decay, self.n_steps / (self.n_steps + 10)) ** stride
             get_ema_multi_avg_fn(decay)(self._average, self._parameters, self.n_steps)
 
     @contextmanager

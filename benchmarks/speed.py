@@ -73,7 +73,11 @@ class BareLoop:
 
 
 class Ours:
-    """The same network under the Trainer; an epoch's own time is in the history."""
+    """The same network under the Trainer; an epoch's own time is in the history.
+
+    The second epoch counts: in the first one memory is touched for the first time and the
+    optimiser's state is made, which the bare loop, kept from round to round, has behind it.
+    """
 
     def __init__(
         self, X: np.ndarray, precision: str, threads: int | str = 1, averaging: float = 0.0
@@ -82,14 +86,14 @@ class Ours:
 
     def epoch(self) -> float:
         trainer = Trainer(
-            max_epochs=1,
+            max_epochs=2,
             batch_size=BATCH,
             averaging=self.averaging,
             precision=self.precision,
             threads=self.threads,
         )
         vae = VAE(latent_dim=LATENT, hidden=HIDDEN, random_state=0, scaling="none", trainer=trainer)
-        return float(vae.fit(self.X).history_["seconds"][0])
+        return float(vae.fit(self.X).history_["seconds"][1])
 
 
 def interleave(runs: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
@@ -192,12 +196,12 @@ def against_pythae(python: str, repeats: int) -> list[list[object]]:
         return float(json.loads(stdout.readline())["seconds"])
 
     def ours(precision: str) -> float:
-        trainer = Trainer(1, BATCH, averaging=0.0, precision=precision, threads=1)
+        trainer = Trainer(2, BATCH, averaging=0.0, precision=precision, threads=1)
         vae = VAE(
             latent_dim=16, hidden=(512,), activation="relu", scaling="none", trainer=trainer,
             random_state=0,
         )  # fmt: skip
-        return float(vae.fit(X).history_["seconds"][0])
+        return float(vae.fit(X).history_["seconds"][1])
 
     torch.set_num_threads(1)
     runs: dict[str, Callable[[], float]] = {

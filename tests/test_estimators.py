@@ -296,6 +296,7 @@ BAD = [
     (VAE, {"hidden": (0,)}, "hidden must hold positive whole numbers"),
     (VAE, {"likelihood": "gaussian", "binarize": True}, "needs likelihood='bernoulli'"),
     (VAE, {"image_shape": (1, 5, 5)}, "product of 64"),
+    (VAE, {"image_shape": 64}, "product of 64"),
     (VAE, {"backbone": "conv", "hidden": ()}, "at least one layer"),
     (Autoencoder, {"loss": "hinge"}, "loss must be one of mse, cross-entropy"),
     (Autoencoder, {"tied": True, "backbone": "conv"}, "tied=True needs backbone='mlp'"),

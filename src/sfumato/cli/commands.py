@@ -142,7 +142,8 @@ def evaluate(run: str, data: str | None, samples: int, as_json: bool) -> None:
     estimator = load(run)
     name = runs.data_of(run, data)
     split = as_fitted(load_data(name))
-    results = measure_beside(estimator, split, n_samples=samples)
+    with output.working(f"Measuring {len(split.X_eval)} rows, {samples} samples each"):
+        results = measure_beside(estimator, split, n_samples=samples)
     summary = {"run": run, "data": name, "rows": split.rows, "n_rows": len(split.X_eval)}
     if as_json:
         baselines = {name: found for name, found in results.items() if name != "model"}

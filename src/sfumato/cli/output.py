@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,11 @@ def print_table(table: Table, title: str) -> None:
         rich_table.add_row(model, *marked)
     console.print(rich_table)
     say(NOTES)
+
+
+def working(text: str) -> AbstractContextManager[Any]:
+    """Show on a terminal that something long is under way."""
+    return errors.status(text)
 
 
 def say(text: str) -> None:

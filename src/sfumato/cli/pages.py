@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.artifacts import make_directory, replace_file
-from sfumato.cli import runs
+from sfumato.cli import output, runs
 from sfumato.data import load_data
 from sfumato.estimators import entry_of, load
 from sfumato.evaluation import as_fitted, measure_beside
@@ -17,7 +17,8 @@ def write_run_report(run: str, data: str | None, n_samples: int) -> Path:
     record = runs.read(run)
     bundle = load_data(runs.data_of(run, data))
     split = as_fitted(bundle)
-    results = measure_beside(estimator, split, n_samples=n_samples)
+    with output.working(f"Measuring {len(split.X_eval)} rows, {n_samples} samples each"):
+        results = measure_beside(estimator, split, n_samples=n_samples)
     made_in: dict[str, Any] = record.pop("environment", environment())
     content = {"Asked": sections.asked(record, estimator)}
     content |= sections.of_estimator(estimator, split, bundle.image_shape)

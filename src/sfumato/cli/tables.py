@@ -14,6 +14,7 @@ from sfumato.data import Data
 from sfumato.estimators import find_model
 from sfumato.evaluation import Result, Split, Table, holding_out, run
 from sfumato.report import environment, figures, page, sections
+from sfumato.training import Progress
 
 
 def compare(
@@ -29,6 +30,8 @@ def compare(
 
     def configure(name: str, estimator: BaseEstimator) -> BaseEstimator:
         apply(estimator, settings, strict=False)
+        if find_model(name).deep and output.errors.is_terminal:
+            estimator.set_params(trainer__loggers=(Progress(name),))
         return estimator
 
     results: list[Result] = []

@@ -133,7 +133,7 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _image_shape(self, n_features: int, found: ImageShape | None) -> ImageShape | None:
         if self.image_shape is not None:
-            if int(np.prod(self.image_shape)) != n_features or len(self.image_shape) != 3:
+            if np.shape(self.image_shape) != (3,) or int(np.prod(self.image_shape)) != n_features:
                 raise ValueError(
                     f"image_shape={self.image_shape} must be (channels, height, width) with a "
                     f"product of {n_features}, the number of values in a row."

@@ -123,10 +123,11 @@ class Loop:
         return dict(zip(names, means, strict=True))
 
     def _step(self, x: Tensor) -> tuple[tuple[str, ...], Tensor]:
+        # Old gradients go first: the forward pass then finds their memory warm.
+        self.optimizer.zero_grad()
         with self.engine.autocast():
             terms = self.module(x)
         values = torch.stack(tuple(terms.values()))
-        self.optimizer.zero_grad()
         self.engine.backward(values.sum())
         self.state.step()
         return tuple(terms), values.detach()

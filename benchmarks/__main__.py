@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import quality, speed
+from benchmarks import quality, speed, threads
 
-BENCHMARKS = {"speed": speed.main, "quality": quality.main}
+BENCHMARKS = {"speed": speed.main, "threads": threads.main, "quality": quality.main}
 
 
 def main() -> None:

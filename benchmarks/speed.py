@@ -1,14 +1,12 @@
 """Speed of a training step and an epoch, always as ratios of interleaved runs in one process group.
 
 Ours against a bare PyTorch loop (same network, same batches, same optimiser, nothing else),
-bfloat16 against float32, two threads against one on idle and busy cores, and pythae where a Python
-that has it is named with --pythae.
+bfloat16 against float32, and pythae where a Python that has it is named with --pythae.
 """
 
 import argparse
 import json
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -138,49 +136,6 @@ def against_a_bare_loop(repeats: int) -> list[list[object]]:
     return rows
 
 
-BUSY = "while True: pass"
-
-
-def threads(repeats: int) -> list[list[object]]:
-    """Compare one thread, all threads and "auto", in fresh processes, on idle and on busy cores."""
-    rows = []
-    for load in ("idle", "busy"):
-        spinners = _spin() if load == "busy" else []
-        for policy in ("active", "passive"):
-            times: dict[str, list[float]] = {"1": [], "2": [], "auto": []}
-            for _ in range(repeats):
-                for setting in times:
-                    times[setting].append(_in_process(setting, policy))
-            for setting in times:
-                rows.append([
-                    f"epoch, {load} cores, {policy} waiting, threads={setting}",
-                    f"{median(times[setting]):.2f} s",
-                    f"{ratio(times, setting, '1'):.2f} of one thread",
-                ])  # fmt: skip
-        for spinner in spinners:
-            spinner.kill()
-    return rows
-
-
-def _spin() -> list[subprocess.Popen]:
-    return [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(torch.get_num_threads())]
-
-
-def _in_process(setting: str, policy: str) -> float:
-    import os
-
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-    environment |= {"OMP_WAIT_POLICY": policy} if policy == "passive" else {}
-    code = (
-        "import sys, warnings; warnings.simplefilter('ignore'); s = sys.argv[1]; "
-        "from benchmarks.speed import Ours, data; "
-        "run = Ours(data(), 'auto', int(s) if s.isdigit() else s); run.epoch(); print(run.epoch())"
-    )
-    command = [sys.executable, "-c", code, setting]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(done.stdout)
-
-
 def against_pythae(python: str, repeats: int) -> list[list[object]]:
     """Compare epochs a second of the same VAE (784-512-16, its default network) with pythae's."""
     X = data(256 * 40)
@@ -225,14 +180,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks speed", description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--pythae", metavar="PYTHON", help="a Python that has pythae installed")
-    parser.add_argument("--threads", action="store_true", help="also measure threads (minutes)")
     options = parser.parse_args(arguments)
     # The pictures are noise, so the code is right to collapse.
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
     rows = against_a_bare_loop(options.repeats)
     if options.pythae:
         rows += against_pythae(options.pythae, options.repeats)
-    if options.threads:
-        rows += threads(max(3, options.repeats // 2))
     notes = f"Medians over {options.repeats} interleaved rounds; ratios are taken round by round."
     results.write("speed", ["what", "time", "ratio"], rows, notes)

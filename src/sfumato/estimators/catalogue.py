@@ -69,11 +69,12 @@ MODELS: dict[str, Entry] = {
         Autoencoder, "deterministic autoencoder", CODES | {"score"} | GENERATES, {}
     ),
     "pca": Entry(PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}),
+    # The cosine kernel has no length scale that would have to fit the data's units.
     "kernel-pca": Entry(
         KernelPCA,
         "kernel principal component analysis",
-        CODES,
-        {"n_components": 10, "kernel": "rbf", "fit_inverse_transform": True},
+        frozenset({"transform"}),
+        {"n_components": 10, "kernel": "cosine"},
     ),
     "ica": Entry(
         FastICA, "independent component analysis", CODES, {"n_components": 10, "max_iter": 1000}

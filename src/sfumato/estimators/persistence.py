@@ -68,12 +68,12 @@ def load(path: str | os.PathLike[str]) -> Any:
     Examples
     --------
     >>> import tempfile
-    >>> from sfumato import VAE, Trainer, load
-    >>> vae = VAE(random_state=0, trainer=Trainer(max_epochs=1)).fit("digits")
+    >>> from sfumato import Autoencoder, Trainer, load
+    >>> ae = Autoencoder(random_state=0, trainer=Trainer(max_epochs=1)).fit("digits")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     vae.save(folder)
+    ...     ae.save(folder)
     ...     same = load(folder)
-    >>> bool((same.transform("digits") == vae.transform("digits")).all())
+    >>> bool((same.transform("digits") == ae.transform("digits")).all())
     True
     """
     folder = Path(path)

@@ -254,6 +254,7 @@ def two_threads(monkeypatch):
     current = []
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(torch, "set_num_threads", current.append)
     return current
@@ -269,6 +270,10 @@ def test_the_faster_number_of_threads_is_chosen(two_threads):
 
 
 def test_convolutions_whose_bits_depend_on_threads_get_a_fixed_number(two_threads, monkeypatch):
+    assert ThreadChooser("auto", CONVOLUTION).candidates == [1]
+    monkeypatch.setenv("GOMP_SPINCOUNT", "3000")
+    assert ThreadChooser("auto", CONVOLUTION).candidates == [2]
+    monkeypatch.setenv("GOMP_SPINCOUNT", "300000")
     assert ThreadChooser("auto", CONVOLUTION).candidates == [1]
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
     assert ThreadChooser("auto", CONVOLUTION).candidates == [2]

@@ -16,7 +16,9 @@ def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -
     lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
     table = "\n".join(lines)
     made = environment()
-    command = f"python -m benchmarks {' '.join(sys.argv[1:])}"
+    # A path says where this machine keeps its things, and nothing of how to repeat the run.
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    command = f"python -m benchmarks {' '.join(words)}"
     circumstances = (
         f"{date.today()}; {made['processor']}, {made['threads']} thread(s); torch {made['torch']}, "
         f"Python {made['python']}; `{command}`"

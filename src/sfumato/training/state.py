@@ -65,8 +65,11 @@ class TrainingState:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Lend the model its averaged weights."""
+        if not self._average:
+            yield
+            return
         own = [p.detach().clone() for p in self._parameters]
-        self._set(self._average or own)
+        self._set(self._average)
         try:
             yield
         finally:

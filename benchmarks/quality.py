@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks import results
 from sfumato.data import load_data
-from sfumato.evaluation import COLUMNS, Split, as_fitted, holding_out, run, tabulate
+from sfumato.evaluation import columns_of, holding_out, run, tabulate
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ def table(name: str, seeds: list[int], n_samples: int | None) -> None:
     protocol = PROTOCOLS[name]
     n_samples = n_samples or protocol.n_samples
     data = load_data(protocol.data)
-    split: Split = as_fitted(data) if data.X_test is not None else holding_out(data)
+    split = holding_out(data)
     fits = []
     for result in run(protocol.models, split, seeds, n_samples=n_samples):
         print(result, flush=True)
         fits.append(result)
     rows = []
     cells = tabulate(fits)
-    columns = [c for c in COLUMNS if any(c in row for row in cells.values())]
+    columns = columns_of(cells)
     for model, row in cells.items():
         rows.append([model, *(str(row.get(column, "")) for column in columns)])
     notes = f"{protocol.about} Mean ± standard deviation over seeds {seeds}."

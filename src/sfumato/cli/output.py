@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from sfumato.artifacts import ArtifactError, make_directory, replace_file
-from sfumato.evaluation import COLUMNS, Table, best
+from sfumato.evaluation import Table, best, columns_of
 
 console = Console()
 errors = Console(stderr=True)
@@ -66,7 +66,7 @@ NOTES = (
 def print_table(table: Table, title: str) -> None:
     """Print models by the main measures, the best of each in bold."""
     winners = best(table)
-    names = [name for name in PRINTED if any(name in row for row in table.values())]
+    names = [name for name in columns_of(table) if name in PRINTED]
     say(title)
     rich_table = RichTable(box=None, padding=(0, 1, 0, 0))
     rich_table.add_column("", no_wrap=True)
@@ -95,7 +95,7 @@ def say(text: str) -> None:
 
 def as_markdown(table: Table) -> str:
     """Return models by measures as a Markdown table."""
-    names = [name for name in COLUMNS if any(name in row for row in table.values())]
+    names = columns_of(table)
     lines = ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for model, row in table.items():
         lines.append(f"| {model} | " + " | ".join(str(row.get(n, "")) for n in names) + " |")

@@ -6,6 +6,7 @@ from sfumato.evaluation.compare import (
     Result,
     Table,
     best,
+    columns_of,
     run,
     tabulate,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Table",
     "as_fitted",
     "best",
+    "columns_of",
     "holding_out",
     "measure",
     "measure_beside",

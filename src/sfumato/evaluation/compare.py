@@ -143,6 +143,11 @@ def tabulate(results: Sequence[Result]) -> Table:
     return table
 
 
+def columns_of(table: Table) -> list[str]:
+    """Return the measures that at least one model has, in their order."""
+    return [column for column in COLUMNS if any(column in row for row in table.values())]
+
+
 def best(table: Table) -> Mapping[str, str]:
     """Return the best model of every measure that at least two models have."""
     winners = {}

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from sfumato.estimators import LatentEstimator, entry_of, reconstruct, sample
-from sfumato.evaluation import COLUMNS, MEANINGS, Measures, Split, Table, best
+from sfumato.evaluation import MEANINGS, Measures, Split, Table, best, columns_of
 from sfumato.report import figures, page
 
 N_PICTURES = 12
@@ -100,7 +100,7 @@ def _legend(names: list[str]) -> str:
 
 def comparison(table: Table) -> str:
     """Return the table and the figure of several models."""
-    names = [name for name in COLUMNS if any(name in row for row in table.values())]
+    names = columns_of(table)
     winners = best(table)
     models = list(table)
     rows = [[model, *(str(table[model].get(name, "")) for name in names)] for model in models]

@@ -20,7 +20,7 @@ from sfumato.nn import (
     PointMassFamily,
 )
 from sfumato.objectives import negative_log_likelihood, reconstruction, squared_error
-from sfumato.training import Rows, Trainer
+from sfumato.training import Rows, Trainer, check_choice
 
 # name -> (family of the decoder, loss)
 LOSSES: dict[str, tuple[Callable[[int], Family], Any]] = {
@@ -106,8 +106,7 @@ class Autoencoder(LatentEstimator):
 
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {self.loss!r}.")
+        check_choice("loss", self.loss, LOSSES)
         if self.tied and self.backbone != "mlp":
             raise ValueError("tied=True needs backbone='mlp'.")
 

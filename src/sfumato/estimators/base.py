@@ -24,7 +24,7 @@ from sfumato.inference import Diagnosis, diagnose, forked_rng, map_precisely, se
 from sfumato.models import LatentVariableModel
 from sfumato.nn import ImageShape
 from sfumato.objectives import Objective
-from sfumato.training import History, Rows, Trainer, check_count, is_memory_mapped
+from sfumato.training import History, Rows, Trainer, check_choice, check_count, is_memory_mapped
 
 
 class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
@@ -144,10 +144,8 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return found or square
 
     def _scaling(self, X: np.ndarray) -> Scaling:
+        check_choice("scaling", self.scaling, ["auto", *SCALINGS])
         name = self._default_scaling() if self.scaling == "auto" else self.scaling
-        if name not in SCALINGS:
-            choices = ", ".join(["auto", *SCALINGS])
-            raise ValueError(f"scaling must be one of {choices}; got {self.scaling!r}.")
         scaling = SCALINGS[name](X)
         if not self._takes_pixels():
             return scaling

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from sfumato.nn import ACTIVATIONS, Family, conv_pair, mlp_pair, tied_mlp_pair
-from sfumato.training import check_count
+from sfumato.training import check_choice, check_count
 
 DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64)}
 
@@ -21,12 +21,8 @@ def check_network(estimator: Any) -> None:
         Naming the parameter and what it takes.
     """
     check_count("latent_dim", estimator.latent_dim)
-    if estimator.backbone not in DEFAULT_HIDDEN:
-        choices = ", ".join(DEFAULT_HIDDEN)
-        raise ValueError(f"backbone must be one of {choices}; got {estimator.backbone!r}.")
-    if estimator.activation not in ACTIVATIONS:
-        choices = ", ".join(ACTIVATIONS)
-        raise ValueError(f"activation must be one of {choices}; got {estimator.activation!r}.")
+    check_choice("backbone", estimator.backbone, DEFAULT_HIDDEN)
+    check_choice("activation", estimator.activation, ACTIVATIONS)
     if not _are_widths(estimator.hidden):
         raise ValueError(f"hidden must hold positive whole numbers, got {estimator.hidden!r}.")
     if estimator.backbone == "conv" and estimator.image_shape_ is None:

@@ -31,7 +31,7 @@ from sfumato.nn import (
     StandardNormal,
 )
 from sfumato.objectives import ELBO, Binarized
-from sfumato.training import Rows, Trainer, check_count
+from sfumato.training import Rows, Trainer, check_choice, check_count
 
 # name -> (default scaling, family of p(x|z) given the row's length and its number of grey levels)
 LIKELIHOODS: dict[str, tuple[str, Callable[[int, int], Family]]] = {
@@ -120,9 +120,7 @@ class VAE(LatentEstimator):
 
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)
-        if self.likelihood not in LIKELIHOODS:
-            choices = ", ".join(LIKELIHOODS)
-            raise ValueError(f"likelihood must be one of {choices}; got {self.likelihood!r}.")
+        check_choice("likelihood", self.likelihood, LIKELIHOODS)
         if self.binarize and self.likelihood != "bernoulli":
             raise ValueError("binarize=True needs likelihood='bernoulli'.")
         self.n_levels_ = _count_levels(X) if self.likelihood == "categorical" else 2
@@ -174,12 +172,12 @@ class VAE(LatentEstimator):
         method : "importance" or "naive"
             Draw z from q(z|x), or from the prior.
         """
-        if method not in ESTIMATES:
-            raise ValueError(f"method must be one of {', '.join(ESTIMATES)}; got {method!r}.")
+        check_choice("method", method, ESTIMATES)
         check_count("n_samples", n_samples)
+        X, _ = as_table(X)
         rows, _ = self._rows(X)
         if self.likelihood == "categorical":
-            self._check_levels(np.asarray(as_table(X)[0]))
+            self._check_levels(np.asarray(X))
         x = BinarizedRows(rows, self.seed_) if self.binarize else rows
         estimate = ESTIMATES[method](self.model_, x, n_samples=n_samples, seed=self.seed_)
         if self.likelihood != "gaussian":

@@ -12,6 +12,7 @@ from sfumato.inference.blocks import RowSource
 from sfumato.inference.noise import seeded_rows
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional
+from sfumato.objectives import require_positive
 
 # At most so many samples are decoded at a time, and at most so many numbers come out at once.
 CHUNK_SAMPLES, CHUNK_VALUES = 1024, 2**22
@@ -79,8 +80,7 @@ def _estimate(
     n_samples: int,
     seed: int,
 ) -> LikelihoodEstimate:
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
+    require_positive("n_samples", n_samples)
     rows = [
         _summary(_log_weights(model, row, proposal(row), n_samples)) for row in seeded_rows(x, seed)
     ]

@@ -1,6 +1,12 @@
 """Objectives: pure functions ``objective(model, x)`` of named terms whose sum is minimised."""
 
-from sfumato.objectives.base import AnnealedObjective, Objective, Terms, objective_at
+from sfumato.objectives.base import (
+    AnnealedObjective,
+    Objective,
+    Terms,
+    objective_at,
+    require_positive,
+)
 from sfumato.objectives.binarized import Binarized, binarized
 from sfumato.objectives.elbo import ELBO, elbo
 from sfumato.objectives.importance import IWAE, importance
@@ -23,5 +29,6 @@ __all__ = [
     "negative_log_likelihood",
     "objective_at",
     "reconstruction",
+    "require_positive",
     "squared_error",
 ]

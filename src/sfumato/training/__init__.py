@@ -5,7 +5,7 @@ from sfumato.training.history import History
 from sfumato.training.loop import TrainingDivergedError
 from sfumato.training.progress import Progress
 from sfumato.training.rows import Rows, is_memory_mapped
-from sfumato.training.trainer import EarlyStopping, Logger, Trainer, check_count
+from sfumato.training.trainer import EarlyStopping, Logger, Trainer, check_choice, check_count
 
 __all__ = [
     "EarlyStopping",
@@ -17,6 +17,7 @@ __all__ = [
     "Rows",
     "Trainer",
     "TrainingDivergedError",
+    "check_choice",
     "check_count",
     "computes_bf16",
     "is_memory_mapped",

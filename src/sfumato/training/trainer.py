@@ -156,8 +156,8 @@ class Trainer(BaseEstimator):
             check_count("patience", self.early_stopping.patience)
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}.")
-        _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_choice("precision", self.precision, PRECISIONS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
 
     def fit(
         self,
@@ -287,6 +287,13 @@ def check_count(name: str, value: Any, alternative: str = "") -> None:
         )
 
 
-def _check_choice(name: str, value: str, choices: Mapping[str, Any]) -> None:
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Check a name out of a table.
+
+    Raises
+    ------
+    ValueError
+        Naming what there is to choose from.
+    """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")

@@ -51,6 +51,68 @@ class PointMass(Distribution):
         raise NotImplementedError("a point mass has no density, so no likelihood can be formed")
 
 
+class BinaryConcrete(Distribution):
+    r"""Independent Bernoullis whose reparameterised draws are relaxed.
+
+    .. math:: \mathrm{rsample} = \mathrm{sigmoid}\Big(\frac{a + \log u - \log(1-u)}{\tau}\Big),
+              \qquad u \sim U(0, 1)
+
+    ``sample`` draws zeros and ones; ``log_prob`` is the Bernoulli's log mass, extended linearly to
+    the values between.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., d)
+        a.
+    temperature : float
+        tau; towards 0 the relaxed draws become binary.
+
+    References
+    ----------
+    Maddison, Mnih and Teh, The Concrete Distribution, 2017.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, logits: Tensor, temperature: float) -> None:
+        self.logits = logits
+        self.temperature = temperature
+        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Probability of a one."""
+        return self.logits.sigmoid()
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of the binary code."""
+        return self.mean * (1 - self.mean)
+
+    def entropy(self) -> Tensor:
+        """Entropy of the binary code in nats, shape (...)."""
+        base = torch.distributions.Bernoulli(logits=self.logits, validate_args=False)
+        return base.entropy().sum(-1)
+
+    def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draw relaxed codes in (0, 1), shape (*sample_shape, ..., d)."""
+        shape = self._extended_shape(torch.Size(sample_shape))
+        u = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
+        noise = torch.logit(u, eps=1e-6)
+        return ((self.logits + noise) / self.temperature).sigmoid()
+
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draw binary codes, shape (*sample_shape, ..., d)."""
+        shape = self._extended_shape(torch.Size(sample_shape))
+        return torch.bernoulli(self.mean.detach().expand(shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log mass in nats, shape (...)."""
+        return (value * self.logits - torch.nn.functional.softplus(self.logits)).sum(-1)
+
+
 def mixture_log_joint(z: Tensor, log_weights: Tensor, loc: Tensor, scale_tril: Tensor) -> Tensor:
     r"""Log joint of point and component, :math:`\log \pi_k + \log N(z; \mu_k, L_k L_k^T)`.
 

@@ -24,7 +24,15 @@ from sfumato.inference import Diagnosis, diagnose, forked_rng, map_precisely, se
 from sfumato.models import LatentVariableModel
 from sfumato.nn import ImageShape
 from sfumato.objectives import Objective
-from sfumato.training import History, Rows, Trainer, check_choice, check_count, is_memory_mapped
+from sfumato.training import (
+    Engine,
+    History,
+    Rows,
+    Trainer,
+    check_choice,
+    check_count,
+    is_memory_mapped,
+)
 
 
 class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
@@ -97,7 +105,7 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         for name in ("model_", "history_"):
             # A fit that fails must not leave an older one's answers behind.
             self.__dict__.pop(name, None)
-        trainer = Trainer() if self.trainer is None else self.trainer
+        trainer = self.default_trainer() if self.trainer is None else self.trainer
         if not isinstance(trainer, Trainer):
             raise ValueError(f"trainer must be a Trainer or None, got {trainer!r}.")
         trainer.validate()
@@ -105,18 +113,37 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self._inspect(X)
         self.scaling_ = self._scaling(X)
-        with forked_rng(self.seed_):
-            model = self._model()
         engine = trainer.engine()
         rows = Rows(X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X))
         description = None if trainer.checkpoint is None else self._identified(X, trainer)
-        objective = self._objective()
-        history = trainer.fit(
-            model, objective, rows, seed=self.seed_, description=description, engine=engine
-        )
+        model, history = self._train(rows, trainer, engine, description)
         self._complete(model, rows)
         self.model_, self.history_ = model, history
         return self
+
+    def _train(
+        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
+    ) -> tuple[LatentVariableModel, History]:
+        """Build and train the model; estimators that train in several phases have their own way."""
+        with forked_rng(self.seed_):
+            model = self._model()
+        history = trainer.fit(
+            model,
+            self._objective(),
+            rows,
+            seed=self.seed_,
+            description=description,
+            engine=engine,
+        )
+        return model, history
+
+    def default_trainer(self) -> Trainer:
+        """Return the trainer that ``trainer=None`` stands for."""
+        return Trainer()
+
+    def implied(self) -> dict[str, Any]:
+        """Return the objects that parameters of None stand for."""
+        return {"trainer": self.default_trainer()}
 
     def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
         description = self.describe()

@@ -7,15 +7,26 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import ArtifactError
-from sfumato.objectives import ELBO, IWAE
+from sfumato.coupling import Coupling
+from sfumato.objectives import ELBO, IWAE, Deformation, GMVAEBound, MixtureELBO
 from sfumato.training import EarlyStopping, Trainer
 
 # Only these can be named by a file: loading never looks a class up anywhere else.
 SETTINGS: Mapping[str, type[BaseEstimator]] = {
-    cls.__name__: cls for cls in (ELBO, IWAE, EarlyStopping, Trainer)
+    cls.__name__: cls
+    for cls in (
+        Coupling,
+        Deformation,
+        EarlyStopping,
+        ELBO,
+        GMVAEBound,
+        IWAE,
+        MixtureELBO,
+        Trainer,
+    )
 }
 # Belong to the moment of the fit, not to what was fitted.
-TRANSIENT = {"loggers", "checkpoint", "threads", "device"}
+TRANSIENT = {"loggers", "checkpoint", "threads", "device", "pretrained"}
 
 
 def to_json(value: Any) -> Any:

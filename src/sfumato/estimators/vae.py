@@ -152,6 +152,10 @@ class VAE(LatentEstimator):
             raise ValueError(f"objective must be ELBO(), IWAE(), or a function; got {objective!r}.")
         return Binarized(objective) if self.binarize else objective
 
+    def implied(self) -> dict[str, Any]:
+        """Return the objects that parameters of None stand for."""
+        return super().implied() | {"objective": ELBO()}
+
     def _fitted_extras(self) -> dict[str, Any]:
         return {"n_levels_": self.n_levels_}
 

@@ -1,7 +1,14 @@
 """What is asked of a trained model: likelihoods, codes, diagnoses."""
 
+from sfumato.inference.assignments import (
+    CoupledMixture,
+    class_evidence,
+    coupled_mixture,
+    joint_of_views,
+    row_evidence,
+)
 from sfumato.inference.blocks import RowSource, map_blocks, map_precisely
-from sfumato.inference.diagnostics import Diagnosis, diagnose
+from sfumato.inference.diagnostics import Diagnosis, MixtureDiagnosis, diagnose, diagnose_mixture
 from sfumato.inference.likelihood import (
     LikelihoodEstimate,
     importance_sampling,
@@ -10,14 +17,21 @@ from sfumato.inference.likelihood import (
 from sfumato.inference.noise import forked_rng, seeded_rows
 
 __all__ = [
+    "CoupledMixture",
     "Diagnosis",
     "LikelihoodEstimate",
+    "MixtureDiagnosis",
     "RowSource",
+    "class_evidence",
+    "coupled_mixture",
     "diagnose",
+    "diagnose_mixture",
     "forked_rng",
     "importance_sampling",
+    "joint_of_views",
     "map_blocks",
     "map_precisely",
     "naive_monte_carlo",
+    "row_evidence",
     "seeded_rows",
 ]

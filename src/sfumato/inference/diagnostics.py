@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.stats import entropy
 from torch import Tensor
 from torch.distributions import Independent
 
@@ -58,6 +60,104 @@ def diagnose(model: LatentVariableModel, x: RowSource) -> Diagnosis:
     )
 
 
+@dataclass(frozen=True)
+class MixtureDiagnosis(Diagnosis):
+    """How the code and the classes are used.
+
+    Attributes
+    ----------
+    mutual_information : float
+        I(x; c) = H(mean q(c|x)) - mean H(q(c|x)), nats; at most log K. Near 0 the classes are never
+        told apart.
+    class_entropy : float
+        H(mean q(c|x)), nats: log K when all classes are used alike.
+    class_kl : float
+        Mean KL(q(c|x) || uniform), nats. Alone it says little: near 0 the components are alike,
+        near log K every row is sure of its class, be there one class or K.
+    used_components : int
+        Classes with more than a tenth of an even share of the rows.
+    separation : float
+        Mean over components of the distance to the nearest other centre, in mean deviations of the
+        codes within components.
+    """
+
+    mutual_information: float
+    class_entropy: float
+    class_kl: float
+    used_components: int
+    separation: float
+
+
+# Below these shares of log K, and this number of deviations, a mixture has collapsed.
+LEAST_INFORMATION, LEAST_ENTROPY, LEAST_SEPARATION = 0.1, 0.5, 1.0
+
+
+def diagnose_mixture(
+    model: LatentVariableModel, x: RowSource, responsibilities: np.ndarray
+) -> MixtureDiagnosis:
+    """Measure the use of the code and of the classes over the rows of x.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    x : Tensor, shape (n, d)
+    responsibilities : ndarray, shape (n, K)
+        Posterior of every row's class.
+    """
+    code = diagnose(model, x)
+    means = map_blocks(lambda block: model.encoder(block).mean, x).double().cpu().numpy()
+    r = responsibilities.astype(np.float64)
+    n_components = r.shape[1]
+    share = r.mean(axis=0)
+    class_entropy = float(entropy(share))
+    information = class_entropy - float(entropy(r, axis=1).mean())
+    figures = {
+        "mutual_information": information,
+        "class_entropy": class_entropy,
+        "class_kl": float(np.log(n_components) - entropy(r, axis=1).mean()),
+        "used_components": int((share > 0.1 / n_components).sum()),
+        "separation": _separation(means, r),
+    }
+    remedy = code.remedy or _remedy(figures, n_components)
+    return MixtureDiagnosis(**(code.to_dict() | figures | {"remedy": remedy}))
+
+
+def _separation(codes: np.ndarray, r: np.ndarray) -> float:
+    used = r.sum(axis=0) > 1
+    if used.sum() < 2:
+        return 0.0
+    weights = r[:, used] / r[:, used].sum(axis=0)
+    centres = weights.T @ codes
+    variance = (weights.T @ np.square(codes) - np.square(centres)).clip(min=0).mean()
+    distances = np.linalg.norm(centres[:, None] - centres[None, :], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    return float(distances.min(axis=1).mean() / max(np.sqrt(variance), 1e-12))
+
+
+def _remedy(figures: dict[str, Any], n_components: int) -> str | None:
+    if n_components == 1:
+        return None
+    most = np.log(n_components)
+    if figures["class_entropy"] < LEAST_ENTROPY * most:
+        return UNBALANCED
+    if figures["mutual_information"] < LEAST_INFORMATION * most:
+        return ALIKE
+    return OVERLAPPING if figures["separation"] < LEAST_SEPARATION else None
+
+
+UNBALANCED = (
+    "The mixture has collapsed: nearly all rows fall into a few of its classes. Use the default "
+    "recipe with pre-training, ask for fewer components, or try more starts (n_init)."
+)
+ALIKE = (
+    "The mixture has collapsed: its classes are never told apart (I(x; c) is near 0). Use the "
+    "default recipe with pre-training and coupling='neighbours', or cut the z-prior off "
+    "(GMVAEBound(cutoff=1.0)) when training from scratch."
+)
+OVERLAPPING = (
+    "The components lie on top of each other: their centres are closer than their widths. Train "
+    "longer, use coupling='neighbours', or ask for fewer components."
+)
 REMEDY = (
     "The code has collapsed: no unit is active. Warm the divergence up (ELBO(warmup=10)), grant "
     "free bits (ELBO(free_bits=0.5)), lower beta, or train longer."

@@ -1,6 +1,13 @@
 """Backbones, families of distributions, and priors."""
 
 from sfumato.nn.backbones import ACTIVATIONS, ImageShape, conv_pair, mlp, mlp_pair, tied_mlp_pair
+from sfumato.nn.components import (
+    BernoulliComponents,
+    Components,
+    GaussianComponents,
+    LearnedComponents,
+    StyledComponents,
+)
 from sfumato.nn.conditional import Conditional
 from sfumato.nn.families import (
     BernoulliFamily,
@@ -9,23 +16,32 @@ from sfumato.nn.families import (
     GaussianFamily,
     Levels,
     PointMassFamily,
+    RelaxedBernoulliFamily,
     SharedScaleGaussianFamily,
 )
 from sfumato.nn.priors import FittedMixture, StandardNormal
+from sfumato.nn.recogniser import Recogniser
 
 __all__ = [
     "ACTIVATIONS",
+    "BernoulliComponents",
     "BernoulliFamily",
     "CategoricalFamily",
+    "Components",
     "Conditional",
     "Family",
     "FittedMixture",
+    "GaussianComponents",
     "GaussianFamily",
     "ImageShape",
+    "LearnedComponents",
     "Levels",
     "PointMassFamily",
+    "Recogniser",
+    "RelaxedBernoulliFamily",
     "SharedScaleGaussianFamily",
     "StandardNormal",
+    "StyledComponents",
     "conv_pair",
     "mlp",
     "mlp_pair",

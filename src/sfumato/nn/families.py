@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn import functional as F
 
-from sfumato.distributions import PointMass, SampleShape
+from sfumato.distributions import BinaryConcrete, PointMass, SampleShape
 
 
 class Family(nn.Module):
@@ -85,6 +85,25 @@ class BernoulliFamily(Family):
     def forward(self, raw: Tensor) -> Distribution:
         """Return the independent Bernoullis, batch shape raw.shape[:-1]."""
         return Independent(Bernoulli(logits=raw, validate_args=False), 1, validate_args=False)
+
+
+class RelaxedBernoulliFamily(Family):
+    """A binary code with logit raw, relaxed where gradients must pass through its draws.
+
+    Parameters
+    ----------
+    dim : int
+    temperature : float
+        Of the relaxed draws; towards 0 they become binary.
+    """
+
+    def __init__(self, dim: int, temperature: float = 0.5) -> None:
+        super().__init__(dim, dim)
+        self.temperature = temperature
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the independent Bernoullis, batch shape raw.shape[:-1]."""
+        return BinaryConcrete(raw, self.temperature)
 
 
 class Levels(Distribution):

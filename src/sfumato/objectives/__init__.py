@@ -8,8 +8,11 @@ from sfumato.objectives.base import (
     require_positive,
 )
 from sfumato.objectives.binarized import Binarized, binarized
+from sfumato.objectives.coupled import Assigned, CoupledELBO, coupled_elbo
+from sfumato.objectives.deformation import Deformation
 from sfumato.objectives.elbo import ELBO, elbo
 from sfumato.objectives.importance import IWAE, importance
+from sfumato.objectives.mixtures import GMVAEBound, MixtureELBO
 from sfumato.objectives.reconstruction import (
     negative_log_likelihood,
     reconstruction,
@@ -20,10 +23,16 @@ __all__ = [
     "ELBO",
     "IWAE",
     "AnnealedObjective",
+    "Assigned",
     "Binarized",
+    "CoupledELBO",
+    "Deformation",
+    "GMVAEBound",
+    "MixtureELBO",
     "Objective",
     "Terms",
     "binarized",
+    "coupled_elbo",
     "elbo",
     "importance",
     "negative_log_likelihood",

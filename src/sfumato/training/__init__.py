@@ -4,10 +4,11 @@ from sfumato.training.engine import Engine, LocalEngine, computes_bf16
 from sfumato.training.history import History
 from sfumato.training.loop import TrainingDivergedError
 from sfumato.training.progress import Progress
-from sfumato.training.rows import Rows, is_memory_mapped
+from sfumato.training.rows import AssignedRows, Rows, is_memory_mapped
 from sfumato.training.trainer import EarlyStopping, Logger, Trainer, check_choice, check_count
 
 __all__ = [
+    "AssignedRows",
     "EarlyStopping",
     "Engine",
     "History",

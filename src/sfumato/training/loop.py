@@ -14,7 +14,7 @@ from sfumato.inference.noise import forked_rng
 from sfumato.objectives import objective_at
 from sfumato.training.engine import Engine
 from sfumato.training.history import RESERVED, Record
-from sfumato.training.rows import Rows
+from sfumato.training.rows import AssignedRows, Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser
 
@@ -43,7 +43,9 @@ class Loss(nn.Module):
 class Batches:
     """Batches of some of the rows; shuffled anew at every pass by torch's global generator."""
 
-    def __init__(self, rows: Rows, index: Tensor, batch_size: int, *, shuffled: bool) -> None:
+    def __init__(
+        self, rows: Rows | AssignedRows, index: Tensor, batch_size: int, *, shuffled: bool
+    ) -> None:
         self.rows = rows
         self.index = index
         self.batch_size = batch_size
@@ -52,10 +54,10 @@ class Batches:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         return self.share(0, 1)
 
-    def share(self, rank: int, world_size: int) -> Iterator[Tensor]:
+    def share(self, rank: int, world_size: int) -> Iterator[Any]:
         """Yield one process's batches; every process gets the same number of rows and steps."""
         index = self.index[torch.randperm(len(self))] if self.shuffled else self.index
         mine = index[rank::world_size][: len(index) // world_size]

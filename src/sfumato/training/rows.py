@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sfumato.objectives import Assigned
+
 Transform = Callable[[np.ndarray], Tensor]
 # A conversion of everything at once would need room for several copies.
 CHUNK = 8192
@@ -53,6 +55,28 @@ class Rows:
 
     def _convert(self, X: np.ndarray) -> Tensor:
         return self._transform(X).to(self._device)
+
+
+class AssignedRows:
+    """Rows with what is known of their labels; ``rows[index]`` is an :class:`Assigned` batch.
+
+    Parameters
+    ----------
+    rows : Rows
+    responsibilities : Tensor, shape (n, K)
+    disagreement : Tensor, shape (n,)
+    """
+
+    def __init__(self, rows: Rows, responsibilities: Tensor, disagreement: Tensor) -> None:
+        self._rows = rows
+        self._responsibilities = responsibilities
+        self._disagreement = disagreement
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Tensor | slice) -> Assigned:
+        return Assigned(self._rows[index], self._responsibilities[index], self._disagreement[index])
 
 
 def is_memory_mapped(X: object) -> bool:

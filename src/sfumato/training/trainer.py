@@ -17,7 +17,7 @@ from sfumato.inference.noise import forked_rng
 from sfumato.training.engine import PRECISIONS, Engine, LocalEngine
 from sfumato.training.history import History
 from sfumato.training.loop import Batches, Loop, Loss
-from sfumato.training.rows import Rows
+from sfumato.training.rows import AssignedRows, Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import threads
 
@@ -70,6 +70,8 @@ class Trainer(BaseEstimator):
     ----------
     max_epochs : int
         Passes over the rows; a resumed fit continues up to this number.
+    min_steps : int
+        Steps that even few rows get, in as many further epochs as that takes.
     batch_size : int
         Rows of a step.
     learning_rate : float
@@ -105,6 +107,7 @@ class Trainer(BaseEstimator):
     def __init__(
         self,
         max_epochs: int = 100,
+        min_steps: int = 0,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
@@ -118,6 +121,7 @@ class Trainer(BaseEstimator):
         loggers: Sequence[Logger] = (),
     ) -> None:
         self.max_epochs = max_epochs
+        self.min_steps = min_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -129,6 +133,17 @@ class Trainer(BaseEstimator):
         self.threads = threads
         self.checkpoint = checkpoint
         self.loggers = loggers
+
+    def epochs_for(self, n_rows: int) -> int:
+        """Return how many epochs so many rows get.
+
+        Examples
+        --------
+        >>> Trainer(max_epochs=5, min_steps=100, batch_size=10).epochs_for(50)
+        20
+        """
+        steps_per_epoch = -(-n_rows // self.batch_size)
+        return max(self.max_epochs, -(-self.min_steps // steps_per_epoch))
 
     def engine(self) -> Engine:
         """Return the engine that the settings ask for."""
@@ -146,6 +161,8 @@ class Trainer(BaseEstimator):
             check_count(name, getattr(self, name))
         if not 0 < self.learning_rate < 1e3:
             raise ValueError(f"learning_rate must lie in (0, 1000), got {self.learning_rate}.")
+        if self.min_steps < 0:
+            raise ValueError(f"min_steps must not be negative, got {self.min_steps}.")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}.")
         if self.threads != "auto":
@@ -163,7 +180,7 @@ class Trainer(BaseEstimator):
         self,
         model: nn.Module,
         objective: Any,
-        data: Rows | Iterable[Tensor],
+        data: Rows | AssignedRows | Iterable[Tensor],
         *,
         seed: int = 0,
         description: Mapping[str, Any] | None = None,
@@ -214,13 +231,14 @@ class Trainer(BaseEstimator):
         self, loop: Loop, train: Iterable[Tensor], validation: Batches | None, path: Path | None
     ) -> None:
         history = loop.state.history
+        n_epochs = self.epochs_for(len(train)) if isinstance(train, Batches) else self.max_epochs
         with ExitStack() as opened:
             for logger in self.loggers:
                 if isinstance(logger, AbstractContextManager):
                     opened.enter_context(logger)
-                logger.log_hyperparams({"max_epochs": self.max_epochs, "start": len(history)})
-            while len(history) < self.max_epochs and not self._exhausted(history):
-                progress = len(history) / self.max_epochs
+                logger.log_hyperparams({"max_epochs": n_epochs, "start": len(history)})
+            while len(history) < n_epochs and not self._exhausted(history):
+                progress = len(history) / n_epochs
                 rate = self.learning_rate * SCHEDULES[self.schedule](progress)
                 record = loop.epoch(train, validation, rate)
                 if not loop.keep(record):
@@ -246,9 +264,9 @@ class Trainer(BaseEstimator):
         return None if self.checkpoint is None else make_directory(self.checkpoint) / CHECKPOINT
 
     def _hold_out(
-        self, data: Rows | Iterable[Tensor], seed: int
+        self, data: Rows | AssignedRows | Iterable[Tensor], seed: int
     ) -> tuple[Iterable[Tensor], Batches | None]:
-        if not isinstance(data, Rows):
+        if not isinstance(data, (Rows, AssignedRows)):
             if self.early_stopping is not None:
                 raise ValueError(
                     "early_stopping needs an array's rows, not an iterable of batches."

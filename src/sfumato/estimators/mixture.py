@@ -1,0 +1,402 @@
+"""What the mixture models share: clusters beside codes."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from math import log
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from sfumato.coupling import Coupling, neighbour_votes
+from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.networks import check_network, hidden_of
+from sfumato.estimators.recipe import DISTILLATION, Plan, features, train_rounds
+from sfumato.inference import (
+    LikelihoodEstimate,
+    MixtureDiagnosis,
+    coupled_mixture,
+    diagnose_mixture,
+    forked_rng,
+    importance_sampling,
+    map_blocks,
+    map_precisely,
+    row_evidence,
+)
+from sfumato.models import LatentVariableModel
+from sfumato.nn import (
+    BernoulliFamily,
+    Family,
+    GaussianFamily,
+    Recogniser,
+    SharedScaleGaussianFamily,
+)
+from sfumato.objectives import Deformation
+from sfumato.training import Engine, History, Rows, Trainer, check_choice, check_count
+
+# name -> (default scaling, family of p(x|z) given the row's length)
+LIKELIHOODS: dict[str, tuple[str, Callable[[int], Family]]] = {
+    "bernoulli": ("range", BernoulliFamily),
+    "gaussian": ("standard", SharedScaleGaussianFamily),
+}
+# The pre-trained encoder is a point; its posterior begins with this share of the codes' deviation.
+FIRST_SCALE = 0.1
+
+
+class Memory(nn.Module):
+    """The training rows as neighbours of new ones: where they lie, and their labels' posterior."""
+
+    points: Tensor
+    responsibilities: Tensor
+
+    def __init__(self, points: Tensor, responsibilities: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("points", points)
+        self.register_buffer("responsibilities", responsibilities)
+
+
+class MixtureEstimator(LatentEstimator):
+    """A latent-variable model with a discrete cause: codes, clusters and samples of each.
+
+    Attributes
+    ----------
+    labels_ : ndarray, shape (n,)
+        Clusters of the training rows.
+    """
+
+    recipes: tuple[str, ...]
+    # Whether the recipe without coupling is pre-trained too.
+    begins_with_codes = False
+
+    n_components: int
+    recipe: str
+    hidden: tuple[int, ...] | None
+    backbone: str
+    activation: str
+    likelihood: str
+    coupling: Coupling | str | None
+    n_subcomponents: int
+    n_init: int
+    rounds: tuple[int, int]
+    pretrained: Autoencoder | None
+    deformation: Deformation | str | None
+
+    labels_: np.ndarray
+    memory_shape_: tuple[int, int] | None
+    model_: Any
+
+    @abstractmethod
+    def build(self, n_components: int) -> Any:
+        """Build the untrained model with so many components."""
+
+    def default_trainer(self) -> Trainer:
+        """Return the trainer that ``trainer=None`` stands for."""
+        return Trainer(
+            max_epochs=24,
+            min_steps=2400,
+            batch_size=256,
+            learning_rate=2e-3,
+            schedule="cosine",
+            averaging=0.0,
+        )
+
+    def _inspect(self, X: np.ndarray) -> None:
+        check_network(self)
+        check_choice("likelihood", self.likelihood, LIKELIHOODS)
+        check_choice("recipe", self.recipe, self.recipes)
+        self._coupling(), self._deformation()
+        for name in ("n_components", "n_subcomponents", "n_init"):
+            check_count(name, getattr(self, name))
+        if self.n_components > len(X):
+            raise ValueError(
+                f"n_components={self.n_components} must not exceed the number of rows, {len(X)}."
+            )
+        if len(self.rounds) != 2 or min(self.rounds) < 0:
+            raise ValueError(
+                f"rounds must be two whole numbers, neither negative, got {self.rounds!r}."
+            )
+
+    def _default_scaling(self) -> str:
+        return LIKELIHOODS[self.likelihood][0]
+
+    def _takes_pixels(self) -> bool:
+        return self.likelihood == "bernoulli"
+
+    def _model(self) -> LatentVariableModel:
+        with forked_rng(self.seed_):
+            model = self.build(self.n_components)
+        return _remembering(model, self.n_components, self.memory_shape_)
+
+    def _train(
+        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
+    ) -> tuple[LatentVariableModel, History]:
+        plan = self._plan(rows, trainer, engine, description)
+        self.memory_shape_ = None
+        if self.recipe == "default":
+            return self._train_coupled(plan)
+        fits = [self._train_alone(plan, start) for start in range(self.n_init)]
+        return min(fits, key=lambda fit: fit[1].records[-1]["loss"])
+
+    def _train_coupled(self, plan: Plan) -> tuple[LatentVariableModel, History]:
+        autoencoder = self._pretrained(plan)
+        codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
+        begin = partial(take_over, autoencoder=autoencoder.model_, scale=float(codes.std()))
+        with forked_rng(self.seed_):
+            model, history, state = train_rounds(self.build, begin, codes, plan)
+        points = map_precisely(features, model, plan.rows)
+        r = torch.from_numpy(state.responsibilities).to(points)
+        self.memory_shape_ = (len(points), points.shape[1])
+        _remembering(model, self.n_components, self.memory_shape_)
+        model.memory.load_state_dict({"points": points, "responsibilities": r})
+        return model, history
+
+    def _train_alone(self, plan: Plan, start: int) -> tuple[LatentVariableModel, History]:
+        """Train by the objective alone, from scratch or from a mixture of pre-trained codes."""
+        with forked_rng(plan.seed + start):
+            model = self.build(self.n_components)
+        if self.begins_with_codes:
+            autoencoder = self._pretrained(plan)
+            codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
+            take_over(model, autoencoder=autoencoder.model_, scale=float(codes.std()))
+            mixture = coupled_mixture(
+                codes.cpu(), None, self.n_components, strength=0.0, seed=plan.seed + start
+            )
+            model.initialise(codes, torch.from_numpy(mixture.responsibilities).to(codes))
+        history = plan.phase(f"start-{start + 1}").fit(
+            model,
+            self._objective(),
+            plan.rows,
+            seed=plan.seed + start,
+            description=plan.description,
+            engine=plan.engine,
+        )
+        return _remembering(model, self.n_components, None), history
+
+    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
+        evidence = map_blocks(partial(self._evidence, model), rows).double().cpu().numpy()
+        r = softmax(evidence, axis=1)
+        if self.memory_shape_ is not None:
+            r = model.memory.responsibilities.cpu().numpy()  # type: ignore[union-attr, operator]
+        self.labels_ = r.argmax(axis=1)
+        some = torch.arange(min(1000, len(rows)))
+        remedy = diagnose_mixture(model, rows[some], r[: len(some)]).remedy
+        if remedy is not None:
+            warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
+
+    def _evidence(self, model: Any, x: Tensor) -> Tensor:
+        """Log posterior of the label without neighbours, up to a constant, shape (n, K)."""
+        if model.recogniser is None:
+            log_class: Tensor = model.log_class(x)
+            return log_class
+        return row_evidence(model, x, DISTILLATION)
+
+    def _plan(
+        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
+    ) -> Plan:
+        return Plan(
+            rows=rows,
+            trainer=trainer,
+            engine=engine,
+            description=description,
+            seed=self.seed_,
+            n_clusters=self.n_components,
+            n_subcomponents=self.n_subcomponents,
+            n_init=self.n_init,
+            coupling=self._coupling(),
+            deformation=self._deformation(),
+            image_shape=self.image_shape_,
+            rounds=self.rounds,
+        )
+
+    def _coupling(self) -> Coupling:
+        if isinstance(self.coupling, Coupling):
+            return self.coupling
+        check_choice("coupling", str(self.coupling), ["neighbours", "None"])
+        return Coupling() if self.coupling == "neighbours" else Coupling(strength=0.0)
+
+    def _deformation(self) -> Deformation | None:
+        if isinstance(self.deformation, Deformation):
+            return self.deformation
+        check_choice("deformation", str(self.deformation), ["auto", "None"])
+        return Deformation() if self.deformation == "auto" and self.image_shape_ else None
+
+    def _pretrained(self, plan: Plan) -> Autoencoder:
+        if self.pretrained is not None:
+            check_is_fitted(self.pretrained, "model_")
+            if self.pretrained.n_features_in_ != self.n_features_in_:
+                raise ValueError(
+                    f"pretrained was fitted to rows of {self.pretrained.n_features_in_} values, "
+                    f"and these have {self.n_features_in_}."
+                )
+            return self.pretrained
+        autoencoder = Autoencoder(
+            latent_dim=self.latent_dim,
+            hidden=hidden_of(self),
+            backbone=self.backbone,
+            activation=self.activation,
+            loss="cross-entropy" if self.likelihood == "bernoulli" else "mse",
+            scaling="none",
+            image_shape=self.image_shape_,
+            random_state=self.seed_,
+            trainer=plan.phase("pretraining"),
+        )
+        # The rows are in model units already.
+        return autoencoder.fit(plan.rows[slice(None)].cpu().numpy())
+
+    def family(self) -> Family:
+        """Return the family of p(x|z)."""
+        return LIKELIHOODS[self.likelihood][1](self.n_features_in_)
+
+    def recogniser(self, n_components: int) -> Recogniser | None:
+        """Build the untrained network of q(c|x), which rounds of joint training have."""
+        if self.recipe != "default" or not sum(self.rounds):
+            return None
+        return Recogniser(self.n_features_in_, n_components, self.image_shape_)
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit the model and return the cluster of every row, shape (n,)."""
+        return self.fit(X).labels_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the cluster of every row, shape (n,)."""
+        labels: np.ndarray = self.predict_proba(X).argmax(axis=1)
+        return labels
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        r"""Return the posterior of the label of every row, shape (n, n_components).
+
+        .. math:: r_{ik} \propto \exp\Big(\frac{\ell_{ik} + \gamma \log q(c=k|x_i)}{1 + \gamma}
+                  + \lambda \sum_{j \in N(i)} r_{jk}\Big),
+
+        the neighbours N(i) taken from the training rows.
+        """
+        x, dtype = self._rows(X)
+        evidence = map_precisely(self._evidence, self.model_, x).double()
+        coupling = self._coupling()
+        votes: float | np.ndarray = 0.0
+        if coupling.strength and self.memory_shape_ is not None:
+            points = map_precisely(features, self.model_, x).numpy()
+            memory = self.model_.memory
+            votes = neighbour_votes(
+                points,
+                memory.points.numpy(),
+                memory.responsibilities.double().numpy(),
+                coupling.n_neighbors,
+            )
+        r: np.ndarray = softmax(evidence.numpy() + coupling.strength * votes, axis=1)
+        return r.astype(dtype)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        component: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        mean: bool = True,
+    ) -> np.ndarray:
+        """Generate rows, shape (n_samples, d).
+
+        Parameters
+        ----------
+        n_samples : int
+        component : int, optional
+            Draw from this component only; by default each row from one drawn by its weight.
+        random_state : int or RandomState, optional
+            Of the draws; by default that of the fit, so that repeated calls agree.
+        mean : bool
+            Return E[x | z], as pictures are usually shown; False draws x.
+        """
+        if component is None:
+            return super().sample(n_samples, random_state=random_state, mean=mean)
+        check_is_fitted(self, "model_")
+        check_count("n_samples", n_samples)
+        if not 0 <= component < self.n_components:
+            raise ValueError(
+                f"component must lie between 0 and {self.n_components - 1}, got {component}."
+            )
+        generator = check_random_state(self.seed_ if random_state is None else random_state)
+        with forked_rng(int(generator.randint(2**31 - 1))):
+            z = self.model_.prior.draw(component, n_samples)
+            if mean:
+                return self._decode(z).astype(np.float32)
+            x = torch.cat([self.model_.decoder(block).sample() for block in z.split(1024)])
+        return self.scaling_.to_data(x).astype(np.float32)
+
+    def log_likelihood(self, X: Any, n_samples: int = 5000) -> LikelihoodEstimate:
+        """Estimate log p(x) of every row in nats by importance sampling, with standard errors.
+
+        The row alone is meant, without neighbours. For "gaussian" a log density in data units; for
+        "bernoulli" grey rows score a lower bound of the mean over their binarisations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        n_samples : int
+            Samples of the latent variables for each row.
+        """
+        check_count("n_samples", n_samples)
+        x, _ = self._rows(X)
+        model = self._latent_model()
+        estimate = importance_sampling(model, x, n_samples=n_samples, seed=self.seed_)
+        if self.likelihood != "gaussian":
+            return estimate
+        volume = self.scaling_.log_volume(self.n_features_in_)
+        return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+
+    def _latent_model(self) -> LatentVariableModel:
+        """Return the model as one of a single continuous latent vector."""
+        return self.model_
+
+    def score_samples(self, X: Any, n_samples: int = 100) -> np.ndarray:
+        """Estimate log p(x) of every row in nats by importance sampling, shape (n,)."""
+        return self.log_likelihood(X, n_samples).log_likelihood.cpu().numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``."""
+        return float(self.score_samples(X).mean())
+
+    def diagnose(self, X: Any) -> MixtureDiagnosis:
+        """Tell how codes and classes are used over the rows of X, and what would mend them."""
+        x, _ = self._rows(X)
+        return diagnose_mixture(self.model_, x, self.predict_proba(X))
+
+    def _fitted_extras(self) -> dict[str, Any]:
+        return {"memory_shape_": self.memory_shape_}
+
+
+def _remembering(model: Any, n_components: int, shape: tuple[int, int] | None) -> Any:
+    """Give the model room for the training rows as neighbours of new ones."""
+    n, width = shape or (0, 1)
+    model.memory = Memory(torch.zeros(n, width), torch.zeros(n, n_components))
+    return model
+
+
+def take_over(model: Any, *, autoencoder: Any, scale: float) -> None:
+    """Give a mixture model the weights of a pre-trained autoencoder of the same widths.
+
+    The posterior's deviation, which a point lacks, begins at a tenth of that of the codes.
+    """
+    if not isinstance(model.encoder.family, GaussianFamily):
+        return
+    point, posterior = autoencoder.encoder.network, model.encoder.network
+    weights = dict(point.state_dict())
+    last = list(posterior.state_dict())[-2:]
+    with torch.no_grad():
+        shapes = posterior.state_dict()
+        for name in last:
+            filled = torch.zeros_like(shapes[name])
+            filled[: len(weights[name])] = weights[name]
+            if name.endswith("bias"):
+                filled[len(weights[name]) :] = log(FIRST_SCALE * scale)
+            weights[name] = filled
+        posterior.load_state_dict(weights)
+    model.decoder.network.load_state_dict(autoencoder.decoder.network.state_dict())

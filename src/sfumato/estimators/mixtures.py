@@ -1,0 +1,456 @@
+"""The mixture models: MixtureVAE, VaDE, GMVAE."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sfumato import models
+from sfumato.coupling import Coupling
+from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.mixture import MixtureEstimator
+from sfumato.estimators.networks import build_pair
+from sfumato.nn import (
+    BernoulliComponents,
+    Components,
+    Conditional,
+    Family,
+    GaussianComponents,
+    GaussianFamily,
+    ImageShape,
+    LearnedComponents,
+    RelaxedBernoulliFamily,
+    StyledComponents,
+    mlp,
+)
+from sfumato.objectives import Deformation, GMVAEBound, MixtureELBO
+from sfumato.training import Trainer, check_choice, check_count
+
+WIDTHS = (500, 500, 2000)
+# Width of the one hidden layer of q(c|z).
+CLASSIFIER_WIDTH = 128
+# name -> (family of q(z|x), p(c) and p(z|c), and their settings in the report: nothing of the
+# batches before is kept)
+CODES: dict[str, tuple[Callable[[int], Family], Callable[..., Components], dict[str, float]]] = {
+    "gaussian": (GaussianFamily, GaussianComponents, {"decay": 0.0, "shrinkage": 0.0}),
+    "bernoulli": (RelaxedBernoulliFamily, BernoulliComponents, {"decay": 0.0}),
+}
+INFERENCES = ("exact", "marginal", "gumbel")
+
+
+class MixtureVAE(MixtureEstimator):
+    r"""Variational autoencoder whose code comes from a mixture of full-covariance Gaussians.
+
+    .. math:: c \sim \mathrm{Cat}(\pi), \quad z|c \sim N(\mu_c, \Sigma_c), \quad
+              x|z \sim \mathrm{decoder}(z), \qquad q(z, c|x) = q(z|x)\, q(c|z)
+
+    Parameters
+    ----------
+    n_components : int
+        Classes, K.
+    latent_dim : int
+        Length of z.
+    hidden : tuple of int
+        Widths of the encoder's layers, mirrored by the decoder.
+    backbone : "mlp" or "conv"
+        Of encoder and decoder; the recogniser of images is convolutional in any case.
+    likelihood : "bernoulli" or "gaussian"
+        p(x|z): pixels in a range (grey levels as probabilities), or real numbers with one learned
+        noise scale in standardised units.
+    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
+    latent_likelihood : "gaussian" or "bernoulli"
+        p(z|c): real codes, or binary ones whose draws are relaxed in training.
+    inference : "exact", "marginal" or "gumbel"
+        q(c|z): the mixture's own posterior; a network, summed over c; a network with relaxed draws
+        of c (Gumbel-softmax).
+    recipe : "default" or "report"
+        "report" trains everything at once from scratch, with the means and covariances of the
+        batch, as in the report that proposed the model. Its classes collapse.
+    objective : MixtureELBO, optional
+        Of the "report" recipe, and of ``terms``.
+    coupling : "neighbours", Coupling, or None
+        Prior that makes neighbours share a label; None leaves every row alone.
+    n_subcomponents : int
+        Components that each cluster begins with; they are merged, without labels, once they have
+        been trained.
+    rounds : (int, int)
+        Rounds of joint training before and after that.
+    n_init : int
+        Starts, of which the one with the highest bound is kept.
+    pretrained : Autoencoder, optional
+        A fitted one to begin from, with the same ``latent_dim``, ``hidden`` and scaling.
+    deformation : "auto", Deformation, or None
+        Under which an image keeps its label; "auto" deforms images a little.
+    scaling : "auto", "range", "standard" or "none"
+        As in :class:`VAE`.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+        Of the pre-training, and again of all rounds together. Default: 24 epochs or 2,400 steps,
+        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+
+    Attributes
+    ----------
+    labels_ : ndarray, shape (n,)
+        Clusters of the training rows.
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`.
+
+    References
+    ----------
+    Wu, Mixture Variational Autoencoders (project report), 2018; Jang, Gu and Poole, Categorical
+    Reparameterization with Gumbel-Softmax, 2017.
+
+    Examples
+    --------
+    >>> from sfumato import MixtureVAE, Trainer
+    >>> m = MixtureVAE(hidden=(32,), rounds=(1, 1), random_state=0, trainer=Trainer(max_epochs=2))
+    >>> m.fit("digits").sample(3, component=0).shape
+    (3, 64)
+    """
+
+    recipes = ("default", "report")
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        latent_dim: int = 10,
+        hidden: tuple[int, ...] | None = WIDTHS,
+        backbone: str = "mlp",
+        likelihood: str = "bernoulli",
+        activation: str = "relu",
+        latent_likelihood: str = "gaussian",
+        inference: str = "exact",
+        recipe: str = "default",
+        objective: MixtureELBO | None = None,
+        coupling: Coupling | str | None = "neighbours",
+        n_subcomponents: int = 4,
+        rounds: tuple[int, int] = (3, 1),
+        n_init: int = 1,
+        pretrained: Autoencoder | None = None,
+        deformation: Deformation | str | None = "auto",
+        scaling: str = "auto",
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.likelihood = likelihood
+        self.activation = activation
+        self.latent_likelihood = latent_likelihood
+        self.inference = inference
+        self.recipe = recipe
+        self.objective = objective
+        self.coupling = coupling
+        self.n_subcomponents = n_subcomponents
+        self.rounds = rounds
+        self.n_init = n_init
+        self.pretrained = pretrained
+        self.deformation = deformation
+        self.scaling = scaling
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    def _inspect(self, X: np.ndarray) -> None:
+        super()._inspect(X)
+        check_choice("latent_likelihood", self.latent_likelihood, CODES)
+        check_choice("inference", self.inference, INFERENCES)
+
+    def build(self, n_components: int) -> models.LatentVariableModel:
+        """Build the untrained model with so many components."""
+        family, components, report = CODES[self.latent_likelihood]
+        posterior, likelihood = family(self.latent_dim), self.family()
+        encoder, decoder = build_pair(self, posterior, likelihood)
+        settings = report if self.recipe == "report" else {}
+        prior = components(n_components, self.latent_dim, **settings)
+        by_network = self.inference != "exact" or self.recipe == "report"
+        widths = [self.latent_dim, CLASSIFIER_WIDTH, n_components]
+        return models.MixtureVAE(
+            Conditional(encoder, posterior),
+            Conditional(decoder, likelihood),
+            prior,
+            mlp(widths) if by_network else None,
+            self.recogniser(n_components),
+        )
+
+    def _objective(self) -> MixtureELBO:
+        if self.objective is not None:
+            return self.objective
+        if self.recipe == "report":
+            return MixtureELBO("gumbel", closed_form=True)
+        return MixtureELBO(self.inference)
+
+
+class VaDE(MixtureEstimator):
+    r"""Variational deep embedding: a Gaussian mixture prior learned by gradients.
+
+    .. math:: c \sim \mathrm{Cat}(\pi), \quad z|c \sim N(\mu_c, \mathrm{diag}\,\sigma_c^2), \quad
+              x|z \sim \mathrm{decoder}(z), \qquad q(c|x) = p(c|z)
+
+    Parameters
+    ----------
+    n_components : int
+        Classes, K.
+    latent_dim : int
+        Length of z.
+    hidden : tuple of int
+        Widths of the encoder's layers, mirrored by the decoder.
+    backbone : "mlp" or "conv"
+        Of encoder and decoder; the recogniser of images is convolutional in any case.
+    likelihood : "bernoulli" or "gaussian"
+        p(x|z): pixels in a range (grey levels as probabilities), or real numbers with one learned
+        noise scale in standardised units.
+    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
+    recipe : "default" or "paper"
+        "paper" pre-trains an autoencoder, fits a Gaussian mixture to its codes and trains all
+        jointly, every row alone.
+    coupling : "neighbours", Coupling, or None
+        Prior that makes neighbours share a label; None leaves every row alone.
+    n_subcomponents : int
+        Components that each cluster begins with; they are merged, without labels, once they have
+        been trained.
+    rounds : (int, int)
+        Rounds of joint training before and after that.
+    n_init : int
+        Starts, of which the one with the highest bound is kept.
+    pretrained : Autoencoder, optional
+        A fitted one to begin from, with the same ``latent_dim``, ``hidden`` and scaling.
+    deformation : "auto", Deformation, or None
+        Under which an image keeps its label; "auto" deforms images a little.
+    scaling : "auto", "range", "standard" or "none"
+        As in :class:`VAE`.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+        Of the pre-training, and again of all rounds together. Default: 24 epochs or 2,400 steps,
+        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+
+    Attributes
+    ----------
+    labels_ : ndarray, shape (n,)
+        Clusters of the training rows.
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`.
+
+    References
+    ----------
+    Jiang et al., Variational Deep Embedding: An Unsupervised and Generative Approach to
+    Clustering, 2017.
+
+    Examples
+    --------
+    >>> from sfumato import VaDE, Trainer
+    >>> m = VaDE(hidden=(32,), rounds=(1, 1), random_state=0, trainer=Trainer(max_epochs=2))
+    >>> m.fit("digits").predict_proba("digits").shape
+    (1797, 10)
+    """
+
+    recipes = ("default", "paper")
+    begins_with_codes = True
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        latent_dim: int = 10,
+        hidden: tuple[int, ...] | None = WIDTHS,
+        backbone: str = "mlp",
+        likelihood: str = "bernoulli",
+        activation: str = "relu",
+        recipe: str = "default",
+        coupling: Coupling | str | None = "neighbours",
+        n_subcomponents: int = 4,
+        rounds: tuple[int, int] = (3, 1),
+        n_init: int = 1,
+        pretrained: Autoencoder | None = None,
+        deformation: Deformation | str | None = "auto",
+        scaling: str = "auto",
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.likelihood = likelihood
+        self.activation = activation
+        self.recipe = recipe
+        self.coupling = coupling
+        self.n_subcomponents = n_subcomponents
+        self.rounds = rounds
+        self.n_init = n_init
+        self.pretrained = pretrained
+        self.deformation = deformation
+        self.scaling = scaling
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    def build(self, n_components: int) -> models.LatentVariableModel:
+        """Build the untrained model with so many components."""
+        posterior, likelihood = GaussianFamily(self.latent_dim), self.family()
+        encoder, decoder = build_pair(self, posterior, likelihood)
+        return models.MixtureVAE(
+            Conditional(encoder, posterior),
+            Conditional(decoder, likelihood),
+            LearnedComponents(n_components, self.latent_dim),
+            recogniser=self.recogniser(n_components),
+        )
+
+    def _objective(self) -> MixtureELBO:
+        return MixtureELBO("exact", closed_form=True)
+
+
+class GMVAE(MixtureEstimator):
+    r"""Gaussian mixture variational autoencoder: a class and a style make the code.
+
+    .. math:: w \sim N(0, I), \quad z \sim \mathrm{Cat}(\pi), \quad
+              x|w, z \sim N(\mu_z(w), \mathrm{diag}\,\sigma_z^2(w)), \quad
+              y|x \sim \mathrm{decoder}(x)
+
+    Here the data are y and the code is x, as in the paper.
+
+    Parameters
+    ----------
+    n_components : int
+        Classes, K.
+    latent_dim : int
+        Length of the code x.
+    hidden : tuple of int
+        Widths of the encoder's layers, mirrored by the decoder.
+    backbone : "mlp" or "conv"
+        Of encoder and decoder; the recogniser of images is convolutional in any case.
+    likelihood : "bernoulli" or "gaussian"
+        p(y|x): pixels in a range (grey levels as probabilities), or real numbers with one learned
+        noise scale in standardised units.
+    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
+    style_dim : int
+        Length of w.
+    learned_weights : bool
+        Learn pi; otherwise it is uniform.
+    recipe : "default" or "paper"
+        "paper" trains the four terms from scratch, every row alone.
+    objective : GMVAEBound, optional
+        Of the "paper" recipe (default: a warm-up of 10 epochs, no cut-off), and of ``terms``.
+    coupling : "neighbours", Coupling, or None
+        Prior that makes neighbours share a label; None leaves every row alone.
+    n_subcomponents : int
+        Components that each cluster begins with; they are merged, without labels, once they have
+        been trained.
+    rounds : (int, int)
+        Rounds of joint training before and after that.
+    n_init : int
+        Starts, of which the one with the highest bound is kept.
+    pretrained : Autoencoder, optional
+        A fitted one to begin from, with the same ``latent_dim``, ``hidden`` and scaling.
+    deformation : "auto", Deformation, or None
+        Under which an image keeps its label; "auto" deforms images a little.
+    scaling : "auto", "range", "standard" or "none"
+        As in :class:`VAE`.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+        Of the pre-training, and again of all rounds together. Default: 24 epochs or 2,400 steps,
+        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+
+    Attributes
+    ----------
+    labels_ : ndarray, shape (n,)
+        Clusters of the training rows.
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`.
+
+    References
+    ----------
+    Dilokthanakul et al., Deep Unsupervised Clustering with Gaussian Mixture Variational
+    Autoencoders, 2016.
+
+    Examples
+    --------
+    >>> from sfumato import GMVAE, Trainer
+    >>> m = GMVAE(hidden=(32,), rounds=(1, 1), random_state=0, trainer=Trainer(max_epochs=2))
+    >>> sorted(m.fit("digits").terms("digits"))
+    ['conditional_prior', 'reconstruction', 'w_prior', 'z_prior']
+    """
+
+    recipes = ("default", "paper")
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        latent_dim: int = 10,
+        hidden: tuple[int, ...] | None = WIDTHS,
+        backbone: str = "mlp",
+        likelihood: str = "bernoulli",
+        activation: str = "relu",
+        style_dim: int = 10,
+        learned_weights: bool = False,
+        recipe: str = "default",
+        objective: GMVAEBound | None = None,
+        coupling: Coupling | str | None = "neighbours",
+        n_subcomponents: int = 4,
+        rounds: tuple[int, int] = (3, 1),
+        n_init: int = 1,
+        pretrained: Autoencoder | None = None,
+        deformation: Deformation | str | None = "auto",
+        scaling: str = "auto",
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.likelihood = likelihood
+        self.activation = activation
+        self.style_dim = style_dim
+        self.learned_weights = learned_weights
+        self.recipe = recipe
+        self.objective = objective
+        self.coupling = coupling
+        self.n_subcomponents = n_subcomponents
+        self.rounds = rounds
+        self.n_init = n_init
+        self.pretrained = pretrained
+        self.deformation = deformation
+        self.scaling = scaling
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    def _inspect(self, X: np.ndarray) -> None:
+        super()._inspect(X)
+        check_count("style_dim", self.style_dim)
+
+    def build(self, n_components: int) -> models.LatentVariableModel:
+        """Build the untrained model with so many components."""
+        posterior, likelihood = GaussianFamily(self.latent_dim), self.family()
+        encoder, decoder = build_pair(self, posterior, likelihood)
+        style = GaussianFamily(self.style_dim)
+        prior = StyledComponents(
+            n_components,
+            self.latent_dim,
+            self.style_dim,
+            learned_weights=self.learned_weights,
+        )
+        return models.GMVAE(
+            Conditional(encoder, posterior),
+            Conditional(decoder, likelihood),
+            prior,
+            Conditional(build_pair(self, style, likelihood)[0], style),
+            self.recogniser(n_components),
+        )
+
+    def _objective(self) -> GMVAEBound:
+        return GMVAEBound(warmup=10) if self.objective is None else self.objective
+
+    def _latent_model(self) -> models.LatentVariableModel:
+        joint: models.LatentVariableModel = self.model_.joint()
+        return joint

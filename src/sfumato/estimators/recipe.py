@@ -1,0 +1,247 @@
+"""How a mixture model is trained: codes, neighbours, a coupled mixture, and rounds of both."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from sfumato.coupling import (
+    Coupling,
+    coupled_bound,
+    disagreement,
+    mean_field,
+    merge_components,
+    neighbour_graph,
+)
+from sfumato.inference import (
+    class_evidence,
+    coupled_mixture,
+    joint_of_views,
+    map_blocks,
+)
+from sfumato.nn import ImageShape, Recogniser
+from sfumato.objectives import CoupledELBO, Deformation
+from sfumato.training import AssignedRows, Engine, History, Rows, Trainer
+
+Build = Callable[[int], Any]
+# Neighbours are first looked for among so many principal components of the rows.
+N_PRINCIPAL = 30
+# Each of the components that a cluster begins with has so many rows or more.
+ROWS_PER_COMPONENT = 20
+# gamma: what the recogniser weighs beside the code.
+DISTILLATION = 20.0
+PHASES = "phases"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the phases of one fit share.
+
+    Attributes
+    ----------
+    rows : Rows
+    trainer : Trainer
+        Of the pre-training, and of all rounds together.
+    engine : Engine
+    description : dict or None
+        Stored with checkpoints.
+    seed : int
+    n_clusters : int
+    n_subcomponents : int
+        Components that each cluster begins with.
+    n_init : int
+        Starts of the coupled mixture.
+    coupling : Coupling
+    deformation : Deformation or None
+    image_shape : (channels, height, width) or None
+    rounds : (int, int)
+        Rounds of training before and after components are merged.
+    """
+
+    rows: Rows
+    trainer: Trainer
+    engine: Engine
+    description: dict[str, Any] | None
+    seed: int
+    n_clusters: int
+    n_subcomponents: int
+    n_init: int
+    coupling: Coupling
+    deformation: Deformation | None
+    image_shape: ImageShape | None
+    rounds: tuple[int, int]
+
+    @property
+    def n_components(self) -> int:
+        """How many components the mixture begins with."""
+        most = len(self.rows) // ROWS_PER_COMPONENT
+        return max(self.n_clusters, min(self.n_clusters * self.n_subcomponents, most))
+
+    @property
+    def view(self) -> Any:
+        """The deformation of a batch of rows, or None where rows are no images."""
+        if self.deformation is None or self.image_shape is None:
+            return None
+        return partial(self.deformation, image_shape=self.image_shape)
+
+    def phase(self, name: str, share: int = 1) -> Trainer:
+        """Return the trainer of one phase that has 1 / share of the epochs."""
+        trainer: Trainer = clone(self.trainer)
+        trainer.loggers = self.trainer.loggers
+        trainer.max_epochs = max(1, -(-trainer.max_epochs // share))
+        trainer.min_steps = -(-trainer.min_steps // share)
+        if self.trainer.checkpoint is not None:
+            trainer.checkpoint = os.fspath(Path(self.trainer.checkpoint) / PHASES / name)
+        return trainer
+
+
+@dataclass
+class State:
+    """Posterior of the labels of all rows, and how it came about."""
+
+    responsibilities: np.ndarray
+    graph: Any
+    bound: float
+
+
+def principal_points(rows: Rows) -> np.ndarray:
+    """Return the rows' first principal components, shape (n, at most 30)."""
+    x = rows[slice(None)].cpu().numpy()
+    n = min(N_PRINCIPAL, *x.shape)
+    points: np.ndarray = PCA(n, svd_solver="covariance_eigh").fit_transform(x)
+    return points
+
+
+def start(codes: Tensor, plan: Plan) -> State:
+    """Fit coupled mixtures to the codes, and keep the one with the highest bound."""
+    graph = neighbour_graph(principal_points(plan.rows), plan.coupling.n_neighbors)
+    fits = (
+        coupled_mixture(
+            codes.cpu(),
+            graph,
+            plan.n_components,
+            strength=plan.coupling.strength,
+            seed=plan.seed + i,
+        )
+        for i in range(plan.n_init)
+    )
+    best = max(fits, key=lambda fit: fit.bounds[-1])
+    return State(best.responsibilities, graph, best.bounds[-1])
+
+
+def train_rounds(
+    build: Build, begin: Callable[[Any], None], codes: Tensor, plan: Plan
+) -> tuple[Any, History, State]:
+    """Train a model of more components than clusters, merge these, and train on.
+
+    Parameters
+    ----------
+    build : callable (n_components) -> model
+    begin : callable (model) -> None
+        Gives a new model the weights of the pre-training.
+    codes : Tensor, shape (n, latent_dim)
+        Of the pre-training.
+    plan : Plan
+    """
+    state = start(codes, plan)
+    model = build(state.responsibilities.shape[1])
+    begin(model)
+    initialise(model, state, plan)
+    records: list[Any] = []
+    total = sum(plan.rounds)
+    over = plan.rounds[0] if plan.n_components > plan.n_clusters else 0
+    for number in range(total):
+        if number == over:
+            model = merged(build, model, state, plan)
+        history = train_round(model, state, plan, number, total)
+        records += _renumbered(history, len(records))
+        state = assign(model, plan, state)
+    if total == over:
+        model = merged(build, model, state, plan)
+    return model, History(records), state
+
+
+def train_round(model: Any, state: State, plan: Plan, number: int, total: int) -> History:
+    """Train all networks on the labels' posterior as it stands."""
+    r, graph = state.responsibilities, state.graph
+    rows = AssignedRows(plan.rows, _tensor(r), _tensor(disagreement(r, graph)))
+    objective = CoupledELBO(
+        DISTILLATION,
+        plan.coupling.strength * (1 + DISTILLATION),
+        plan.deformation,
+        plan.image_shape,
+    )
+    trainer = plan.phase(f"round-{number + 1}", total)
+    return trainer.fit(
+        model,
+        objective,
+        rows,
+        seed=plan.seed + number,
+        description=plan.description,
+        engine=plan.engine,
+    )
+
+
+def assign(model: Any, plan: Plan, state: State) -> State:
+    """Recompute the neighbours, by what the recogniser sees, and the labels' posterior."""
+    points = map_blocks(partial(features, model), plan.rows).cpu().numpy()
+    graph = neighbour_graph(points, plan.coupling.n_neighbors)
+    evidence = class_evidence(model, plan.rows, DISTILLATION)
+    r = mean_field(evidence, graph, plan.coupling.strength, max_sweeps=5)
+    return State(r, graph, coupled_bound(r, evidence, graph, plan.coupling.strength))
+
+
+def features(model: Any, x: Tensor) -> Tensor:
+    """Return the space in which neighbours are near: the recogniser's, else the code's."""
+    if model.recogniser is None:
+        codes: Tensor = model.encoder(x).mean
+        return codes
+    seen: Tensor = model.recogniser.features(x)
+    return seen
+
+
+def merged(build: Build, model: Any, state: State, plan: Plan) -> Any:
+    """Return the model with its components merged to clusters; the state is changed to match."""
+    r = state.responsibilities
+    if r.shape[1] == plan.n_clusters:
+        return model
+    joint = _joint(model, state, plan)
+    groups = merge_components(joint, plan.n_clusters, plan.seed)
+    state.responsibilities = r @ np.eye(plan.n_clusters)[groups]
+    new = build(plan.n_clusters)
+    own, old = new.state_dict(), model.state_dict()
+    # Everything that does not count components is kept.
+    new.load_state_dict(
+        {name: old[name] if old[name].shape == own[name].shape else own[name] for name in own}
+    )
+    initialise(new, state, plan)
+    return new
+
+
+def initialise(model: Any, state: State, plan: Plan) -> None:
+    """Set the model's mixture by its codes and the labels' posterior."""
+    codes = map_blocks(lambda block: model.encoder(block).mean, plan.rows)
+    model.initialise(codes, _tensor(state.responsibilities))
+
+
+def _joint(model: Any, state: State, plan: Plan) -> np.ndarray:
+    r = state.responsibilities
+    if plan.view is not None and isinstance(model.recogniser, Recogniser):
+        return joint_of_views(model.recogniser, plan.rows, plan.view, plan.seed)
+    return r.T @ (state.graph @ r)
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).float()
+
+
+def _renumbered(history: History, n_before: int) -> list[Any]:
+    return [record | {"epoch": record["epoch"] + n_before} for record in history.records]

@@ -1,0 +1,105 @@
+"""Posteriors of the labels: the coupled mixture of codes, and what a model says of every row."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from sfumato.coupling import coupled_bound, mean_field
+from sfumato.inference.blocks import RowSource, map_blocks
+from sfumato.inference.noise import forked_rng
+from sfumato.nn import Components, GaussianComponents, Recogniser
+
+CHUNK = 8192
+
+
+class CoupledMixture(NamedTuple):
+    """A mixture of codes whose labels are coupled."""
+
+    components: Components
+    responsibilities: np.ndarray
+    """Of the codes, shape (n, K)."""
+    bounds: list[float]
+    """The coupled bound in nats after every step; it never falls, but for shrinkage and ridge."""
+
+
+def coupled_mixture(
+    codes: Tensor,
+    graph: Any,
+    n_components: int,
+    *,
+    strength: float,
+    seed: int,
+    n_steps: int = 15,
+    components: GaussianComponents | None = None,
+) -> CoupledMixture:
+    r"""Fit a Gaussian mixture with coupled labels by variational EM, from k-means.
+
+    The E-step is :func:`~sfumato.coupling.mean_field`, the M-step the closed form.
+
+    Parameters
+    ----------
+    codes : Tensor, shape (n, d)
+    graph : symmetric matrix, shape (n, n)
+    n_components : int
+    strength : float
+        lambda; 0 is the ordinary EM of a Gaussian mixture.
+    seed : int
+        Of k-means.
+    n_steps : int
+    components : GaussianComponents, optional
+        Default has full covariances, shrunk a little.
+    """
+    z = codes.double()
+    mixture = GaussianComponents(n_components, z.shape[1]) if components is None else components
+    mixture = mixture.double()
+    labels = KMeans(n_components, n_init=1, random_state=seed).fit_predict(codes.numpy())
+    r = np.eye(n_components)[labels]
+    bounds = []
+    for _ in range(n_steps):
+        mixture.fit(z, torch.from_numpy(r))
+        evidence = torch.cat([mixture.log_joint(chunk) for chunk in z.split(CHUNK)]).numpy()
+        r = mean_field(evidence, graph, strength, start=r, max_sweeps=3)
+        bounds.append(coupled_bound(r, evidence, graph, strength))
+    return CoupledMixture(mixture.float(), r, bounds)
+
+
+def row_evidence(model: Any, x: Tensor, distillation: float) -> Tensor:
+    r"""Return what code and recogniser say of each label, shape (n, K).
+
+    .. math:: \frac{\ell_{ik} + \gamma \log q(c = k|x_i)}{1 + \gamma}
+
+    Its softmax is the posterior r_i that is best for the bound with distillation gamma; without a
+    recogniser it is the evidence of the code alone.
+    """
+    evidence: Tensor = model.log_evidence(x)
+    if model.recogniser is None:
+        return evidence
+    return (evidence + distillation * model.recogniser(x)) / (1 + distillation)
+
+
+def class_evidence(model: Any, x: RowSource, distillation: float) -> np.ndarray:
+    """Return :func:`row_evidence` of all rows, shape (n, K)."""
+    evidence = map_blocks(lambda block: row_evidence(model, block, distillation), x)
+    return evidence.double().cpu().numpy()
+
+
+def joint_of_views(
+    recogniser: Recogniser, x: RowSource, view: Callable[[Tensor], Tensor], seed: int
+) -> np.ndarray:
+    r"""Return the joint distribution of the labels of two views of a row, shape (K, K).
+
+    .. math:: J_{ab} = \frac1n \sum_i q(c = a|T x_i)\, q(c = b|T' x_i)
+    """
+    with forked_rng(seed):
+        joint = map_blocks(lambda block: _product(recogniser, view, block), x).double().mean(0)
+    table: np.ndarray = ((joint + joint.T) / 2).cpu().numpy()
+    return table
+
+
+def _product(recogniser: Recogniser, view: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
+    first, second = recogniser(view(block)).exp(), recogniser(view(block)).exp()
+    return first.unsqueeze(-1) * second.unsqueeze(-2)

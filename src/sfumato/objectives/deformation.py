@@ -1,0 +1,55 @@
+"""Small deformations under which an image keeps its label."""
+
+from math import pi
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.nn import ImageShape
+
+
+class Deformation(BaseEstimator):
+    """Random rotation, shear, scaling and shift of every image of a batch.
+
+    All amounts are drawn uniformly, up to these in both directions.
+
+    Parameters
+    ----------
+    rotation : float
+        Degrees.
+    shift : float
+        Share of the image's side.
+    scale : float
+        Share of the size.
+    shear : float
+    """
+
+    def __init__(
+        self,
+        rotation: float = 10.0,
+        shift: float = 0.08,
+        scale: float = 0.1,
+        shear: float = 0.1,
+    ) -> None:
+        self.rotation = rotation
+        self.shift = shift
+        self.scale = scale
+        self.shear = shear
+
+    def __call__(self, x: Tensor, image_shape: ImageShape) -> Tensor:
+        """Return rows of shape (n, d) deformed, by torch's global generator."""
+        images = x.unflatten(1, image_shape)
+        grid = F.affine_grid(self._maps(len(x)).to(x), list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, align_corners=False).flatten(1)
+
+    def _maps(self, n: int) -> Tensor:
+        angle, shear, width, height, across, down = 2 * torch.rand(6, n) - 1
+        angle = angle * self.rotation * pi / 180
+        width, height = 1 + self.scale * width, 1 + self.scale * height
+        # Coordinates run from -1 to 1: a whole side is 2.
+        across, down = 2 * self.shift * across, 2 * self.shift * down
+        first = torch.stack([angle.cos() * width, self.shear * shear - angle.sin() * width, across])
+        second = torch.stack([angle.sin() * height, angle.cos() * height, down])
+        return torch.stack([first, second]).permute(2, 0, 1)

@@ -2,9 +2,14 @@
 
 import sys
 
-from benchmarks import quality, speed, threads
+from benchmarks import clustering, quality, speed, threads
 
-BENCHMARKS = {"speed": speed.main, "threads": threads.main, "quality": quality.main}
+BENCHMARKS = {
+    "clustering": clustering.main,
+    "quality": quality.main,
+    "speed": speed.main,
+    "threads": threads.main,
+}
 
 
 def main() -> None:

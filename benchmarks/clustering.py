@@ -1,0 +1,180 @@
+"""Clustering under the fixed protocol: defaults, 5 seeds, nothing chosen by labels.
+
+Every fit is appended to a file as soon as it is done, so that a table of many hours can be made in
+parts; `--table` only writes what is there.
+"""
+
+import argparse
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+import numpy as np
+
+from benchmarks import results
+from sfumato.data import load_data
+from sfumato.estimators import find_model
+from sfumato.metrics import (
+    adjusted_rand_index,
+    clustering_accuracy,
+    normalized_mutual_information,
+)
+
+CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "clustering.jsonl"
+BASELINES = ("kmeans", "pca-gmm", "isomap-kmeans", "ae-kmeans", "ae-gmm", "umap-gmm")
+OURS = ("mixture-vae", "gmvae", "vade")
+# What is left out of the default, to see what it brings.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "no-coupling": {"coupling": None},
+    "no-joint": {"rounds": (0, 0)},
+    "no-merging": {"n_subcomponents": 1},
+    "no-deformation": {"deformation": None},
+    "paper": {"recipe": "paper"},
+    "report": {"recipe": "report"},
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit: what was fitted, and how well its clusters match the classes."""
+
+    data: str
+    rows: str
+    model: str
+    variant: str
+    seed: int
+    accuracy: float
+    nmi: float
+    ari: float
+    seconds: float
+    cpu_seconds: float
+    version: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What makes it this fit and no other."""
+        return self.data, self.rows, self.model, self.variant, self.seed
+
+
+def known() -> list[Fit]:
+    """Return the fits in the cache; a later one of the same key replaces an earlier."""
+    if not CACHE.exists():
+        return []
+    fits = [Fit(**json.loads(line)) for line in CACHE.read_text().splitlines()]
+    return list({fit.key: fit for fit in fits}.values())
+
+
+def fit_one(data: str, rows: str, model: str, variant: str, seed: int, version: str) -> Fit:
+    """Fit to all rows, or to the training rows to predict the test rows."""
+    bundle = load_data(data)
+    X, y = bundle.X, bundle.y
+    if rows == "all" and bundle.X_test is not None:
+        X, y = np.concatenate([X, bundle.X_test]), np.concatenate([y, bundle.y_test])
+    entry = find_model(model)
+    X = X if entry.deep else np.asarray(X, np.float32)
+    estimator: Any = entry.build(seed, **VARIANTS[variant])
+    wall, cpu = time.perf_counter(), time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(X)
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    if rows == "all":
+        labels = estimator.labels_ if hasattr(estimator, "labels_") else estimator.predict(X)
+    else:
+        X_test, y = bundle.X_test, bundle.y_test
+        labels = estimator.predict(X_test if entry.deep else np.asarray(X_test, np.float32))
+    measures = (clustering_accuracy, normalized_mutual_information, adjusted_rand_index)
+    figures = [float(measure(y, labels)) for measure in measures]
+    return Fit(data, rows, model, variant, seed, *figures, seconds, cpu_seconds, version)
+
+
+def make(options: argparse.Namespace) -> None:
+    """Make the fits that the cache lacks."""
+    have = {fit.key for fit in known()}
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    for key in wanted(options):
+        if key in have:
+            continue
+        fit = fit_one(*key, options.version)
+        print(fit, flush=True)
+        with CACHE.open("a") as file:
+            file.write(json.dumps(asdict(fit)) + "\n")
+
+
+def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, str, str, int]]:
+    """Yield the keys of the fits that the options ask for."""
+    for seed in (int(text) for text in options.seeds.split(",")):
+        for data in options.data.split(","):
+            for rows in options.rows.split(","):
+                for model in options.models.split(","):
+                    variants = options.variants.split(",") if model in OURS else [""]
+                    for variant in variants:
+                        yield data, rows, model, variant, seed
+
+
+def write_table(data: str, rows: str) -> None:
+    """Write the table of one data set from the cache."""
+    fits = [fit for fit in known() if (fit.data, fit.rows) == (data, rows)]
+    columns = [
+        "model",
+        "ACC mean",
+        "sd",
+        "min",
+        "median",
+        "NMI",
+        "ARI",
+        "seconds",
+        "CPU s",
+        "seeds",
+    ]
+    order = {name: i for i, name in enumerate((*BASELINES, *OURS))}
+    names = sorted({(f.model, f.variant) for f in fits}, key=lambda n: (order.get(n[0], 99), n[1]))
+    lines = []
+    for model, variant in names:
+        mine = [f for f in fits if (f.model, f.variant) == (model, variant)]
+        accuracy = [f.accuracy for f in mine]
+        spread = f"{stdev(accuracy):.4f}" if len(mine) > 1 else ""
+        lines.append(
+            [
+                f"{model} ({variant})" if variant else model,
+                f"{fmean(accuracy):.4f}",
+                spread,
+                f"{min(accuracy):.4f}",
+                f"{median(accuracy):.4f}",
+                f"{fmean(f.nmi for f in mine):.4f}",
+                f"{fmean(f.ari for f in mine):.4f}",
+                f"{median(f.seconds for f in mine):.0f}",
+                f"{median(f.cpu_seconds for f in mine):.0f}",
+                len(mine),
+            ]
+        )
+    about = "fitted and evaluated on all rows" if rows == "all" else "fitted on the training rows"
+    notes = (
+        f"{data}, {about}; as many clusters as classes, every setting at its default, Hungarian "
+        "accuracy over seeds; times are medians of the fits, one thread."
+    )
+    results.write(f"clustering-{data}-{rows}", columns, lines, notes)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks clustering", description=__doc__)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--rows", default="all", help="all, test, or both with a comma")
+    parser.add_argument("--models", default=",".join((*BASELINES, *OURS)))
+    parser.add_argument("--variants", default="", help="of our models; the empty word is default")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--version", default="", help="a word kept with every fit")
+    parser.add_argument("--table", action="store_true", help="fit nothing, write the tables")
+    options = parser.parse_args(arguments)
+    if not options.table:
+        make(options)
+    for data in options.data.split(","):
+        for rows in options.rows.split(","):
+            write_table(data, rows)

@@ -16,11 +16,24 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sfumato import ELBO, IWAE, VAE, Autoencoder, EarlyStopping, Trainer, load
+from sfumato import (
+    ELBO,
+    GMVAE,
+    IWAE,
+    VAE,
+    Autoencoder,
+    EarlyStopping,
+    MixtureVAE,
+    Trainer,
+    VaDE,
+    load,
+)
 from sfumato.training import Progress
 
 # Fits this short often leave the code unused; what they prove does not depend on it.
-pytestmark = pytest.mark.filterwarnings("ignore:The code has collapsed")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The (code has|mixture has|components lie)",
+)
 
 
 QUICK = Trainer(max_epochs=2, batch_size=64)
@@ -52,6 +65,16 @@ VARIANTS = {
     "ae-tied": (Autoencoder, {"tied": True}),
     "ae-standard": (Autoencoder, {"scaling": "standard"}),
     "ae-overcomplete": (Autoencoder, {"latent_dim": 80}),
+    "mixture-vae": (MixtureVAE, {}),
+    "mixture-vae-gumbel": (MixtureVAE, {"inference": "gumbel"}),
+    "mixture-vae-binary-code": (MixtureVAE, {"latent_likelihood": "bernoulli"}),
+    "mixture-vae-gaussian": (MixtureVAE, {"likelihood": "gaussian", "deformation": None}),
+    "mixture-vae-report": (MixtureVAE, {"recipe": "report"}),
+    "gmvae": (GMVAE, {}),
+    "gmvae-paper": (GMVAE, {"recipe": "paper"}),
+    "vade": (VaDE, {}),
+    "vade-uncoupled": (VaDE, {"coupling": None}),
+    "vade-paper": (VaDE, {"recipe": "paper"}),
 }
 variants = pytest.mark.parametrize("name", VARIANTS)
 CACHE: dict[str, object] = {}
@@ -71,6 +94,9 @@ def fitted(name, digits):
         quick(Autoencoder),
         quick(Autoencoder, loss="cross-entropy"),
         quick(Autoencoder, tied=True),
+        quick(MixtureVAE, n_components=2),
+        quick(GMVAE, n_components=2, likelihood="gaussian"),
+        quick(VaDE, n_components=2, recipe="paper"),
     ]
 )
 def test_scikit_learns_checks(estimator, check):

@@ -4,8 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sfumato.estimators import VAE, Autoencoder, load
-    from sfumato.objectives import ELBO, IWAE
+    from sfumato.coupling import Coupling
+    from sfumato.estimators import GMVAE, VAE, Autoencoder, MixtureVAE, VaDE, load
+    from sfumato.objectives import ELBO, IWAE, Deformation, GMVAEBound, MixtureELBO
     from sfumato.training import EarlyStopping, Trainer
 
 __version__ = "0.1.0"
@@ -13,13 +14,36 @@ __version__ = "0.1.0"
 _HOMES = {
     "Autoencoder": "sfumato.estimators",
     "VAE": "sfumato.estimators",
+    "MixtureVAE": "sfumato.estimators",
+    "GMVAE": "sfumato.estimators",
+    "VaDE": "sfumato.estimators",
     "load": "sfumato.estimators",
     "ELBO": "sfumato.objectives",
     "IWAE": "sfumato.objectives",
+    "MixtureELBO": "sfumato.objectives",
+    "GMVAEBound": "sfumato.objectives",
+    "Deformation": "sfumato.objectives",
+    "Coupling": "sfumato.coupling",
     "EarlyStopping": "sfumato.training",
     "Trainer": "sfumato.training",
 }
-__all__ = ["ELBO", "IWAE", "VAE", "Autoencoder", "EarlyStopping", "Trainer", "__version__", "load"]
+__all__ = [
+    "ELBO",
+    "GMVAE",
+    "IWAE",
+    "VAE",
+    "Autoencoder",
+    "Coupling",
+    "Deformation",
+    "EarlyStopping",
+    "GMVAEBound",
+    "MixtureELBO",
+    "MixtureVAE",
+    "Trainer",
+    "VaDE",
+    "__version__",
+    "load",
+]
 
 
 # Importing torch takes seconds; `sfumato --help` and `import sfumato` should not wait for it.

@@ -36,7 +36,11 @@ VARIANTS = {
     "gmm, diag": GaussianMixture(2, covariance_type="diag", reg_covar=0.1, random_state=0),
     "gmm, spherical": GaussianMixture(2, covariance_type="spherical", random_state=0),
 }
-CATALOGUE = {name: entry.build(0) for name, entry in MODELS.items() if not entry.deep}
+CATALOGUE = {
+    name: entry.build(0)
+    for name, entry in MODELS.items()
+    if entry.cls.__module__.startswith("sklearn.")
+}
 # About unconnected neighbours, which do not matter here.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 

@@ -1,15 +1,18 @@
 """Every command does its job on digits."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 
 from sfumato import __version__, load
-from sfumato.cli.output import finite
+from sfumato.cli.output import console, finite
 from sfumato.data import DATASETS, load_data
 from sfumato.estimators import MODELS, as_float, reconstruct
+from sfumato.metrics import clustering_accuracy
 
 COMMANDS = (
     "demo", "fit", "evaluate", "predict", "transform", "score", "sample", "reconstruct",
@@ -25,8 +28,9 @@ COMPUTED = [
     (command, model)
     for command in DEFINED
     for model, entry in MODELS.items()
-    if command in entry.operations
+    if entry.storable and command in entry.operations
 ]
+RUNS = [model for model, entry in MODELS.items() if entry.storable]
 SAMPLED = [model for model, entry in MODELS.items() if "sample" in entry.operations]
 
 
@@ -37,7 +41,7 @@ def read(path: Path) -> np.ndarray:
     return content if path.suffix == ".npy" else content["X"]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", RUNS)
 def test_fit_leaves_a_run_that_tells_what_was_asked(runs, data, model):
     record = json.loads((runs[model] / "run.json").read_text())
     assert (record["model"], record["data"], record["seed"]) == (model, str(data), 0)
@@ -81,7 +85,7 @@ def test_sample_is_repeated_by_its_seed_and_changed_by_another(cli, runs, tmp_pa
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", RUNS)
 def test_evaluate_prints_one_json_object_and_nothing_else(cli, runs, model):
     outcome = cli("evaluate", runs[model], "--json", "--samples", 20)
     assert outcome.status == 0, outcome.err
@@ -129,6 +133,52 @@ def test_compare_writes_its_table_three_ways_and_the_page(cli, data, tmp_path, m
     assert outcome.json["table"]["pca"]["mse"]["n"] == 2
 
 
+def test_compare_on_all_rows_fits_and_evaluates_the_same(cli, data):
+    options = ("--models", "kmeans", "--seeds", "0", "--json")
+    held_out = cli("compare", data, *options).json
+    outcome = cli("compare", data, *options, "--rows", "all").json
+    assert held_out["rows"] == "test rows"
+    assert outcome["rows"] == "rows (those of the fit among them)"
+    X, y = as_float(load_data(data).X), load_data(data).y
+    labels = KMeans(10, n_init=10, random_state=0).fit_predict(X)
+    accuracy = outcome["table"]["kmeans"]["accuracy"]
+    assert accuracy["mean"] == clustering_accuracy(y, labels)
+
+
+def test_compare_gives_every_seeds_value_and_what_they_come_to(cli, data):
+    options = ("--models", "pca-gmm", "--seeds", "0,1,2,3", "--json")
+    accuracy = cli("compare", data, *options).json["table"]["pca-gmm"]["accuracy"]
+    assert accuracy["minimum"] == min(accuracy["values"])
+    assert accuracy["median"] == np.median(accuracy["values"])
+    assert accuracy["n"] == len(accuracy["values"]) == 4
+
+
+@pytest.mark.parametrize(("seeds", "shown"), [("0,1", False), ("0,1,2", True)])
+def test_the_worst_accuracy_is_printed_where_there_are_three_seeds(cli, data, seeds, shown):
+    outcome = cli("compare", data, "--models", "kmeans,pca", "--seeds", seeds)
+    assert ("ACC min" in outcome.out) == shown
+
+
+def test_a_table_wider_than_the_terminal_loses_its_times_and_no_digit(cli, data, monkeypatch):
+    options = ("compare", data, "--models", "pca,kmeans", "--seeds", "0,1,2")
+    monkeypatch.setattr(console, "width", 40)
+    narrow = cli(*options).out
+    monkeypatch.setattr(console, "width", 200)
+    wide = cli(*options).out
+    assert "s ↓" in wide
+    assert "s ↓" not in narrow
+    assert "…" not in narrow
+    for line in narrow.splitlines()[1:4]:
+        assert any(longer.startswith(line.rstrip()) for longer in wide.splitlines())
+
+
+def test_a_missing_package_is_said_before_anything_is_fitted(cli, data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    outcome = cli("compare", data, "--models", "pca,umap-gmm")
+    assert outcome.status == 1
+    assert outcome.err == "Error: UMAP needs umap: pip install umap-learn\n"
+
+
 def test_compare_prints_a_table_for_people(cli, data):
     outcome = cli("compare", data, "--models", "pca,ica", "--seeds", "0")
     assert outcome.status == 0, outcome.err
@@ -136,7 +186,7 @@ def test_compare_prints_a_table_for_people(cli, data):
     assert "mse" in outcome.out
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", RUNS)
 def test_report_writes_a_page_for_every_model(cli, runs, model):
     outcome = cli("report", runs[model], "--samples", 5, "--json")
     assert outcome.status == 0, outcome.err

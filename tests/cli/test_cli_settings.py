@@ -87,6 +87,21 @@ def test_scikit_learns_models_take_settings_too():
     assert configured("n_components=3", model="pca").n_components == 3
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("kmeans", "n_clusters"), ("gmm", "n_components"), ("pca-gmm", "n_clusters")],
+)
+def test_the_number_of_clusters_has_one_name_in_every_model(model, name):
+    assert getattr(configured("n_clusters=3", model=model), name) == 3
+
+
+def test_the_settings_of_both_steps_are_found_by_their_last_names():
+    model = configured("hidden=32", "max_epochs=4", "reg_covar=0.5", model="ae-gmm")
+    assert model.encoder.hidden == (32,)
+    assert model.encoder.trainer.max_epochs == 4
+    assert model.clusterer.reg_covar == 0.5
+
+
 def test_settings_go_to_those_models_that_have_them_where_not_strict():
     pca = MODELS["pca"].build(0)
     used = settings.apply(pca, {"latent_dim": 3, "n_components": 4}, strict=False)

@@ -21,6 +21,8 @@ FIT = ("fit", "vae", "digits", "--out", "run")
         ([*FIT, "--seed", "one"], "'one' is not a valid integer"),
         ([*FIT, "--config", "none.toml"], "Cannot read the settings in none.toml"),
         (["fit", "pca", "digits", "--out", "run", "--epochs", "3"], "PCA has no setting"),
+        (["fit", "umap-gmm", "digits", "--out", "run"], "A run of 'umap-gmm' cannot be saved"),
+        (["compare", "digits", "--rows", "test"], "'test' is not one of 'split', 'all'"),
         (["fit", "vae", "digits"], "Missing option '--out'"),
         (["compare", "digits", "--seeds", "0,a"], "--seeds takes numbers such as 0,1,2; got '0,a'"),
         (["compare", "digits", "--seeds", ""], "--seeds takes numbers"),

@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.data import Data
 from sfumato.estimators import MODELS
-from sfumato.evaluation import Result, as_fitted, measure, tabulate
+from sfumato.evaluation import Cell, Result, as_fitted, measure, tabulate
 from sfumato.report import figures, sections
 from sfumato.report.figures import Look
 
@@ -68,6 +68,14 @@ def test_a_comparison_of_any_models_is_drawn_and_written(digits, models):
     assert drawn(figures.comparison(table)) >= 1
     html = sections.comparison(table)
     assert all(f">{name}<" in html for name in models)
+
+
+def test_a_comparison_shows_every_seed_as_a_dot():
+    accuracies = {"kmeans": (0.5, 0.7, 0.6), "gmm": (0.4, 0.8, 0.3)}
+    table = {model: {"accuracy": Cell.of(values)} for model, values in accuracies.items()}
+    (panel,) = figures.comparison(table).axes
+    dots = [tuple(line.get_xdata()) for line in panel.lines if line.get_marker() == "."]
+    assert dots == list(accuracies.values())
 
 
 @pytest.mark.parametrize("model", ["pca", "lda", "kmeans", "kde"])

@@ -83,6 +83,8 @@ def fit(
 ) -> None:
     """Fit MODEL to DATA: a file, a folder, or a data set's name."""
     entry = _find_model(model)
+    if not entry.storable:
+        raise click.UsageError(f"A run of {model!r} cannot be saved; `sfumato compare` takes it.")
     from sfumato.cli import output, runs
     from sfumato.cli import settings as parser
     from sfumato.data import load_data
@@ -185,7 +187,9 @@ def _require(estimator: Any, operation: str, command: str) -> None:
     from sfumato.estimators import MODELS, entry_of
 
     if operation not in entry_of(estimator).operations:
-        able = ", ".join(name for name, entry in MODELS.items() if operation in entry.operations)
+        able = ", ".join(
+            name for name, e in MODELS.items() if e.storable and operation in e.operations
+        )
         raise ValueError(f"{type(estimator).__name__} cannot {command}; models that can: {able}.")
 
 
@@ -257,6 +261,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 )
 @click.option("--seeds", default="0,1,2", show_default=True, metavar="0,1,2")
 @click.option("--out", metavar="DIR", help="Folder for the table, the figure and the page.")
+@click.option(
+    "--rows",
+    type=click.Choice(["split", "all"]),
+    default="split",
+    show_default=True,
+    help="Evaluate on rows held out of the fit, or fit to all rows and evaluate on them.",
+)
 @set_option
 @epochs_option
 @click.option(
@@ -273,6 +284,7 @@ def compare(
     models: str,
     seeds: str,
     out: str | None,
+    rows: str,
     settings: tuple[str, ...],
     epochs: int | None,
     samples: int,
@@ -280,7 +292,8 @@ def compare(
 ) -> None:
     """Fit several models with several seeds to DATA and put them into one table.
 
-    Rows are evaluated that no model was fitted to. A setting goes to every model that has it.
+    Rows are evaluated that no model was fitted to, unless --rows all joins training and test rows
+    for both. A setting goes to every model that has it.
     """
     names = [name.strip() for name in models.split(",")]
     for name in names:
@@ -288,13 +301,13 @@ def compare(
     from sfumato.artifacts import make_directory
     from sfumato.cli import output, tables
     from sfumato.data import load_data
-    from sfumato.evaluation import tabulate
+    from sfumato.evaluation import PROTOCOLS, tabulate
 
     chosen = _model_settings(settings, None, epochs)
     numbers = _numbers(seeds)
     folder = None if out is None else make_directory(out)
-    bundle = load_data(data)
-    results, split = tables.compare(bundle, names, numbers, chosen, samples)
+    split = PROTOCOLS[rows](load_data(data))
+    results = tables.compare(split, names, numbers, chosen, samples)
     table = tabulate(results)
     title = f"{data}: {len(split.X_eval)} {split.rows}, {len(numbers)} seed(s)"
     if folder is not None:

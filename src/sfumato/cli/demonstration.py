@@ -7,7 +7,7 @@ from sfumato.artifacts import make_directory, replace_file
 from sfumato.cli import output, runs, tables
 from sfumato.data import Data, load_data
 from sfumato.estimators import LatentEstimator, save
-from sfumato.evaluation import Result, Split, tabulate
+from sfumato.evaluation import Result, Split, holding_out, tabulate
 from sfumato.report import environment, page, sections
 
 DATA = "digits"
@@ -27,7 +27,8 @@ def run(out: str, *, as_json: bool) -> None:
     start = time.perf_counter()
     folder = make_directory(out)
     data = load_data(DATA)
-    results, split = tables.compare(data, MODELS, SEEDS, {}, 200)
+    split = holding_out(data)
+    results = tables.compare(split, MODELS, SEEDS, {}, 200)
     shown = [r for r in results if r.seed == 0 and isinstance(r.estimator, LatentEstimator)]
     for result in shown:
         _save(result, folder / result.model)

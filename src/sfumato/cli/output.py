@@ -13,9 +13,10 @@ import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from sfumato.artifacts import ArtifactError, make_directory, replace_file
-from sfumato.evaluation import Table, best, columns_of
+from sfumato.evaluation import Cell, Table, best, columns_of
 
 console = Console()
 errors = Console(stderr=True)
@@ -63,24 +64,50 @@ NOTES = (
 )
 
 
+# The worst of fewer seeds than this says little.
+SEEDS_OF_A_MINIMUM = 3
+
+
 def print_table(table: Table, title: str) -> None:
-    """Print models by the main measures, the best of each in bold."""
-    winners = best(table)
-    names = [name for name in columns_of(table) if name in PRINTED]
+    """Print models by the main measures, the best of each in bold; times where there is room."""
+    columns = _columns(table)
+    widths = {name: max(map(len, cells)) for name, cells in columns.items()}
+    if sum(widths.values()) + len(widths) > console.width:
+        columns.pop("seconds", None)
     say(title)
-    rich_table = RichTable(box=None, padding=(0, 1, 0, 0))
-    rich_table.add_column("", no_wrap=True)
-    for name in names:
-        rich_table.add_column(PRINTED[name][0], justify="right", no_wrap=True)
-    for model, row in table.items():
-        cells = [row[name].short(PRINTED[name][1]) if name in row else "" for name in names]
-        marked = [
-            f"[bold]{cell}[/bold]" if winners.get(name) == model else cell
-            for name, cell in zip(names, cells, strict=True)
-        ]
-        rich_table.add_row(model, *marked)
-    console.print(rich_table)
+    for model, *cells in zip(*columns.values(), strict=True):
+        model.pad_right(widths["model"] - len(model))
+        for name, cell in zip(list(columns)[1:], cells, strict=True):
+            model.append(" " * (1 + widths[name] - len(cell))).append(cell)
+        console.print(model, soft_wrap=True)
     say(NOTES)
+
+
+def _columns(table: Table) -> dict[str, list[Text]]:
+    """Return each column that is printed: its heading and a cell for every model."""
+    winners = best(table)
+    columns = {"model": [Text(), *map(Text, table)]}
+    for name in columns_of(table):
+        if name in PRINTED:
+            heading, factor = PRINTED[name]
+            cells = [
+                Text(row[name].short(factor), "bold" if winners.get(name) == model else "")
+                if name in row
+                else Text()
+                for model, row in table.items()
+            ]
+            columns[name] = [Text(heading, "bold"), *cells]
+        if name == "accuracy" and any(_has_minimum(row) for row in table.values()):
+            lowest = [
+                Text(f"{100 * row[name].minimum:.1f}" if _has_minimum(row) else "")
+                for row in table.values()
+            ]
+            columns["minimum"] = [Text("ACC min", "bold"), *lowest]
+    return columns
+
+
+def _has_minimum(row: Mapping[str, Cell]) -> bool:
+    return "accuracy" in row and row["accuracy"].n >= SEEDS_OF_A_MINIMUM
 
 
 def working(text: str) -> AbstractContextManager[Any]:

@@ -10,14 +10,32 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import click
 from sklearn.base import BaseEstimator
+from sklearn.mixture import GaussianMixture
 
-from sfumato.objectives import ELBO, IWAE, AnnealedObjective
-from sfumato.training import EarlyStopping, Trainer
+from sfumato.coupling import Coupling
+from sfumato.estimators import LatentEstimator
+from sfumato.objectives import (
+    ELBO,
+    IWAE,
+    AnnealedObjective,
+    Deformation,
+    GMVAEBound,
+    MixtureELBO,
+)
+from sfumato.training import EarlyStopping
 
 WORDS = {"true": True, "false": False, "none": None}
-OBJECTS = {"elbo": ELBO, "iwae": IWAE, "early-stopping": EarlyStopping}
-# Objects that stand behind a None default, so that `--set warmup=10` finds its place.
-IMPLIED = {"trainer": Trainer, "objective": ELBO}
+OBJECTS = {
+    "elbo": ELBO,
+    "iwae": IWAE,
+    "mixture-elbo": MixtureELBO,
+    "gmvae-bound": GMVAEBound,
+    "coupling": Coupling,
+    "deformation": Deformation,
+    "early-stopping": EarlyStopping,
+}
+# The number of clusters goes by one name in every model.
+SYNONYMS = {(GaussianMixture, "n_clusters"): "n_components"}
 # What a setting takes where the command line takes less than Python does.
 TAKES: Mapping[str, Any] = {"objective": AnnealedObjective | None}
 IN_WORDS = {
@@ -26,7 +44,9 @@ IN_WORDS = {
     bool: "true or false",
     str: "a word",
     types.NoneType: "none",
-    AnnealedObjective: "elbo, iwae",
+    AnnealedObjective: "elbo, iwae, mixture-elbo, gmvae-bound",
+    Coupling: "coupling",
+    Deformation: "deformation",
     EarlyStopping: "early-stopping",
 }
 
@@ -101,9 +121,11 @@ def apply(
         wrong type.
     """
     own = estimator.get_params(deep=False)
-    for name in IMPLIED.keys() & own.keys():
+    # Objects that stand behind a None default, so that `--set warmup=10` finds its place.
+    implied = estimator.implied() if isinstance(estimator, LatentEstimator) else {}
+    for name, value in implied.items():
         if own[name] is None:
-            estimator.set_params(**{name: IMPLIED[name]()})
+            estimator.set_params(**{name: value})
     # Whole objects first, so that settings inside them are not lost.
     ordered = sorted(settings.items(), key=lambda item: not isinstance(item[1], BaseEstimator))
     used = set()
@@ -151,6 +173,7 @@ def _in_words(kind: Any) -> str:
 def _find(estimator: BaseEstimator, name: str, strict: bool) -> str | None:
     known: dict[str, Any] = estimator.get_params(deep=True)
     full = name.replace(".", "__").replace("-", "_")
+    full = SYNONYMS.get((type(estimator), full), full)
     if full in known:
         return full
     ends = [key for key in known if key.endswith(f"__{full}")]

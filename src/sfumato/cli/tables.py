@@ -10,23 +10,21 @@ from sklearn.base import BaseEstimator
 from sfumato.artifacts import replace_file, to_json
 from sfumato.cli import output
 from sfumato.cli.settings import apply
-from sfumato.data import Data
 from sfumato.estimators import find_model
-from sfumato.evaluation import Result, Split, Table, holding_out, run
+from sfumato.evaluation import Result, Split, Table, run
 from sfumato.report import environment, figures, page, sections
 from sfumato.training import Progress
 
 
 def compare(
-    data: Data,
+    split: Split,
     models: Sequence[str],
     seeds: Sequence[int],
     settings: Mapping[str, Any],
     n_samples: int,
-) -> tuple[list[Result], Split]:
+) -> list[Result]:
     """Fit and measure, a line on standard error for each fit."""
     _check_used(models, settings)
-    split = holding_out(data)
 
     def configure(name: str, estimator: BaseEstimator) -> BaseEstimator:
         apply(estimator, settings, strict=False)
@@ -40,7 +38,7 @@ def compare(
         seconds = result.measures["seconds"]
         line = f"{result.model} seed {result.seed}: {seconds:.1f} s"
         output.errors.print(line, highlight=False)
-    return results, split
+    return results
 
 
 def _check_used(models: Sequence[str], settings: Mapping[str, Any]) -> None:

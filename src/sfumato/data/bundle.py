@@ -184,13 +184,13 @@ def _whole(y: np.ndarray | None) -> np.ndarray | None:
     return y.astype(np.int64)
 
 
-def require(module: str, purpose: str) -> ModuleType:
-    """Import an optional module, or say in one sentence how to get it."""
+def require(module: str, purpose: str, package: str = "'sfumato[data]'") -> ModuleType:
+    """Import an optional module, or say in one sentence which package to install."""
     try:
         return import_module(module)
     except ImportError as error:
         name = module.split(".")[0]
-        raise DataError(f"{purpose} needs {name}: pip install 'sfumato[data]'") from error
+        raise DataError(f"{purpose} needs {name}: pip install {package}") from error
 
 
 @contextmanager

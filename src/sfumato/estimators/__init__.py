@@ -11,15 +11,24 @@ from sfumato.estimators.catalogue import (
     reconstruct,
     sample,
 )
+from sfumato.estimators.mixture import MixtureEstimator
+from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.persistence import load, save
+from sfumato.estimators.pipelines import CodesThenClusters, Umap
 from sfumato.estimators.vae import VAE
 
 __all__ = [
+    "GMVAE",
     "MODELS",
     "VAE",
     "Autoencoder",
+    "CodesThenClusters",
     "Entry",
     "LatentEstimator",
+    "MixtureEstimator",
+    "MixtureVAE",
+    "Umap",
+    "VaDE",
     "as_float",
     "entry_of",
     "find_model",

@@ -16,6 +16,7 @@ from sklearn.preprocessing import KernelCenterer
 from torch import Tensor
 
 from sfumato.artifacts import ArtifactError
+from sfumato.estimators.pipelines import CodesThenClusters
 
 BASELINES: dict[str, type[BaseEstimator]] = {
     cls.__name__: cls
@@ -29,6 +30,7 @@ BASELINES: dict[str, type[BaseEstimator]] = {
         KernelDensity,
         KMeans,
         GaussianMixture,
+        CodesThenClusters,
     )
 }
 # What their fitted attributes hold besides numbers and arrays.

@@ -1,13 +1,13 @@
 """Every model by its short name, with what can be asked of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF, PCA, FastICA, KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -17,12 +17,21 @@ from sklearn.neighbors import KernelDensity
 
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
+from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
 from sfumato.estimators.vae import VAE
+from sfumato.training import Trainer
 
 CODES = frozenset({"transform", "reconstruct"})
 CLUSTERS = frozenset({"predict"})
 DENSITY = frozenset({"score", "density"})
 GENERATES = frozenset({"sample"})
+MIXED = CODES | CLUSTERS | DENSITY | GENERATES
+
+# The parts of models in two steps. The trainer stands there so that its settings can be named.
+AUTOENCODER = Autoencoder(trainer=Trainer())
+KMEANS = KMeans(10, n_init=10)
+MIXTURE = GaussianMixture(10, reg_covar=1e-3)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,10 @@ class Entry:
         Needs labels.
     seeded : bool
         Takes ``random_state``.
+    storable : bool
+        Can be saved as data.
+    require : callable, optional
+        Called before the model is built; raises if a package that it needs is missing.
     """
 
     cls: type[BaseEstimator]
@@ -51,11 +64,23 @@ class Entry:
     defaults: Mapping[str, Any]
     supervised: bool = False
     seeded: bool = True
+    storable: bool = True
+    require: Callable[[], Any] | None = None
 
     def build(self, seed: int | None, **params: Any) -> BaseEstimator:
-        """Return the unfitted estimator."""
+        """Return the unfitted estimator.
+
+        Raises
+        ------
+        DataError
+            If it needs a package that is not installed.
+        """
+        if self.require is not None:
+            self.require()
         seeds = {"random_state": seed} if self.seeded else {}
-        return self.cls(**{**self.defaults, **seeds, **params})
+        # An object among the defaults belongs to no estimator: its settings are anyone's to change.
+        defaults = {name: clone(value, safe=False) for name, value in self.defaults.items()}
+        return self.cls(**{**defaults, **seeds, **params})
 
     @property
     def deep(self) -> bool:
@@ -65,6 +90,11 @@ class Entry:
 
 MODELS: dict[str, Entry] = {
     "vae": Entry(VAE, "variational autoencoder", CODES | DENSITY | GENERATES, {}),
+    "mixture-vae": Entry(
+        MixtureVAE, "variational autoencoder with a mixture of full Gaussians", MIXED, {}
+    ),
+    "gmvae": Entry(GMVAE, "Gaussian mixture variational autoencoder", MIXED, {}),
+    "vade": Entry(VaDE, "variational deep embedding", MIXED, {}),
     "autoencoder": Entry(
         Autoencoder, "deterministic autoencoder", CODES | {"score"} | GENERATES, {}
     ),
@@ -109,6 +139,38 @@ MODELS: dict[str, Entry] = {
         "Gaussian mixture",
         CLUSTERS | DENSITY | GENERATES,
         {"n_components": 10, "reg_covar": 1e-3},
+    ),
+    "pca-gmm": Entry(
+        CodesThenClusters,
+        "PCA to 30 dimensions, then a Gaussian mixture",
+        CLUSTERS,
+        {"encoder": PCA(30), "clusterer": MIXTURE},
+    ),
+    "isomap-kmeans": Entry(
+        CodesThenClusters,
+        "isometric mapping, then k-means",
+        CLUSTERS,
+        {"encoder": Isomap(n_neighbors=10, n_components=10), "clusterer": KMEANS},
+    ),
+    "ae-kmeans": Entry(
+        CodesThenClusters,
+        "autoencoder, then k-means",
+        CLUSTERS,
+        {"encoder": AUTOENCODER, "clusterer": KMEANS},
+    ),
+    "ae-gmm": Entry(
+        CodesThenClusters,
+        "autoencoder, then a Gaussian mixture",
+        CLUSTERS,
+        {"encoder": AUTOENCODER, "clusterer": MIXTURE},
+    ),
+    "umap-gmm": Entry(
+        CodesThenClusters,
+        "UMAP, then a Gaussian mixture (in compare only; needs umap-learn)",
+        CLUSTERS,
+        {"encoder": Umap(), "clusterer": MIXTURE},
+        storable=False,
+        require=require_umap,
     ),
 }
 

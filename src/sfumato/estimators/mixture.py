@@ -162,14 +162,8 @@ class MixtureEstimator(LatentEstimator):
         """Train by the objective alone, from scratch or from a mixture of pre-trained codes."""
         with forked_rng(plan.seed + start):
             model = self.build(self.n_components)
-        if self.begins_with_codes:
-            autoencoder = self._pretrained(plan)
-            codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
-            take_over(model, autoencoder=autoencoder.model_, scale=float(codes.std()))
-            mixture = coupled_mixture(
-                codes.cpu(), None, self.n_components, strength=0.0, seed=plan.seed + start
-            )
-            model.initialise(codes, torch.from_numpy(mixture.responsibilities).to(codes))
+            if self.begins_with_codes:
+                self._begin_with_codes(model, plan, plan.seed + start)
         history = plan.phase(f"start-{start + 1}").fit(
             model,
             self._objective(),
@@ -179,6 +173,13 @@ class MixtureEstimator(LatentEstimator):
             engine=plan.engine,
         )
         return _remembering(model, self.n_components, None), history
+
+    def _begin_with_codes(self, model: Any, plan: Plan, seed: int) -> None:
+        autoencoder = self._pretrained(plan)
+        codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
+        take_over(model, autoencoder=autoencoder.model_, scale=float(codes.std()))
+        mixture = coupled_mixture(codes.cpu(), None, self.n_components, strength=0.0, seed=seed)
+        model.initialise(codes, torch.from_numpy(mixture.responsibilities).to(codes))
 
     def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
         evidence = map_blocks(partial(self._evidence, model), rows).double().cpu().numpy()

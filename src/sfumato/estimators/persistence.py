@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import sklearn
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sfumato.artifacts import (
@@ -20,17 +22,22 @@ from sfumato.artifacts import (
     read_checkpoint,
     read_directory,
     subtree,
+    tensor_tree,
     write_directory,
 )
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import LatentEstimator
 from sfumato.estimators.baselines import Packer, restore
+from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
+from sfumato.estimators.pipelines import CodesThenClusters
 from sfumato.estimators.scaling import Scaling
-from sfumato.estimators.settings import params_from_json
+from sfumato.estimators.settings import params_from_json, params_to_json
 from sfumato.estimators.vae import VAE
 from sfumato.training import History
 
-ESTIMATORS: dict[str, type[LatentEstimator]] = {cls.__name__: cls for cls in (Autoencoder, VAE)}
+ESTIMATORS: dict[str, type[LatentEstimator]] = {
+    cls.__name__: cls for cls in (Autoencoder, VAE, MixtureVAE, GMVAE, VaDE)
+}
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
@@ -44,10 +51,32 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     if isinstance(estimator, LatentEstimator):
         estimator.save(path)
         return
+    encoder = _deep_encoder(estimator)
     packer = Packer()
-    state = packer.pack(estimator, "fitted")
+    state = packer.pack(estimator if encoder is None else _without_encoder(estimator), "fitted")
     description = {"format": 1, "scikit-learn": sklearn.__version__, "baseline": state}
-    write_directory(path, description, packer.tensors, [])
+    if encoder is None:
+        write_directory(path, description, packer.tensors, [])
+        return
+    settings = params_to_json(estimator.encoder)
+    description["encoder"] = {**encoder.describe(), "settings": settings}
+    tensors = packer.tensors | tensor_tree("model", encoder.model_.state_dict())
+    write_directory(path, description, tensors, encoder.history_.records)
+
+
+def _deep_encoder(estimator: BaseEstimator) -> LatentEstimator | None:
+    """Return the fitted encoder of ours that a model in two steps begins with, if it does."""
+    if not isinstance(estimator, CodesThenClusters):
+        return None
+    check_is_fitted(estimator, "labels_")
+    return estimator.encoder_ if isinstance(estimator.encoder_, LatentEstimator) else None
+
+
+def _without_encoder(estimator: CodesThenClusters) -> CodesThenClusters:
+    rest = copy(estimator)
+    rest.encoder = None
+    del rest.encoder_
+    return rest
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -83,6 +112,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise ArtifactError(f"{str(path)!r} is not a run: it holds no {PARAMS}.")
     description, tensors, history = read_directory(folder)
     with _understanding(folder):
+        if "encoder" in description:
+            return _restore_two_steps(description, tensors, history)
         if "baseline" in description:
             return restore(description["baseline"], tensors)
         return _restore(description, subtree("model", tensors), history)
@@ -109,6 +140,16 @@ def _load_unfinished(checkpoint: Path) -> LatentEstimator:
     warnings.warn(
         f"The run was interrupted; loaded as it stood after epoch {len(history)}.", stacklevel=3
     )
+    return estimator
+
+
+def _restore_two_steps(
+    description: dict[str, Any], tensors: dict[str, Tensor], history: list[dict[str, float]]
+) -> BaseEstimator:
+    estimator = restore(description["baseline"], tensors)
+    encoder = _restore(description["encoder"], subtree("model", tensors), history)
+    settings = params_from_json(description["encoder"]["settings"])
+    estimator.encoder, estimator.encoder_ = type(encoder)(**settings), encoder
     return estimator
 
 

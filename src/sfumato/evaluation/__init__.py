@@ -11,11 +11,12 @@ from sfumato.evaluation.compare import (
     tabulate,
 )
 from sfumato.evaluation.measures import MEANINGS, Measures, measure, measure_beside
-from sfumato.evaluation.split import Split, as_fitted, holding_out
+from sfumato.evaluation.split import PROTOCOLS, Split, as_fitted, holding_out, on_everything
 
 __all__ = [
     "COLUMNS",
     "MEANINGS",
+    "PROTOCOLS",
     "Cell",
     "Measures",
     "Result",
@@ -27,6 +28,7 @@ __all__ = [
     "holding_out",
     "measure",
     "measure_beside",
+    "on_everything",
     "run",
     "tabulate",
 ]

@@ -42,7 +42,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Cell:
-    """A measure over seeds."""
+    """A measure over seeds: its values in the order of the seeds, and what they come to."""
 
     mean: float
     deviation: float | None
@@ -50,12 +50,15 @@ class Cell:
     median: float
     maximum: float
     n: int
+    values: tuple[float, ...]
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Cell":
         """Summarise the values of several seeds."""
-        deviation = stdev(values) if len(values) > 1 else None
-        return cls(fmean(values), deviation, min(values), median(values), max(values), len(values))
+        n = len(values)
+        deviation = stdev(values) if n > 1 else None
+        middle = median(values)
+        return cls(fmean(values), deviation, min(values), middle, max(values), n, tuple(values))
 
     def __str__(self) -> str:
         digits = _decimals(self.mean)

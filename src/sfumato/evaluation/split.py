@@ -1,5 +1,6 @@
 """Which rows are trained on and which are evaluated."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,3 +61,12 @@ def holding_out(data: Data, seed: int = 0) -> Split:
     y_train, y_test = (None, None) if data.y is None else (data.y[train], data.y[test])
     X = as_float(data.X)
     return Split(X[train], y_train, X[test], y_test, held_out=True)
+
+
+def on_everything(data: Data) -> Split:
+    """Fit to all rows, the data's own test rows among them, and evaluate on the same."""
+    return as_fitted(data.everything)
+
+
+# Protocols of a comparison by their names on the command line.
+PROTOCOLS: Mapping[str, Callable[[Data], Split]] = {"split": holding_out, "all": on_everything}

@@ -127,7 +127,7 @@ def _draw(panels: Sequence[Axes], X: np.ndarray, look: Look) -> None:
 
 
 def comparison(table: Table) -> Figure:
-    """Draw one panel for each measure, one bar for each model, whiskers one deviation long."""
+    """Draw one panel for each measure: a bar for each model, its deviation, a dot for each seed."""
     shared = min(2, len(table))
     names = [name for name in COLUMNS if sum(name in row for row in table.values()) >= shared]
     columns = min(3, len(names))
@@ -146,6 +146,8 @@ def _bars(panel: Axes, cells: Mapping[str, Cell]) -> None:
     means = [cell.mean for cell in cells.values()]
     spread = [cell.deviation or 0.0 for cell in cells.values()]
     panel.barh(list(cells), means, xerr=spread, color=FAINT, ecolor=INK, height=0.7)
+    for model, cell in cells.items():
+        panel.plot(cell.values, [model] * cell.n, ".", color=ACCENT, markersize=5)
     panel.invert_yaxis()
     panel.tick_params(labelsize=8)
     _plain(panel)

@@ -107,7 +107,7 @@ def comparison(table: Table) -> str:
     marked = [(models.index(winners[n]), names.index(n) + 1) for n in names if n in winners]
     n_seeds = max(cell.n for row in table.values() for cell in row.values())
     note = f"Mean ± standard deviation over {n_seeds} seed(s); the best of each column is marked."
-    figure = page.picture(figures.comparison(table), "The same table as bars.")
+    figure = page.picture(figures.comparison(table), "The same table as bars; a dot is a seed.")
     return page.paragraph(note) + _grid(["model"], names, rows, marked) + _legend(names) + figure
 
 

@@ -23,6 +23,7 @@ from sfumato.artifacts import (
 from sfumato.report import environment
 
 RUN, METRICS, REPORT = "run.json", "metrics.json", "report.html"
+PHASES = "phases"
 FILES = (PARAMS, WEIGHTS, HISTORY, CHECKPOINT, RUN, METRICS, REPORT)
 # What a run has that is fitted further no longer tells the truth about it.
 OUTDATED = (PARAMS, RUN, METRICS, REPORT)
@@ -54,6 +55,8 @@ def opened(path: str, *, resume: bool, overwrite: bool) -> Iterator[Path]:
     _tidy(folder)
     moved = [name for name in held if overwrite or name in OUTDATED]
     _move(moved, folder, folder / ASIDE)
+    if overwrite:
+        shutil.rmtree(folder / PHASES, ignore_errors=True)
     before = _stamp(folder / CHECKPOINT)
     try:
         yield folder

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -22,12 +23,14 @@ def compare(
     seeds: Sequence[int],
     settings: Mapping[str, Any],
     n_samples: int,
+    special: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[Result]:
-    """Fit and measure, a line on standard error for each fit."""
+    """Fit and measure, a line on standard error for each fit; ``special`` settings go by model."""
     _check_used(models, settings)
 
     def configure(name: str, estimator: BaseEstimator) -> BaseEstimator:
         apply(estimator, settings, strict=False)
+        estimator.set_params(**special.get(name, {}))
         if find_model(name).deep and output.errors.is_terminal:
             estimator.set_params(trainer__loggers=(Progress(name),))
         return estimator

@@ -112,7 +112,9 @@ class MixtureEstimator(LatentEstimator):
         check_network(self)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_choice("recipe", self.recipe, self.recipes)
-        self._coupling(), self._deformation()
+        self._coupling()
+        self._deformation()
+        self.memory_shape_ = None
         for name in ("n_components", "n_subcomponents", "n_init"):
             check_count(name, getattr(self, name))
         if self.n_components > len(X):
@@ -139,11 +141,13 @@ class MixtureEstimator(LatentEstimator):
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
     ) -> tuple[LatentVariableModel, History]:
         plan = self._plan(rows, trainer, engine, description)
-        self.memory_shape_ = None
         if self.recipe == "default":
-            return self._train_coupled(plan)
-        fits = [self._train_alone(plan, start) for start in range(self.n_init)]
-        return min(fits, key=lambda fit: fit[1].records[-1]["loss"])
+            found = self._train_coupled(plan)
+        else:
+            fits = [self._train_alone(plan, start) for start in range(self.n_init)]
+            found = min(fits, key=lambda fit: fit[1].records[-1]["loss"])
+        plan.finish()
+        return found
 
     def _train_coupled(self, plan: Plan) -> tuple[LatentVariableModel, History]:
         autoencoder = self._pretrained(plan)

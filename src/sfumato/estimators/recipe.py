@@ -1,6 +1,7 @@
 """How a mixture model is trained: codes, neighbours, a coupled mixture, and rounds of both."""
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ from sfumato.inference import (
 )
 from sfumato.nn import ImageShape, Recogniser
 from sfumato.objectives import CoupledELBO, Deformation
-from sfumato.training import AssignedRows, Engine, History, Rows, Trainer
+from sfumato.training import AssignedRows, Engine, History, Labelled, Rows, Trainer
 
 Build = Callable[[int], Any]
 # Neighbours are first looked for among so many principal components of the rows.
@@ -95,12 +96,17 @@ class Plan:
     def phase(self, name: str, share: int = 1) -> Trainer:
         """Return the trainer of one phase that has 1 / share of the epochs."""
         trainer: Trainer = clone(self.trainer)
-        trainer.loggers = self.trainer.loggers
+        trainer.loggers = tuple(Labelled(logger, name) for logger in self.trainer.loggers)
         trainer.max_epochs = max(1, -(-trainer.max_epochs // share))
         trainer.min_steps = -(-trainer.min_steps // share)
         if self.trainer.checkpoint is not None:
             trainer.checkpoint = os.fspath(Path(self.trainer.checkpoint) / PHASES / name)
         return trainer
+
+    def finish(self) -> None:
+        """Remove the checkpoints of the phases: the fit is complete."""
+        if self.trainer.checkpoint is not None:
+            shutil.rmtree(Path(self.trainer.checkpoint) / PHASES, ignore_errors=True)
 
 
 @dataclass
@@ -179,8 +185,7 @@ def train_round(model: Any, state: State, plan: Plan, number: int, total: int) -
         plan.deformation,
         plan.image_shape,
     )
-    trainer = plan.phase(f"round-{number + 1}", total)
-    return trainer.fit(
+    return plan.phase(f"round-{number + 1}", total).fit(
         model,
         objective,
         rows,

@@ -9,7 +9,13 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
-from sfumato.estimators import VAE, LatentEstimator, entry_of, reconstruct
+from sfumato.estimators import (
+    VAE,
+    LatentEstimator,
+    MixtureEstimator,
+    entry_of,
+    reconstruct,
+)
 from sfumato.evaluation.split import Split
 from sfumato.metrics import (
     adjusted_rand_index,
@@ -103,10 +109,11 @@ def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
 
 
 def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
-    if not isinstance(estimator, VAE):
+    if not isinstance(estimator, (VAE, MixtureEstimator)):
         nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
         return {"nll_density": nll.mean, "nll_error": nll.standard_error}
-    name = NLL_NAMES[estimator.likelihood, bool(estimator.binarize)]
+    binarizes = isinstance(estimator, VAE) and bool(estimator.binarize)
+    name = NLL_NAMES[estimator.likelihood, binarizes]
     estimate = estimator.log_likelihood(split.X_eval, n_samples)
     nll = negative_log_likelihood(
         estimate.log_likelihood.cpu().numpy(), estimate.standard_error.cpu().numpy()
@@ -163,11 +170,18 @@ MEASURES: dict[str, Callable[[Any, Split, int, int], Measures]] = {
 
 
 def beside(estimator: Any, split: Split) -> dict[str, Any]:
-    """Fit the baseline to stand beside a deep model: PCA with as many dimensions as its code."""
+    """Fit the baselines to stand beside a deep model.
+
+    PCA with as many dimensions as its code; k-means with as many clusters as it has components.
+    """
     if not isinstance(estimator, LatentEstimator) or len(split.X_train) < 2:
         return {}
     n = min(estimator.latent_dim, *split.X_train.shape)
-    return {"pca": PCA(n, random_state=0).fit(split.X_train)}
+    baselines: dict[str, Any] = {"pca": PCA(n, random_state=0).fit(split.X_train)}
+    if isinstance(estimator, MixtureEstimator):
+        kmeans = KMeans(estimator.n_components, n_init=10, random_state=0)
+        baselines["kmeans"] = kmeans.fit(split.X_train)
+    return baselines
 
 
 def measure_beside(estimator: Any, split: Split, *, n_samples: int = 500) -> dict[str, Measures]:

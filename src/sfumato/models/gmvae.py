@@ -88,7 +88,7 @@ class GMVAE(LatentVariableModel):
         }
 
     def initialise(self, codes: Tensor, responsibilities: Tensor) -> None:
-        """Centre the components, for every style alike, on codes (n, l) by responsibilities."""
+        """Centre the components on codes (n, l) by their responsibilities."""
         self.prior.fit(codes, responsibilities)
 
     def joint(self) -> LatentVariableModel:

@@ -6,13 +6,21 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from sfumato.estimators import LatentEstimator, entry_of, reconstruct, sample
+from sfumato.estimators import (
+    LatentEstimator,
+    MixtureEstimator,
+    entry_of,
+    reconstruct,
+    sample,
+)
 from sfumato.evaluation import MEANINGS, Measures, Split, Table, best, columns_of
 from sfumato.report import figures, page
 
 N_PICTURES = 12
 N_SAMPLES = 48
 N_CODES = 5000
+# Pictures of each component, and as many components as a page can show.
+N_OF_COMPONENT, MAX_COMPONENTS = 12, 40
 
 
 def asked(run: Mapping[str, Any], estimator: Any) -> str:
@@ -77,6 +85,34 @@ def samples(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     return page.picture(figures.image_grid(X, look), caption)
 
 
+def components(estimator: MixtureEstimator, split: Split, shape: tuple[int, int, int]) -> str:
+    """Return generated pictures of every component, a row each."""
+    n = min(estimator.n_components, MAX_COMPONENTS)
+    groups = {
+        str(k): estimator.sample(N_OF_COMPONENT, component=k, random_state=0) for k in range(n)
+    }
+    look = figures.Look.of(split.X_eval, shape)
+    caption = f"{N_OF_COMPONENT} pictures generated from each component; a row is a component."
+    return page.picture(figures.image_rows(groups, look), caption)
+
+
+def diagnosis(estimator: LatentEstimator, split: Split) -> str:
+    """Return how code and classes are used, and the remedy where they are not."""
+    found = estimator.diagnose(split.X_eval).to_dict()
+    verdict = found.pop("remedy") or "No sign of collapse."
+    shown = {
+        name.replace("_", " "): _figures(value)
+        for name, value in found.items()
+        if value is not None
+    }
+    about = f"Over {len(split.X_eval)} {split.rows}; information and divergences in nats."
+    return page.paragraph(verdict) + page.pairs(shown) + page.paragraph(about, "note")
+
+
+def _figures(value: Any) -> str:
+    return ", ".join(f"{number:.4g}" for number in np.atleast_1d(value))
+
+
 def measures(results: Mapping[str, Measures], split: Split, *, supervised: bool = False) -> str:
     """Return the measures of the model and of the baselines beside it."""
     names = [name for name in MEANINGS if any(name in row for row in results.values())]
@@ -125,4 +161,8 @@ def of_estimator(
         sections["Reconstructions"] = reconstructions(estimator, split, shape)
     if shape and "sample" in operations:
         sections["Samples"] = samples(estimator, split, shape)
+    if shape and isinstance(estimator, MixtureEstimator):
+        sections["Samples of each component"] = components(estimator, split, shape)
+    if isinstance(estimator, LatentEstimator):
+        sections["Diagnosis"] = diagnosis(estimator, split)
     return sections

@@ -3,7 +3,7 @@
 from sfumato.training.engine import Engine, LocalEngine, computes_bf16
 from sfumato.training.history import History
 from sfumato.training.loop import TrainingDivergedError
-from sfumato.training.progress import Progress
+from sfumato.training.progress import Labelled, Progress
 from sfumato.training.rows import AssignedRows, Rows, is_memory_mapped
 from sfumato.training.trainer import EarlyStopping, Logger, Trainer, check_choice, check_count
 
@@ -12,6 +12,7 @@ __all__ = [
     "EarlyStopping",
     "Engine",
     "History",
+    "Labelled",
     "LocalEngine",
     "Logger",
     "Progress",

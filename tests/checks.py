@@ -3,14 +3,23 @@
 import numpy as np
 import torch
 from sklearn.mixture import GaussianMixture as MixtureFit
-from torch import nn
-from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_divergence
 
 from linear_gaussian import linear_gaussian
 from sfumato.distributions import GaussianMixture
 from sfumato.inference import importance_sampling
-from sfumato.models import LatentVariableModel
-from sfumato.nn import BernoulliFamily, Conditional, GaussianFamily, StandardNormal
+from sfumato.models import GMVAE, LatentVariableModel, gmvae_elbo
+from sfumato.nn import (
+    BernoulliFamily,
+    Conditional,
+    GaussianComponents,
+    GaussianFamily,
+    LearnedComponents,
+    StandardNormal,
+    StyledComponents,
+    mlp,
+)
 from sfumato.objectives import elbo
 
 
@@ -70,3 +79,113 @@ def estimates_tighten_with_the_samples_asked_for() -> None:
         errors[n] = (estimate.log_likelihood - evidence.log_prob(x)).square().mean().sqrt()
     # sqrt(1000 / 10) = 10; half of that leaves room for chance.
     assert errors[10] / errors[1000] > 5
+
+
+def fitted_mixture(covariance_type: str) -> tuple[np.ndarray, MixtureFit]:
+    """Return 300 rows in three clusters of different widths, and scikit-learn's mixture of them."""
+    scale, loc = np.repeat([[0.3], [1.0], [3.0]], 100, axis=0), np.repeat([[0], [2], [4]], 100, 0)
+    X = np.random.default_rng(0).normal(size=(300, 3)) * scale + loc
+    return X, MixtureFit(3, covariance_type=covariance_type, random_state=0).fit(X)
+
+
+def full_components(fit: MixtureFit) -> GaussianComponents:
+    components = GaussianComponents(*fit.means_.shape).double()
+    components.log_weights = torch.from_numpy(np.log(fit.weights_))
+    components.loc = torch.from_numpy(fit.means_)
+    components.scale_tril = torch.from_numpy(np.linalg.cholesky(fit.covariances_))
+    return components
+
+
+def diagonal_components(fit: MixtureFit) -> LearnedComponents:
+    components = LearnedComponents(*fit.means_.shape).double()
+    values = np.log(fit.weights_), fit.means_, np.log(fit.covariances_) / 2
+    for parameter, value in zip(components.parameters(), values, strict=True):
+        parameter.data = torch.from_numpy(value)
+    return components
+
+
+def posteriors_of_full_components_equal_scikit_learns() -> None:
+    X, fit = fitted_mixture("full")
+    posterior = full_components(fit).log_posterior(torch.from_numpy(X)).exp()
+    # Float64 on both sides: what is left is rounding.
+    np.testing.assert_allclose(posterior, fit.predict_proba(X), atol=1e-9)
+
+
+def posteriors_of_diagonal_components_equal_scikit_learns() -> None:
+    X, fit = fitted_mixture("diag")
+    posterior = diagonal_components(fit).log_posterior(torch.from_numpy(X)).exp().detach()
+    np.testing.assert_allclose(posterior, fit.predict_proba(X), atol=1e-9)
+
+
+def small_gmvae(dim: int = 2, style_dim: int = 2) -> GMVAE:
+    """Three classes, binary rows of length 5, all parameters at random, in float64."""
+    torch.manual_seed(0)
+    prior = StyledComponents(3, dim, style_dim, hidden=7, learned_weights=True)
+    for parameter in (prior.logits, prior.log_scale):
+        nn.init.normal_(parameter, std=0.5)
+    return GMVAE(
+        Conditional(mlp([5, 8, 2 * dim], "tanh"), GaussianFamily(dim)),
+        Conditional(mlp([dim, 8, 5], "tanh"), BernoulliFamily(5)),
+        prior,
+        Conditional(mlp([5, 8, 2 * style_dim], "tanh"), GaussianFamily(style_dim)),
+    ).double()
+
+
+def small_binary_rows(n: int = 6) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randint(0, 2, (n, 5), generator=generator).double()
+
+
+def gmvae_by_hand(model: GMVAE, y: Tensor) -> dict[str, Tensor]:
+    """Return the means of the four terms by torch's distributions, z by Bayes' rule."""
+    x_loc, x_log_scale = model.encoder.network(y).chunk(2, -1)
+    w_loc, w_log_scale = model.style.network(y).chunk(2, -1)
+    q_x, q_w = Normal(x_loc, x_log_scale.exp()), Normal(w_loc, w_log_scale.exp())
+    # In this order gmvae_elbo draws: the same seed gives the same noise.
+    x, w = q_x.rsample(), q_w.rsample()
+    moved = model.prior.network(w).reshape(len(y), 3, 2, -1)
+    p_x = Normal(model.prior.loc + moved[:, :, 0], (model.prior.log_scale + moved[:, :, 1]).exp())
+    prior = model.prior.logits.softmax(-1)
+    joint = prior * p_x.log_prob(x.unsqueeze(1)).sum(-1).exp()
+    posterior = joint / joint.sum(-1, keepdim=True)
+    every = Normal(q_x.loc.unsqueeze(1), q_x.scale.unsqueeze(1))
+    standard = Normal(torch.zeros_like(w_loc), torch.ones_like(w_loc))
+    pixels = Bernoulli(logits=model.decoder.network(x))
+    terms = {
+        "reconstruction": -pixels.log_prob(y).sum(-1),
+        "conditional_prior": (posterior * kl_divergence(every, p_x).sum(-1)).sum(-1),
+        "w_prior": kl_divergence(q_w, standard).sum(-1),
+        "z_prior": kl_divergence(Categorical(posterior), Categorical(prior.expand(len(y), 3))),
+    }
+    return {name: term.mean() for name, term in terms.items()}
+
+
+def gmvae_terms_and_gradients_equal_those_by_hand() -> None:
+    model, y = small_gmvae(), small_binary_rows()
+    parameters = dict(model.named_parameters())
+    torch.manual_seed(1)
+    expected = gmvae_by_hand(model, y)
+    z_prior = expected.pop("z_prior")
+    rest = torch.autograd.grad(
+        sum(expected.values()), parameters.values(), retain_graph=True, allow_unused=True
+    )
+    own = torch.autograd.grad(z_prior, parameters.values(), allow_unused=True)
+    # Everything but the decoder of the rows moves the z-prior: its sign matters there.
+    assert {name for name, g in zip(parameters, own, strict=True) if g is None} == {
+        name for name in parameters if name.startswith("decoder")
+    }
+    # No cut-off, one below the term and one above it: (cut-off, value, share of the gradient).
+    value = z_prior.item()
+    for cutoff, shown, share in [(0.0, value, 1), (value / 2, value, 1), (2 * value, 2 * value, 0)]:
+        torch.manual_seed(1)
+        terms = {name: t.mean() for name, t in gmvae_elbo(model, y, cutoff=cutoff).items()}
+        torch.testing.assert_close(terms["z_prior"].item(), shown)
+        for name, term in expected.items():
+            torch.testing.assert_close(terms[name], term)
+        found = torch.autograd.grad(sum(terms.values()), parameters.values(), allow_unused=True)
+        for p, g, of_rest, of_z in zip(parameters.values(), found, rest, own, strict=True):
+            none = torch.zeros_like(p)
+            by_hand = (none if of_rest is None else of_rest) + share * (
+                none if of_z is None else of_z
+            )
+            torch.testing.assert_close(none if g is None else g, by_hand)

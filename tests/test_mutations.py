@@ -8,6 +8,8 @@ import torch
 import checks
 import sfumato.distributions
 import sfumato.inference.likelihood
+import sfumato.nn.components
+from sfumato.models import gmvae_elbo
 from sfumato.objectives import elbo
 
 
@@ -63,7 +65,63 @@ def test_ignoring_the_number_of_samples_is_caught(monkeypatch):
         checks.elbo_terms_equal_torchs,
         checks.elbo_with_the_exact_posterior_is_the_evidence,
         checks.estimates_tighten_with_the_samples_asked_for,
+        checks.posteriors_of_full_components_equal_scikit_learns,
+        checks.posteriors_of_diagonal_components_equal_scikit_learns,
+        checks.gmvae_terms_and_gradients_equal_those_by_hand,
     ],
 )
 def test_the_unharmed_code_passes(check):
     check()
+
+
+def log_determinant_outside_the_half(z, log_weights, loc, scale_tril):
+    # -1/2 (d log 2 pi) - log|Sigma| - 1/2 distance: the factor 1/2 ends before the determinant.
+    log_det = scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    original = sfumato.distributions.mixture_log_joint(z, log_weights, loc, scale_tril)
+    return original - log_det
+
+
+def log_scale_outside_the_half(z, loc, log_scale):
+    # The same for diagonal covariances: log sigma^2 where its half belongs.
+    whitened = (z - loc) * (-log_scale).exp()
+    return -(0.5 * whitened.square() + 2 * log_scale).sum(-1)
+
+
+@pytest.mark.parametrize("fault", [misplaced_parenthesis, log_determinant_outside_the_half])
+def test_a_misplaced_parenthesis_in_full_components_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(sfumato.nn.components, "mixture_log_joint", fault)
+    with pytest.raises(AssertionError):
+        checks.posteriors_of_full_components_equal_scikit_learns()
+
+
+def test_a_misplaced_parenthesis_in_diagonal_components_is_caught(monkeypatch):
+    monkeypatch.setattr(sfumato.nn.components, "diagonal_log_prob", log_scale_outside_the_half)
+    with pytest.raises(AssertionError):
+        checks.posteriors_of_diagonal_components_equal_scikit_learns()
+
+
+def flipped_z_prior(original, model, y, **options):
+    # The value is right, the gradient drives the posterior of z away from its prior.
+    terms = original(model, y, **options)
+    return terms | {"z_prior": 2 * terms["z_prior"].detach() - terms["z_prior"]}
+
+
+def cutoff_with_a_gradient(original, model, y, cutoff=0.0, **options):
+    # The value is cut off, but the gradient goes on below the threshold.
+    terms, uncut = original(model, y, cutoff=cutoff, **options), original(model, y, **options)
+    through = uncut["z_prior"] - uncut["z_prior"].detach()
+    return terms | {"z_prior": terms["z_prior"].detach() + through}
+
+
+def style_without_its_divergence(original, model, y, **options):
+    terms = original(model, y, **options)
+    return terms | {"w_prior": torch.zeros_like(terms["w_prior"])}
+
+
+@pytest.mark.parametrize(
+    "fault", [flipped_z_prior, cutoff_with_a_gradient, style_without_its_divergence]
+)
+def test_a_flipped_or_leaking_or_missing_prior_term_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(checks, "gmvae_elbo", partial(fault, gmvae_elbo))
+    with pytest.raises(AssertionError):
+        checks.gmvae_terms_and_gradients_equal_those_by_hand()

@@ -16,7 +16,16 @@ from sfumato.report import page
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "col"}
 SECTIONS = {
-    "run": ["Asked", "Learning", "Codes", "Reconstructions", "Samples", "Measures", "Environment"],
+    "run": [
+        "Asked",
+        "Learning",
+        "Codes",
+        "Reconstructions",
+        "Samples",
+        "Diagnosis",
+        "Measures",
+        "Environment",
+    ],
     "comparison": ["Comparison", "Environment"],
 }
 

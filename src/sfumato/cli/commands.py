@@ -29,7 +29,8 @@ def _model_settings(
     from sfumato.cli import settings as parser
 
     chosen = parser.read_config(config) | parser.parse(settings)
-    return chosen | ({} if epochs is None else {"max_epochs": epochs})
+    # So many epochs are meant, and not the more that few rows would get.
+    return chosen | ({} if epochs is None else {"max_epochs": epochs, "min_steps": 0})
 
 
 def _find_model(name: str) -> Any:

@@ -17,7 +17,6 @@ from sfumato.estimators import LatentEstimator
 from sfumato.objectives import (
     ELBO,
     IWAE,
-    AnnealedObjective,
     Deformation,
     GMVAEBound,
     MixtureELBO,
@@ -37,14 +36,17 @@ OBJECTS = {
 # The number of clusters goes by one name in every model.
 SYNONYMS = {(GaussianMixture, "n_clusters"): "n_components"}
 # What a setting takes where the command line takes less than Python does.
-TAKES: Mapping[str, Any] = {"objective": AnnealedObjective | None}
+TAKES: Mapping[str, Any] = {"objective": ELBO | IWAE | None}
 IN_WORDS = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     str: "a word",
     types.NoneType: "none",
-    AnnealedObjective: "elbo, iwae, mixture-elbo, gmvae-bound",
+    ELBO: "elbo",
+    IWAE: "iwae",
+    MixtureELBO: "mixture-elbo",
+    GMVAEBound: "gmvae-bound",
     Coupling: "coupling",
     Deformation: "deformation",
     EarlyStopping: "early-stopping",
@@ -144,7 +146,8 @@ def _fitting(estimator: BaseEstimator, name: str, value: Any) -> Any:
     """
     prefix, _, last = name.rpartition("__")
     owner = estimator.get_params()[prefix] if prefix else estimator
-    kind = TAKES.get(last) or get_type_hints(type(owner).__init__).get(last, object)
+    kind = get_type_hints(type(owner).__init__).get(last, object)
+    kind = TAKES.get(last, kind) if kind in (Any, object) else kind
     for candidate in (value, (value,), str(value)):
         if _is(candidate, kind):
             return candidate
@@ -164,7 +167,8 @@ def _is(value: Any, kind: Any) -> bool:
 
 def _in_words(kind: Any) -> str:
     if get_origin(kind) in (Union, types.UnionType):
-        return " or ".join(_in_words(part) for part in get_args(kind))
+        *first, last = (_in_words(part) for part in get_args(kind))
+        return f"{', '.join(first)} or {last}"
     if get_origin(kind) is tuple:
         return "whole numbers such as 64,32"
     return str(IN_WORDS.get(kind) or getattr(kind, "__name__", kind))

@@ -46,7 +46,7 @@ def compare(
 
 def _check_used(models: Sequence[str], settings: Mapping[str, Any]) -> None:
     """Refuse a setting that no model has: a slip of the pen would go unnoticed."""
-    used = {"max_epochs"}
+    used = {"max_epochs", "min_steps"}
     for name in models:
         used |= apply(find_model(name).build(0), settings, strict=False)
     unused = [name for name in settings if name not in used]

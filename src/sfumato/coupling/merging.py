@@ -60,7 +60,7 @@ def merge_components(joint: np.ndarray, n_clusters: int, seed: int = 0) -> np.nd
     if n_clusters >= m:
         return np.arange(m)
     # A component without an edge has no information: a trace of weight keeps the logarithms finite.
-    joint = joint / joint.sum() + np.eye(m) * 1e-12
+    joint = joint / max(joint.sum(), 1e-300) + np.eye(m) * 1e-12
     generator = np.random.default_rng(seed)
     starts = [_agglomerate(joint, n_clusters, loss) for loss in (_information_loss, _link_loss)]
     starts += [_random_partition(generator, m, n_clusters) for _ in range(N_RANDOM)]

@@ -234,7 +234,8 @@ def merged(build: Build, model: Any, state: State, plan: Plan) -> Any:
 def initialise(model: Any, state: State, plan: Plan) -> None:
     """Set the model's mixture by its codes and the labels' posterior."""
     codes = map_blocks(lambda block: model.encoder(block).mean, plan.rows)
-    model.initialise(codes, _tensor(state.responsibilities))
+    variance = map_blocks(lambda block: model.encoder(block).variance, plan.rows)
+    model.initialise(codes, _tensor(state.responsibilities), variance)
 
 
 def _joint(model: Any, state: State, plan: Plan) -> np.ndarray:

@@ -13,7 +13,7 @@ from sfumato.inference.blocks import RowSource, map_blocks
 from sfumato.inference.noise import forked_rng
 from sfumato.nn import Components, GaussianComponents, Recogniser
 
-CHUNK = 8192
+CHUNK = 2048
 
 
 class CoupledMixture(NamedTuple):
@@ -64,7 +64,10 @@ def coupled_mixture(
         evidence = torch.cat([mixture.log_joint(chunk) for chunk in z.split(CHUNK)]).numpy()
         r = mean_field(evidence, graph, strength, start=r, max_sweeps=3)
         bounds.append(coupled_bound(r, evidence, graph, strength))
-    return CoupledMixture(mixture.float(), r, bounds)
+    mixture.float()
+    # Sums of many codes need float64.
+    mixture.statistics.double()
+    return CoupledMixture(mixture, r, bounds)
 
 
 def row_evidence(model: Any, x: Tensor, distillation: float) -> Tensor:
@@ -94,12 +97,12 @@ def joint_of_views(
 
     .. math:: J_{ab} = \frac1n \sum_i q(c = a|T x_i)\, q(c = b|T' x_i)
     """
-    with forked_rng(seed):
-        joint = map_blocks(lambda block: _product(recogniser, view, block), x).double().mean(0)
-    table: np.ndarray = ((joint + joint.T) / 2).cpu().numpy()
-    return table
-
-
-def _product(recogniser: Recogniser, view: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
-    first, second = recogniser(view(block)).exp(), recogniser(view(block)).exp()
-    return first.unsqueeze(-1) * second.unsqueeze(-2)
+    products = []
+    with forked_rng(seed), torch.no_grad():
+        for start in range(0, len(x), CHUNK):
+            rows = x[start : start + CHUNK]
+            first, second = recogniser(view(rows)).exp(), recogniser(view(rows)).exp()
+            products.append((first.double().T @ second.double()).cpu().numpy())
+    table = sum(products) / len(x)
+    joint: np.ndarray = (table + table.T) / 2
+    return joint

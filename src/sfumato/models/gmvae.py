@@ -87,9 +87,14 @@ class GMVAE(LatentVariableModel):
             "z_prior": class_divergence(responsibilities, self.prior.log_weights),
         }
 
-    def initialise(self, codes: Tensor, responsibilities: Tensor) -> None:
-        """Centre the components on codes (n, l) by their responsibilities."""
-        self.prior.fit(codes, responsibilities)
+    def initialise(
+        self, codes: Tensor, responsibilities: Tensor, variance: Tensor | None = None
+    ) -> None:
+        """Centre the components on codes (n, l) by their responsibilities (n, K).
+
+        With ``variance``, shape (n, l), the codes are means of posteriors that have it.
+        """
+        self.prior.fit(codes, responsibilities, variance)
 
     def joint(self) -> LatentVariableModel:
         """Return the same model with the latent vector (x, w), as importance sampling needs it."""

@@ -51,7 +51,8 @@ class MixtureVAE(LatentVariableModel):
         """Log q(c = k|z) in nats, shape (..., K)."""
         if self.classifier is None:
             return self.prior.log_posterior(z)
-        return F.log_softmax(self.classifier(z).float(), dim=-1)
+        logits = self.classifier(z)
+        return F.log_softmax(logits if logits.dtype.itemsize >= 4 else logits.float(), dim=-1)
 
     def log_evidence(self, x: Tensor) -> Tensor:
         r"""Return what the code says of each component, up to a constant of the row, shape (n, K).
@@ -77,7 +78,7 @@ class MixtureVAE(LatentVariableModel):
         """
         q = self.encoder(x)
         if self.training:
-            self.prior.update(q.mean.detach(), responsibilities)
+            self.prior.update(q.mean.detach(), responsibilities, q.variance.detach())
         divergence = -q.entropy().unsqueeze(-1) - self.prior.expected_log_prob(q)
         terms = {
             "reconstruction": -self.decoder(q.rsample()).log_prob(x),
@@ -89,9 +90,14 @@ class MixtureVAE(LatentVariableModel):
         learned = class_divergence(responsibilities, self.log_assignment(q.mean.detach()))
         return terms | {"classifier": learned}
 
-    def initialise(self, codes: Tensor, responsibilities: Tensor) -> None:
-        """Set the mixture by one M-step on codes (n, l) and responsibilities (n, K)."""
-        self.prior.fit(codes, responsibilities)
+    def initialise(
+        self, codes: Tensor, responsibilities: Tensor, variance: Tensor | None = None
+    ) -> None:
+        """Set the mixture by one M-step on codes (n, l) and responsibilities (n, K).
+
+        With ``variance``, shape (n, l), the codes are means of posteriors that have it.
+        """
+        self.prior.fit(codes, responsibilities, variance)
 
 
 def mixture_elbo(

@@ -18,6 +18,8 @@ from sfumato.nn.backbones import mlp
 
 # Probabilities of binary codes stay this far from 0 and 1, where the logarithm ends.
 MARGIN = 1e-3
+# Codes that are all the same still have an invertible covariance.
+TINY = 1e-9
 # Rows whose products with all components are formed at a time.
 CHUNK = 8192
 
@@ -35,11 +37,14 @@ class Components(nn.Module):
         """E_q log p(z|c = k) in nats, shape (n, K), in closed form."""
         raise NotImplementedError
 
-    def fit(self, z: Tensor, responsibilities: Tensor) -> None:
-        """Set the parameters to one M-step on codes (n, dim) and responsibilities (n, K)."""
+    def fit(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
+        """Set the parameters to one M-step on codes (n, dim) and responsibilities (n, K).
+
+        With ``variance``, shape (n, dim), the codes are means of posteriors that have it.
+        """
         raise NotImplementedError
 
-    def update(self, z: Tensor, responsibilities: Tensor) -> None:
+    def update(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Learn from a batch in closed form; nothing where gradients do it."""
 
     def draw(self, component: int, n_samples: int) -> Tensor:
@@ -76,16 +81,19 @@ class Statistics(nn.Module):
         self.register_buffer("first", torch.zeros(n_components, dim).double())
         self.register_buffer("second", torch.zeros(n_components, dim, dim).double())
 
-    def replace(self, z: Tensor, responsibilities: Tensor) -> None:
+    def replace(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Forget everything and add all rows, in bounded memory."""
         self.count.zero_()
         self.first.zero_()
         self.second.zero_()
-        for codes, r in zip(z.split(CHUNK), responsibilities.split(CHUNK), strict=True):
-            self.add(codes, r, 1.0)
+        for rows in torch.arange(len(z)).split(CHUNK):
+            spread = None if variance is None else variance[rows]
+            self.add(z[rows], responsibilities[rows], 1.0, spread)
 
     @torch.no_grad()
-    def add(self, z: Tensor, responsibilities: Tensor, decay: float) -> None:
+    def add(
+        self, z: Tensor, responsibilities: Tensor, decay: float, variance: Tensor | None = None
+    ) -> None:
         """Add codes of shape (n, dim) with responsibilities of shape (n, K)."""
         r = responsibilities.to(self.count)
         z = z.to(self.count)
@@ -93,6 +101,8 @@ class Statistics(nn.Module):
         self.count.mul_(decay).add_(r.sum(0))
         self.first.mul_(decay).add_(weighted.sum(0))
         self.second.mul_(decay).add_(torch.einsum("nki,nj->kij", weighted, z))
+        if variance is not None:
+            self.second.add_(torch.diag_embed(r.T @ variance.to(self.second)))
 
 
 class GaussianComponents(Components):
@@ -159,14 +169,14 @@ class GaussianComponents(Components):
         # No matrix product: under autocast that would lose 16 of its 24 bits.
         return self.log_prob(q.mean) - 0.5 * (q.variance.unsqueeze(-2) * precision).sum(-1)
 
-    def fit(self, z: Tensor, responsibilities: Tensor) -> None:
+    def fit(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Set weights, means and covariances to one M-step on all rows."""
-        self.statistics.replace(z, responsibilities)
+        self.statistics.replace(z, responsibilities, variance)
         self._maximise()
 
-    def update(self, z: Tensor, responsibilities: Tensor) -> None:
+    def update(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Take a batch into the averaged statistics and recompute the parameters."""
-        self.statistics.add(z, responsibilities, self.decay)
+        self.statistics.add(z, responsibilities, self.decay, variance)
         self._maximise()
 
     @torch.no_grad()
@@ -177,7 +187,8 @@ class GaussianComponents(Components):
         scatter = self.statistics.second.double() / size - loc.unsqueeze(-1) * loc.unsqueeze(-2)
         pooled = (scatter * size).sum(0) / count.sum()
         covariance = (size * scatter + self.shrinkage * pooled) / (size + self.shrinkage)
-        ridge = self.ridge * pooled.diagonal().mean() if self.relative else self.ridge
+        unit = pooled.diagonal().mean() if self.relative else 1.0
+        ridge = self.ridge * unit + TINY
         covariance = covariance + ridge * torch.eye(len(pooled)).to(pooled)
         # New tensors, not new values in the old ones: gradients of this step still need those.
         self.log_weights = (count / count.sum()).log().to(self.log_weights)
@@ -228,14 +239,14 @@ class BernoulliComponents(Components):
         """E_q log p(z|c = k): the log mass is linear in z, so its value at the mean."""
         return self.log_prob(q.mean)
 
-    def fit(self, z: Tensor, responsibilities: Tensor) -> None:
+    def fit(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Set weights and probabilities to one M-step on all rows."""
-        self.statistics.replace(z, responsibilities)
+        self.statistics.replace(z, responsibilities, variance)
         self._maximise()
 
-    def update(self, z: Tensor, responsibilities: Tensor) -> None:
+    def update(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Take a batch into the averaged statistics and recompute the parameters."""
-        self.statistics.add(z, responsibilities, self.decay)
+        self.statistics.add(z, responsibilities, self.decay, variance)
         self._maximise()
 
     @torch.no_grad()
@@ -283,9 +294,9 @@ class LearnedComponents(Components):
         return self.log_prob(q.mean) - 0.5 * (q.variance.unsqueeze(-2) * precision).sum(-1)
 
     @torch.no_grad()
-    def fit(self, z: Tensor, responsibilities: Tensor) -> None:
+    def fit(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Set weights, means and scales to those of the rows."""
-        count, loc, variance = moments(z, responsibilities)
+        count, loc, variance = moments(z, responsibilities, variance)
         self.logits.copy_((count / count.sum()).log())
         self.loc.copy_(loc)
         self.log_scale.copy_(0.5 * variance.log())
@@ -302,14 +313,17 @@ def diagonal_log_prob(z: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
     return -(0.5 * whitened.square() + log_scale + 0.5 * log(2 * pi)).sum(-1)
 
 
-def moments(z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def moments(
+    z: Tensor, responsibilities: Tensor, variance: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return count (K,), mean (K, d) and variance (K, d) of every component's share of the rows.
 
     A variance is at least a thousandth of the codes' own.
     """
     count = responsibilities.sum(0).clamp_min(1e-6)
     loc = responsibilities.T @ z / count[:, None]
-    square = responsibilities.T @ z.square() / count[:, None]
+    second = z.square() if variance is None else z.square() + variance
+    square = responsibilities.T @ second / count[:, None]
     floor = 1e-3 * z.var(0, correction=0).mean() + 1e-12
     return count, loc, (square - loc.square()).clamp_min(float(floor))
 
@@ -364,9 +378,9 @@ class StyledComponents(nn.Module):
         return diagonal_log_prob(x.unsqueeze(-2), *self.components(w))
 
     @torch.no_grad()
-    def fit(self, z: Tensor, responsibilities: Tensor) -> None:
+    def fit(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
         """Set centres and scales to those of codes (n, dim)."""
-        count, loc, variance = moments(z, responsibilities)
+        count, loc, variance = moments(z, responsibilities, variance)
         if self.logits.requires_grad:
             self.logits.copy_((count / count.sum()).log())
         self.loc.copy_(loc)

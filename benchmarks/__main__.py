@@ -2,10 +2,11 @@
 
 import sys
 
-from benchmarks import clustering, quality, speed, threads
+from benchmarks import clustering, collapse, quality, speed, threads
 
 BENCHMARKS = {
     "clustering": clustering.main,
+    "collapse": collapse.main,
     "quality": quality.main,
     "speed": speed.main,
     "threads": threads.main,

@@ -231,10 +231,13 @@ reconstruct = _computing(
 @click.argument("run")
 @click.option("-n", "--number", default=100, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)
+@click.option("--component", type=click.IntRange(0), help="Of a mixture model: only from this one.")
 @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
 @json_option
 @_plain_warnings
-def sample(run: str, number: int, seed: int, out: str, as_json: bool) -> None:
+def sample(
+    run: str, number: int, seed: int, component: int | None, out: str, as_json: bool
+) -> None:
     """Generate rows from RUN."""
     from sfumato.cli import output
     from sfumato.estimators import load
@@ -243,7 +246,7 @@ def sample(run: str, number: int, seed: int, out: str, as_json: bool) -> None:
     writer = output.array_writer(out)
     estimator = load(run)
     _require(estimator, "sample", "sample")
-    rows = draw(estimator, number, seed)
+    rows = draw(estimator, number, seed, component)
     output.write(out, writer(rows))
     _report_array(rows, out, as_json)
 

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.mixture import GaussianMixture
 
 from sfumato.coupling import Coupling
-from sfumato.estimators import LatentEstimator
+from sfumato.estimators import GMVAE, LatentEstimator, MixtureVAE, VaDE
 from sfumato.objectives import (
     ELBO,
     IWAE,
@@ -34,7 +34,9 @@ OBJECTS = {
     "early-stopping": EarlyStopping,
 }
 # The number of clusters goes by one name in every model.
-SYNONYMS = {(GaussianMixture, "n_clusters"): "n_components"}
+SYNONYMS = {
+    (cls, "n_clusters"): "n_components" for cls in (GaussianMixture, MixtureVAE, GMVAE, VaDE)
+}
 # What a setting takes where the command line takes less than Python does.
 TAKES: Mapping[str, Any] = {"objective": ELBO | IWAE | None}
 IN_WORDS = {

@@ -17,6 +17,7 @@ from sklearn.neighbors import KernelDensity
 
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
 from sfumato.estimators.vae import VAE
@@ -205,8 +206,21 @@ def reconstruct(estimator: Any, X: Any) -> np.ndarray:
     return estimator.inverse_transform(estimator.transform(X))
 
 
-def sample(estimator: Any, n_samples: int, seed: int) -> np.ndarray:
-    """Generate rows, shape (n_samples, d)."""
+def sample(estimator: Any, n_samples: int, seed: int, component: int | None = None) -> np.ndarray:
+    """Generate rows, shape (n_samples, d); of one component, where the model has components.
+
+    Raises
+    ------
+    ValueError
+        If a component is asked for that the model does not have.
+    """
+    if isinstance(estimator, MixtureEstimator):
+        return estimator.sample(n_samples, component=component, random_state=seed)
+    if component is not None:
+        raise ValueError(
+            f"{type(estimator).__name__} has no components of its own; leave --component out, or "
+            "sample from mixture-vae, gmvae or vade."
+        )
     if isinstance(estimator, LatentEstimator):
         return estimator.sample(n_samples, random_state=seed)
     if isinstance(estimator, KernelDensity):

@@ -99,7 +99,8 @@ def fit(
     record = runs.describe(model, data, seed, click.get_current_context().obj)
     with runs.opened(out, resume=resume, overwrite=overwrite) as folder:
         _fit_into(folder, estimator, bundle, record)
-    last = estimator.history_.records[-1] if entry.deep else {}
+    records = estimator.history_.records if entry.deep else []
+    last = records[-1] if records else {}
     if as_json:
         output.emit({"run": out, **record, "last_epoch": last})
         return

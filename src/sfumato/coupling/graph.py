@@ -2,7 +2,10 @@
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.neighbors import KDTree, NearestNeighbors
+from sklearn.neighbors import NearestNeighbors
+
+# So many times more rows than are needed are looked at closely, for so many queries at a time.
+MARGIN, CHUNK = 4, 1024
 
 
 def neighbour_graph(points: np.ndarray, n_neighbors: int = 15) -> csr_array:
@@ -44,7 +47,7 @@ def neighbour_votes(
 
     .. math:: v_{ik} = \sum_{j \in N(i)} r_{jk}
 
-    Each query is answered alone, in float64: its votes do not depend on the other queries.
+    The votes of a query do not depend on the other queries.
 
     Parameters
     ----------
@@ -57,8 +60,17 @@ def neighbour_votes(
     -------
     ndarray, shape (m, K)
     """
-    tree = KDTree(np.asarray(points, dtype=np.float64))
-    k = min(n_neighbors, len(points))
-    index = tree.query(np.asarray(queries, dtype=np.float64), k=k, return_distance=False)
-    votes: np.ndarray = responsibilities[index].sum(axis=1)
+    n = len(points)
+    k = min(n_neighbors, n)
+    search = NearestNeighbors(n_neighbors=min(MARGIN * k, n), algorithm="brute").fit(points)
+    votes = np.empty((len(queries), responsibilities.shape[1]))
+    for start in range(0, len(queries), CHUNK):
+        chunk = queries[start : start + CHUNK]
+        # A matrix product finds who may be near; its last bits depend on the other queries, so
+        # that who is nearest is decided one by one, the earlier row first where two are level.
+        near = np.sort(search.kneighbors(chunk, return_distance=False), axis=1)
+        offsets = np.asarray(points[near], np.float64) - np.asarray(chunk, np.float64)[:, None]
+        order = np.argsort(np.square(offsets).sum(axis=2), axis=1, kind="stable")[:, :k]
+        nearest = np.take_along_axis(near, order, axis=1)
+        votes[start : start + CHUNK] = responsibilities[nearest].sum(axis=1)
     return votes

@@ -185,11 +185,12 @@ class MixtureEstimator(LatentEstimator):
         mixture = coupled_mixture(codes.cpu(), None, self.n_components, strength=0.0, seed=seed)
         model.initialise(codes, torch.from_numpy(mixture.responsibilities).to(codes))
 
-    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
-        evidence = map_blocks(partial(self._evidence, model), rows).double().cpu().numpy()
-        r = softmax(evidence, axis=1)
-        if self.memory_shape_ is not None:
-            r = model.memory.responsibilities.cpu().numpy()  # type: ignore[union-attr, operator]
+    def _complete(self, model: Any, rows: Rows) -> None:
+        if self.memory_shape_ is None:
+            evidence = map_blocks(partial(self._evidence, model), rows)
+            r = softmax(evidence.double().cpu().numpy(), axis=1)
+        else:
+            r = model.memory.responsibilities.cpu().numpy()
         self.labels_ = r.argmax(axis=1)
         some = torch.arange(min(1000, len(rows)))
         remedy = diagnose_mixture(model, rows[some], r[: len(some)]).remedy
@@ -235,19 +236,10 @@ class MixtureEstimator(LatentEstimator):
 
     def _pretrained(self, plan: Plan) -> Autoencoder:
         if self.pretrained is not None:
-            check_is_fitted(self.pretrained, "model_")
-            if self.pretrained.n_features_in_ != self.n_features_in_:
-                raise ValueError(
-                    f"pretrained was fitted to rows of {self.pretrained.n_features_in_} values, "
-                    f"and these have {self.n_features_in_}."
-                )
+            self._check_pretrained(self.pretrained)
             return self.pretrained
         autoencoder = Autoencoder(
-            latent_dim=self.latent_dim,
-            hidden=hidden_of(self),
-            backbone=self.backbone,
-            activation=self.activation,
-            loss="cross-entropy" if self.likelihood == "bernoulli" else "mse",
+            **self._autoencoder_settings(),
             scaling="none",
             image_shape=self.image_shape_,
             random_state=self.seed_,
@@ -255,6 +247,30 @@ class MixtureEstimator(LatentEstimator):
         )
         # The rows are in model units already.
         return autoencoder.fit(plan.rows[slice(None)].cpu().numpy())
+
+    def _autoencoder_settings(self) -> dict[str, Any]:
+        """Return what an autoencoder must have in common with the model that continues it."""
+        return {
+            "latent_dim": self.latent_dim,
+            "hidden": hidden_of(self),
+            "backbone": self.backbone,
+            "activation": self.activation,
+            "loss": "cross-entropy" if self.likelihood == "bernoulli" else "mse",
+        }
+
+    def _check_pretrained(self, autoencoder: Autoencoder) -> None:
+        check_is_fitted(autoencoder, "model_")
+        found = autoencoder.get_params() | {"hidden": hidden_of(autoencoder)}
+        for name, needed in self._autoencoder_settings().items():
+            if found[name] != needed:
+                raise ValueError(
+                    f"pretrained has {name}={found[name]!r}; to continue it, it must be {needed!r}."
+                )
+        if autoencoder.scaling_ != self.scaling_:
+            raise ValueError(
+                "pretrained scales its rows otherwise; fit it to the same rows with "
+                f"scaling={self._default_scaling()!r}."
+            )
 
     def family(self) -> Family:
         """Return the family of p(x|z)."""

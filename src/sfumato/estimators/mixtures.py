@@ -104,7 +104,8 @@ class MixtureVAE(MixtureEstimator):
     Examples
     --------
     >>> from sfumato import MixtureVAE, Trainer
-    >>> m = MixtureVAE(hidden=(32,), rounds=(1, 1), random_state=0, trainer=Trainer(max_epochs=2))
+    >>> quick = Trainer(max_epochs=5)  # codes and a coupled mixture only, for the example's sake
+    >>> m = MixtureVAE(hidden=(32,), rounds=(0, 0), random_state=0, trainer=quick)
     >>> m.fit("digits").sample(3, component=0).shape
     (3, 64)
     """
@@ -245,7 +246,8 @@ class VaDE(MixtureEstimator):
     Examples
     --------
     >>> from sfumato import VaDE, Trainer
-    >>> m = VaDE(hidden=(32,), rounds=(1, 1), random_state=0, trainer=Trainer(max_epochs=2))
+    >>> quick = Trainer(max_epochs=5)  # codes and a coupled mixture only, for the example's sake
+    >>> m = VaDE(hidden=(32,), rounds=(0, 0), random_state=0, trainer=quick)
     >>> m.fit("digits").predict_proba("digits").shape
     (1797, 10)
     """
@@ -374,9 +376,10 @@ class GMVAE(MixtureEstimator):
     Examples
     --------
     >>> from sfumato import GMVAE, Trainer
-    >>> m = GMVAE(hidden=(32,), rounds=(1, 1), random_state=0, trainer=Trainer(max_epochs=2))
-    >>> sorted(m.fit("digits").terms("digits"))
-    ['conditional_prior', 'reconstruction', 'w_prior', 'z_prior']
+    >>> quick = Trainer(max_epochs=5)  # codes and a coupled mixture only, for the example's sake
+    >>> m = GMVAE(hidden=(32,), rounds=(0, 0), random_state=0, trainer=quick)
+    >>> m.fit("digits").transform("digits").shape
+    (1797, 10)
     """
 
     recipes = ("default", "paper")

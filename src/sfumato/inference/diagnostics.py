@@ -146,13 +146,13 @@ def _remedy(figures: dict[str, Any], n_components: int) -> str | None:
 
 
 UNBALANCED = (
-    "The mixture has collapsed: nearly all rows fall into a few of its classes. Use the default "
-    "recipe with pre-training, ask for fewer components, or try more starts (n_init)."
+    "The mixture has collapsed: nearly all rows fall into a few of its classes. Train longer, use "
+    "the default recipe, ask for fewer components, or try more starts (n_init)."
 )
 ALIKE = (
-    "The mixture has collapsed: its classes are never told apart (I(x; c) is near 0). Use the "
-    "default recipe with pre-training and coupling='neighbours', or cut the z-prior off "
-    "(GMVAEBound(cutoff=1.0)) when training from scratch."
+    "The mixture has collapsed: its classes are never told apart (I(x; c) is near 0). Train "
+    "longer, use the default recipe, or cut the z-prior off (GMVAEBound(cutoff=1.0)) when training "
+    "from scratch."
 )
 OVERLAPPING = (
     "The components lie on top of each other: their centres are closer than their widths. Train "

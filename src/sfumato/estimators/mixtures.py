@@ -28,11 +28,15 @@ from sfumato.training import Trainer, check_choice, check_count
 WIDTHS = (500, 500, 2000)
 # Width of the one hidden layer of q(c|z).
 CLASSIFIER_WIDTH = 128
-# name -> (family of q(z|x), p(c) and p(z|c), and their settings in the report: nothing of the
-# batches before is kept)
+# name -> (family of q(z|x), p(c) and p(z|c), and their settings in the report: p(c) stays uniform,
+# and nothing of the batches before is kept)
 CODES: dict[str, tuple[Callable[[int], Family], Callable[..., Components], dict[str, float]]] = {
-    "gaussian": (GaussianFamily, GaussianComponents, {"decay": 0.0, "shrinkage": 0.0}),
-    "bernoulli": (RelaxedBernoulliFamily, BernoulliComponents, {"decay": 0.0}),
+    "gaussian": (
+        GaussianFamily,
+        GaussianComponents,
+        {"decay": 0.0, "shrinkage": 0.0, "uniform": True},
+    ),
+    "bernoulli": (RelaxedBernoulliFamily, BernoulliComponents, {"decay": 0.0, "uniform": True}),
 }
 INFERENCES = ("exact", "marginal", "gumbel")
 

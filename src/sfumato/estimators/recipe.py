@@ -111,10 +111,22 @@ class Plan:
 
 @dataclass
 class State:
-    """Posterior of the labels of all rows, and how it came about."""
+    """Posterior of the labels of all rows, and how it came about.
+
+    Attributes
+    ----------
+    responsibilities : ndarray, shape (n, K)
+    graph : symmetric matrix, shape (n, n)
+        Neighbours as they stand.
+    first_graph : symmetric matrix, shape (n, n)
+        Neighbours by the rows themselves.
+    bound : float
+        Coupled bound in nats.
+    """
 
     responsibilities: np.ndarray
     graph: Any
+    first_graph: Any
     bound: float
 
 
@@ -140,7 +152,7 @@ def start(codes: Tensor, plan: Plan) -> State:
         for i in range(plan.n_init)
     )
     best = max(fits, key=lambda fit: fit.bounds[-1])
-    return State(best.responsibilities, graph, best.bounds[-1])
+    return State(best.responsibilities, graph, graph, best.bounds[-1])
 
 
 def train_rounds(
@@ -201,7 +213,8 @@ def assign(model: Any, plan: Plan, state: State) -> State:
     graph = neighbour_graph(points, plan.coupling.n_neighbors)
     evidence = class_evidence(model, plan.rows, DISTILLATION)
     r = mean_field(evidence, graph, plan.coupling.strength, max_sweeps=5)
-    return State(r, graph, coupled_bound(r, evidence, graph, plan.coupling.strength))
+    bound = coupled_bound(r, evidence, graph, plan.coupling.strength)
+    return State(r, graph, state.first_graph, bound)
 
 
 def features(model: Any, x: Tensor) -> Tensor:
@@ -242,7 +255,9 @@ def _joint(model: Any, state: State, plan: Plan) -> np.ndarray:
     r = state.responsibilities
     if plan.view is not None and isinstance(model.recogniser, Recogniser):
         return joint_of_views(model.recogniser, plan.rows, plan.view, plan.seed)
-    return r.T @ (state.graph @ r)
+    # Not the neighbours as they stand: the recogniser was taught to tell components apart, and has
+    # drawn those of one cluster away from each other.
+    return r.T @ (state.first_graph @ r)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -125,6 +125,8 @@ class GaussianComponents(Components):
         In units of the mean variance within components, or absolute.
     relative : bool
         Which of the two.
+    uniform : bool
+        Keep pi uniform.
     """
 
     loc: Tensor
@@ -139,12 +141,14 @@ class GaussianComponents(Components):
         shrinkage: float = 10.0,
         ridge: float = 1e-2,
         relative: bool = True,
+        uniform: bool = False,
     ) -> None:
         super().__init__()
         self.decay = decay
         self.shrinkage = shrinkage
         self.ridge = ridge
         self.relative = relative
+        self.uniform = uniform
         self.register_buffer("log_weights", torch.full((n_components,), -log(n_components)))
         # Components that start alike would stay alike for ever.
         self.register_buffer("loc", torch.randn(n_components, dim))
@@ -191,7 +195,8 @@ class GaussianComponents(Components):
         ridge = self.ridge * unit + TINY
         covariance = covariance + ridge * torch.eye(len(pooled)).to(pooled)
         # New tensors, not new values in the old ones: gradients of this step still need those.
-        self.log_weights = (count / count.sum()).log().to(self.log_weights)
+        if not self.uniform:
+            self.log_weights = (count / count.sum()).log().to(self.log_weights)
         self.loc = loc.to(self.loc)
         self.scale_tril = torch.linalg.cholesky(covariance).to(self.scale_tril)
 
@@ -211,13 +216,18 @@ class BernoulliComponents(Components):
     n_components, dim : int
     decay : float
         Of the averaged statistics per batch.
+    uniform : bool
+        Keep pi uniform.
     """
 
     probs: Tensor
 
-    def __init__(self, n_components: int, dim: int, *, decay: float = 0.99) -> None:
+    def __init__(
+        self, n_components: int, dim: int, *, decay: float = 0.99, uniform: bool = False
+    ) -> None:
         super().__init__()
         self.decay = decay
+        self.uniform = uniform
         self.register_buffer("log_weights", torch.full((n_components,), -log(n_components)))
         # Components that start alike would stay alike for ever.
         self.register_buffer("probs", 0.25 + 0.5 * torch.rand(n_components, dim))
@@ -253,7 +263,8 @@ class BernoulliComponents(Components):
     def _maximise(self) -> None:
         count = self.statistics.count.clamp_min(1e-10)
         probs = self.statistics.first / count[:, None]
-        self.log_weights = (count / count.sum()).log().to(self.log_weights)
+        if not self.uniform:
+            self.log_weights = (count / count.sum()).log().to(self.log_weights)
         self.probs = probs.clamp(MARGIN, 1 - MARGIN).to(self.probs)
 
     def draw(self, component: int, n_samples: int) -> Tensor:

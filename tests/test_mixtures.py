@@ -1,0 +1,202 @@
+"""The mixture models' estimators: recipes, phases, restarts, what is remembered."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import ConvergenceWarning
+
+from sfumato import GMVAE, Autoencoder, Coupling, MixtureVAE, Trainer, VaDE, load
+from sfumato.metrics import clustering_accuracy
+
+MODELS = (MixtureVAE, GMVAE, VaDE)
+# Fits this short may end anywhere; what they prove does not depend on it.
+SHORT = pytest.mark.filterwarnings("ignore:The (code has|mixture has|components lie)")
+
+
+def tiny(cls, **params):
+    defaults = {
+        "n_components": 4,
+        "latent_dim": 2,
+        "hidden": (16,),
+        "random_state": 0,
+        "trainer": Trainer(max_epochs=4, batch_size=64),
+    }
+    return cls(**{**defaults, **params})
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    # Centres 8 deviations apart or more: no method has an excuse.
+    X, y = make_blobs(600, 8, centers=np.eye(8)[:4] * 12, cluster_std=1.0, random_state=0)
+    return X.astype(np.float32), y
+
+
+@pytest.mark.parametrize("cls", MODELS)
+def test_separate_clusters_of_a_table_are_found(cls, blobs):
+    X, y = blobs
+    trainer = Trainer(max_epochs=60, batch_size=128, learning_rate=2e-3, averaging=0.0)
+    model = tiny(cls, likelihood="gaussian", trainer=trainer).fit(X)
+    assert clustering_accuracy(y, model.labels_) == 1.0
+    assert (model.predict(X) == model.labels_).all()
+    found = model.diagnose(X)
+    # Four even classes, told apart with certainty: I(x; c) = log 4, within a hundredth of a nat.
+    assert found.mutual_information == pytest.approx(np.log(4), abs=0.01)
+    assert found.used_components == 4
+    assert found.remedy is None
+
+
+@pytest.mark.parametrize("cls", MODELS)
+def test_a_components_samples_fall_into_its_own_cluster(cls, blobs):
+    X, _ = blobs
+    trainer = Trainer(max_epochs=60, batch_size=128, learning_rate=2e-3, averaging=0.0)
+    model = tiny(cls, likelihood="gaussian", trainer=trainer).fit(X)
+    for component in range(4):
+        drawn = model.sample(50, component=component)
+        # The decoder's mean of a draw may cross a border now and then.
+        assert (model.predict(drawn) == component).mean() > 0.9
+        assert (drawn == model.sample(50, component=component)).all()
+
+
+@SHORT
+@pytest.mark.parametrize("component", [-1, 4])
+def test_a_component_that_is_not_there_is_refused(component, digits):
+    model = tiny(VaDE, recipe="paper").fit(digits[0][:200])
+    with pytest.raises(ValueError, match="between 0 and 3"):
+        model.sample(1, component=component)
+
+
+class InterruptionError(Exception):
+    """What a test throws in the middle of a fit."""
+
+
+class Breaker:
+    """A logger that interrupts one phase."""
+
+    def __init__(self, phase):
+        self.phase = phase
+        self.seen = ""
+
+    def log_hyperparams(self, params):
+        self.seen = params["phase"]
+
+    def log_metrics(self, metrics, step):
+        if self.seen == self.phase:
+            raise InterruptionError
+
+
+@SHORT
+@pytest.mark.parametrize("phase", ["pretraining", "round-1", "round-4"])
+def test_an_interrupted_fit_continues_to_the_same_bits(phase, digits, tmp_path):
+    X = digits[0][:200]
+    whole = tiny(MixtureVAE).fit(X)
+    trainer = Trainer(max_epochs=4, batch_size=64, checkpoint=str(tmp_path))
+    broken = tiny(MixtureVAE, trainer=trainer)
+    broken.trainer.loggers = (Breaker(phase),)
+    with pytest.raises(InterruptionError):
+        broken.fit(X)
+    broken.trainer.loggers = ()
+    again = broken.fit(X)
+    assert (again.predict_proba(X) == whole.predict_proba(X)).all()
+    assert (again.transform(X) == whole.transform(X)).all()
+    # Nothing of the phases is left once the fit is complete.
+    assert not (tmp_path / "phases").exists()
+
+
+@SHORT
+def test_restarts_keep_the_highest_bound(digits):
+    X = digits[0][:200]
+    losses = [
+        tiny(GMVAE, recipe="paper", random_state=0, n_init=n).fit(X).history_["loss"][-1]
+        for n in (1, 4)
+    ]
+    # The first of the four starts is the one start; a minimum over more cannot be worse.
+    assert losses[1] <= losses[0]
+
+
+@SHORT
+def test_without_rounds_the_mixture_of_codes_answers(digits):
+    X = digits[0][:300]
+    model = tiny(GMVAE, rounds=(0, 0)).fit(X)
+    assert len(model.history_) == 0
+    assert model.predict(X).shape == (300,)
+
+
+@SHORT
+def test_a_pretrained_autoencoder_is_continued_and_shared(digits):
+    X = digits[0][:200]
+    settings = {"latent_dim": 2, "hidden": (16,), "activation": "relu", "loss": "cross-entropy"}
+    autoencoder = Autoencoder(**settings, random_state=0, trainer=Trainer(max_epochs=3)).fit(X)
+    before = autoencoder.transform(X)
+    models = [tiny(cls, pretrained=autoencoder).fit(X) for cls in MODELS]
+    assert all(model.pretrained is autoencoder for model in models)
+    assert (autoencoder.transform(X) == before).all()
+
+
+@SHORT
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"hidden": (8,)}, "hidden=.16,.; to continue it, it must be .8,."),
+        ({"latent_dim": 3}, "latent_dim=2"),
+        ({"likelihood": "gaussian"}, "loss='cross-entropy'"),
+        ({"scaling": "none"}, "scales its rows otherwise"),
+    ],
+)
+def test_a_pretrained_autoencoder_of_another_kind_is_refused(params, message, digits):
+    X = digits[0][:200] / 20
+    settings = {"latent_dim": 2, "hidden": (16,), "activation": "relu", "loss": "cross-entropy"}
+    autoencoder = Autoencoder(**settings, random_state=0, trainer=Trainer(max_epochs=1)).fit(X)
+    with pytest.raises(ValueError, match=message):
+        tiny(VaDE, pretrained=autoencoder, **params).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_components": 0}, "n_components must be"),
+        ({"n_components": 201}, "must not exceed the number of rows, 200"),
+        ({"n_subcomponents": 0}, "n_subcomponents must be"),
+        ({"rounds": (1,)}, "rounds must be two whole numbers"),
+        ({"rounds": (1, -1)}, "rounds must be two whole numbers"),
+        ({"recipe": "secret"}, "recipe must be one of default, report"),
+        ({"inference": "guess"}, "inference must be one of exact, marginal, gumbel"),
+        ({"latent_likelihood": "poisson"}, "latent_likelihood must be one of"),
+        ({"coupling": "strong"}, "coupling must be one of"),
+        ({"deformation": "wild"}, "deformation must be one of"),
+    ],
+)
+def test_a_wrong_setting_is_named(params, message, digits):
+    with pytest.raises(ValueError, match=message):
+        tiny(MixtureVAE, **params).fit(digits[0][:200])
+
+
+def test_the_reports_recipe_collapses_on_digits_and_says_so(digits):
+    X, y = digits
+    model = MixtureVAE(
+        hidden=(64,), recipe="report", random_state=0, trainer=Trainer(max_epochs=20)
+    )
+    with pytest.warns(ConvergenceWarning, match="collapsed|lie on top"):
+        model.fit(X)
+    # Half of what k-means on the pixels finds (0.79).
+    assert clustering_accuracy(y, model.labels_) < 0.4
+
+
+@SHORT
+def test_coupling_reaches_the_votes_and_survives_saving(digits, tmp_path):
+    X = digits[0][:300]
+    model = tiny(VaDE, coupling=Coupling(strength=0.5, n_neighbors=5)).fit(X)
+    model.save(tmp_path)
+    same = load(tmp_path)
+    assert same.coupling.strength == 0.5
+    assert (same.predict_proba(X) == model.predict_proba(X)).all()
+    model.coupling = None
+    assert not (same.predict_proba(X) == model.predict_proba(X)).all()
+
+
+def test_a_healthy_fit_does_not_warn(blobs):
+    trainer = Trainer(max_epochs=60, batch_size=128, learning_rate=2e-3, averaging=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny(VaDE, likelihood="gaussian", trainer=trainer).fit(blobs[0])

@@ -85,6 +85,28 @@ def test_sample_is_repeated_by_its_seed_and_changed_by_another(cli, runs, tmp_pa
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("model", ["mixture-vae", "gmvae", "vade"])
+def test_sample_draws_from_one_component(cli, runs, tmp_path, model):
+    path = tmp_path / "rows.npy"
+    outcome = cli("sample", runs[model], "-n", 5, "--component", 3, "--out", path)
+    assert outcome.status == 0, outcome.err
+    expected = load(runs[model]).sample(5, component=3, random_state=0)
+    np.testing.assert_array_equal(read(path), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "component", "sentence"),
+    [("vae", 0, "has no components of its own"), ("vade", 10, "between 0 and 9, got 10")],
+)
+def test_sample_refuses_a_component_that_is_not_there(
+    cli, runs, tmp_path, model, component, sentence
+):
+    path = tmp_path / "rows.npy"
+    outcome = cli("sample", runs[model], "--component", component, "--out", path)
+    assert (outcome.status, path.exists()) == (1, False)
+    assert sentence in outcome.err
+
+
 @pytest.mark.parametrize("model", RUNS)
 def test_evaluate_prints_one_json_object_and_nothing_else(cli, runs, model):
     outcome = cli("evaluate", runs[model], "--json", "--samples", 20)

@@ -28,6 +28,8 @@ from sfumato.training import Trainer, check_choice, check_count
 WIDTHS = (500, 500, 2000)
 # Width of the one hidden layer of q(c|z).
 CLASSIFIER_WIDTH = 128
+# Of q(w|y): a style is little, and as deep a network as the code's would cost half as much again.
+STYLE_WIDTH = 500
 # name -> (family of q(z|x), p(c) and p(z|c), and their settings in the report: p(c) stays uniform,
 # and nothing of the batches before is kept)
 CODES: dict[str, tuple[Callable[[int], Family], Callable[..., Components], dict[str, float]]] = {
@@ -451,7 +453,7 @@ class GMVAE(MixtureEstimator):
             Conditional(encoder, posterior),
             Conditional(decoder, likelihood),
             prior,
-            Conditional(build_pair(self, style, likelihood)[0], style),
+            Conditional(mlp([self.n_features_in_, STYLE_WIDTH, style.n_parameters]), style),
             self.recogniser(n_components),
         )
 

@@ -1,5 +1,6 @@
 """Metrics: pure functions of arrays."""
 
+from sfumato.metrics.change_detection import Counts, cdnet_scores, count_pixels
 from sfumato.metrics.clustering import (
     adjusted_rand_index,
     clustering_accuracy,
@@ -9,9 +10,12 @@ from sfumato.metrics.clustering import (
 from sfumato.metrics.density import MeanWithError, negative_log_likelihood
 
 __all__ = [
+    "Counts",
     "MeanWithError",
     "adjusted_rand_index",
+    "cdnet_scores",
     "clustering_accuracy",
+    "count_pixels",
     "negative_log_likelihood",
     "normalized_mutual_information",
     "purity",

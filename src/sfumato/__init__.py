@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from sfumato.estimators import GMVAE, VAE, Autoencoder, MixtureVAE, VaDE, load
     from sfumato.objectives import ELBO, IWAE, Deformation, GMVAEBound, MixtureELBO
     from sfumato.training import EarlyStopping, Trainer
+    from sfumato.video import BackgroundModel, ChangeDetector, EventRules
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,9 @@ _HOMES = {
     "Coupling": "sfumato.coupling",
     "EarlyStopping": "sfumato.training",
     "Trainer": "sfumato.training",
+    "BackgroundModel": "sfumato.video",
+    "ChangeDetector": "sfumato.video",
+    "EventRules": "sfumato.video",
 }
 __all__ = [
     "ELBO",
@@ -33,9 +37,12 @@ __all__ = [
     "IWAE",
     "VAE",
     "Autoencoder",
+    "BackgroundModel",
+    "ChangeDetector",
     "Coupling",
     "Deformation",
     "EarlyStopping",
+    "EventRules",
     "GMVAEBound",
     "MixtureELBO",
     "MixtureVAE",

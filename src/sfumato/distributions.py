@@ -1,10 +1,11 @@
 """What ``torch.distributions`` lacks: a point mass, responsibilities, the KL of any pair."""
 
-from math import log, pi
+from math import lgamma, log, pi
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints, kl_divergence
+from torch.nn import functional
 
 SampleShape = torch.Size | list[int] | tuple[int, ...]
 
@@ -238,3 +239,95 @@ def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
         return kl_divergence(q, p)
     except NotImplementedError:
         return (q.log_prob(z) - p.log_prob(z)).mean(0)
+
+
+class MaxNormLaplace(Distribution):
+    r"""Density that falls with the largest of the differences.
+
+    .. math:: p(x) = \frac{\exp(-\|x - \mu\|_\infty / \tau)}{2^d\, d!\, \tau^d}.
+
+    The channels of a pixel differ together when light or sharpness change, so that a product of
+    their densities would count the same evidence several times.
+
+    Parameters
+    ----------
+    loc : Tensor, shape (..., d)
+    scale : Tensor, shape (...)
+        tau > 0.
+
+    Examples
+    --------
+    >>> p = MaxNormLaplace(torch.zeros(1), torch.tensor(2.0))
+    >>> q = torch.distributions.Laplace(0.0, 2.0)
+    >>> torch.allclose(p.log_prob(torch.tensor([1.5])), q.log_prob(torch.tensor(1.5)))
+    True
+    """
+
+    arg_constraints = {  # noqa: RUF012 (torch's own declaration)
+        "loc": constraints.real_vector,
+        "scale": constraints.positive,
+    }
+    support = constraints.real_vector
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        self.loc, self.scale = loc, scale
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """The centre."""
+        return self.loc
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density in nats, shape (...)."""
+        d = self.loc.shape[-1]
+        distance = (value - self.loc).abs().amax(-1)
+        return -distance / self.scale - d * (2 * self.scale).log() - lgamma(d + 1)
+
+
+class ColourHistogram(nn.Module):
+    """Density of colours with values of 0 to 255, constant in each of 16 x 16 x 16 bins.
+
+    Parameters
+    ----------
+    log_density : Tensor, shape (16 ** 3,)
+        Log density in each bin, in nats; by default that of the uniform density.
+    """
+
+    BINS = 16
+    # A share of the uniform density: no colour is impossible.
+    UNIFORM = 0.2
+
+    log_density: Tensor
+
+    def __init__(self, log_density: Tensor | None = None) -> None:
+        super().__init__()
+        uniform = torch.full((self.BINS**3,), -3 * log(256.0))
+        self.register_buffer("log_density", uniform if log_density is None else log_density)
+
+    @classmethod
+    def of(cls, colours: Tensor, weights: Tensor) -> "ColourHistogram":
+        """Return the density of weighted colours, each spread over the bins beside its own.
+
+        Parameters
+        ----------
+        colours : Tensor, shape (n, 3)
+        weights : Tensor, shape (n,)
+        """
+        counts = torch.zeros(cls.BINS**3).index_add_(0, cls._bins(colours), weights.float())
+        cube = counts.reshape(1, 1, cls.BINS, cls.BINS, cls.BINS)
+        spread = functional.avg_pool3d(cube, 3, 1, 1, count_include_pad=False).flatten()
+        if not spread.any():
+            return cls()
+        share = spread / spread.sum()
+        share = (1 - cls.UNIFORM) * share + cls.UNIFORM / len(share)
+        return cls(share.log() - 3 * log(256.0 / cls.BINS))
+
+    @classmethod
+    def _bins(cls, colours: Tensor) -> Tensor:
+        q = (colours * (cls.BINS / 256.0)).long().clamp(0, cls.BINS - 1)
+        return (q[..., 0] * cls.BINS + q[..., 1]) * cls.BINS + q[..., 2]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density in nats of colours of shape (..., 3)."""
+        return self.log_density[self._bins(value)]

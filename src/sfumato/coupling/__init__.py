@@ -1,16 +1,28 @@
 """Coupled assignments: labels that know their neighbours."""
 
 from sfumato.coupling.graph import neighbour_graph, neighbour_votes
+from sfumato.coupling.grid import (
+    box_mean,
+    coupled_probability,
+    grid_bound,
+    local_mean,
+    neighbourhood,
+)
 from sfumato.coupling.mean_field import Coupling, coupled_bound, disagreement, mean_field
 from sfumato.coupling.merging import edge_information, merge_components
 
 __all__ = [
     "Coupling",
+    "box_mean",
     "coupled_bound",
+    "coupled_probability",
     "disagreement",
     "edge_information",
+    "grid_bound",
+    "local_mean",
     "mean_field",
     "merge_components",
     "neighbour_graph",
     "neighbour_votes",
+    "neighbourhood",
 ]

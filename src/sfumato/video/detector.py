@@ -1,0 +1,309 @@
+"""ChangeDetector: masks, scores and events of a video, in one pass and with bounded memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sfumato.data import DataError, Frame, Video, open_video
+from sfumato.video.background_model import BackgroundModel, Frames
+from sfumato.video.candidates import MODE_WIDTH
+from sfumato.video.events import Event, EventRules, FrameScore, find_events
+from sfumato.video.light import EXPLAINED, SUSPICIOUS, Light, find_light
+from sfumato.video.objects import largest_box, remove_objects
+from sfumato.video.sampling import to_model
+
+# Objects smaller than this share of the frame are noise.
+LEAST_OBJECT = 1.5e-4
+# A stream's model is fitted to so many seconds of its beginning.
+LEARNING_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in one frame.
+
+    Attributes
+    ----------
+    frame : Frame
+    probability : ndarray, shape (height, width)
+        Of foreground, pixels coupled.
+    mask : ndarray of bool, shape (height, width)
+    score : FrameScore
+    """
+
+    frame: Frame
+    probability: np.ndarray
+    mask: np.ndarray
+    score: FrameScore
+
+
+class ChangeDetector(BaseEstimator):
+    """Finds what changes in a video, without labels.
+
+    Parameters
+    ----------
+    model : BackgroundModel, optional
+        By default one with its own defaults.
+    threshold : float
+        Probability from which a pixel is foreground.
+    roi : ndarray of shape (height, width), optional
+        Only where this is not zero is anything found.
+    min_area, max_area : int, optional
+        Limits of an object, in pixels; by default at least 1.5e-4 of the frame.
+    adapt : bool
+        Whether the background follows slow changes while frames are seen.
+    memory : float
+        Seconds over which an adapting background forgets.
+    absorb_after : float, optional
+        Seconds after which what stands still becomes background; by default never.
+    rules : EventRules, optional
+        How events are made of the scores of the frames.
+
+    Attributes
+    ----------
+    model_ : BackgroundModel
+
+    Examples
+    --------
+    >>> from sfumato.data import moving_digits
+    >>> frames, truth = moving_digits(60, seed=0)
+    >>> detector = ChangeDetector().fit(frames)
+    >>> detector.predict(frames).shape
+    (60, 120, 160)
+    """
+
+    def __init__(
+        self,
+        model: BackgroundModel | None = None,
+        threshold: float = 0.5,
+        roi: np.ndarray | None = None,
+        min_area: int | None = None,
+        max_area: int | None = None,
+        adapt: bool = False,
+        memory: float = 60.0,
+        absorb_after: float | None = None,
+        rules: EventRules | None = None,
+    ) -> None:
+        self.model = model
+        self.threshold = threshold
+        self.roi = roi
+        self.min_area = min_area
+        self.max_area = max_area
+        self.adapt = adapt
+        self.memory = memory
+        self.absorb_after = absorb_after
+        self.rules = rules
+
+    def fit(
+        self, X: Frames, y: None = None, *, background: np.ndarray | None = None
+    ) -> "ChangeDetector":
+        """Find the background of a video.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, height, width[, 3]), path or Video
+        y : None
+            Ignored.
+        background : ndarray of shape (height, width, 3), optional
+            Set by hand; noise and foreground are still found in X.
+
+        Raises
+        ------
+        DataError
+            If X cannot be read, or sizes differ.
+        """
+        self.model_ = self._new_model().fit(X)
+        self._start_mean = self.model_.model_.mean
+        if background is not None:
+            self.set_background(background)
+        self._begin()
+        return self
+
+    def _new_model(self) -> BackgroundModel:
+        model: BackgroundModel = BackgroundModel() if self.model is None else clone(self.model)
+        return model
+
+    def set_background(self, background: np.ndarray) -> None:
+        """Replace the mean background by an image of shape (height, width, 3)."""
+        image = np.asarray(background)
+        if image.shape != (*self.model_.size_, 3):
+            raise DataError(
+                f"The background has shape {image.shape}; the frames need "
+                f"{(*self.model_.size_, 3)}."
+            )
+        self._start_mean = to_model(image, self.model_.model_size_)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget the frames that were seen since the fit."""
+        self.model_.model_.mean = self._start_mean
+        self._light = Light.unchanged()
+        self._share = 0.0
+        self._since: Tensor | None = None
+        self._held: Tensor | None = None
+        self._region = region_of(self.roi, self.model_.size_)
+
+    def score(self, X: Frames) -> np.ndarray:
+        """Log odds of foreground at every pixel, neighbours included, shape (n, h, w)."""
+        probability = np.stack([d.probability for d in self.detect(X)])
+        clipped = np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6)
+        return np.log(clipped / (1 - clipped))
+
+    def score_frames(self, X: Frames) -> list[FrameScore]:
+        """Return the table of scores, one row a frame."""
+        return [detection.score for detection in self.detect(X)]
+
+    def predict(self, X: Frames) -> np.ndarray:
+        """Masks of what changed, bool, shape (n, height, width)."""
+        return np.stack([detection.mask for detection in self.detect(X)])
+
+    def events(self, scores: list[FrameScore]) -> list[Event]:
+        """Return the events of a table of scores, by the rules."""
+        return find_events(scores, self.rules or EventRules())
+
+    def detect(self, X: Frames) -> Iterator[Detection]:
+        """Yield what is found in each frame of a video, from a fresh start.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, height, width[, 3]), path or Video
+        """
+        check_is_fitted(self, "model_")
+        video = open_video(X)
+        self._begin()
+        for frame in video:
+            yield self.step(frame, 1 / video.frame_rate)
+
+    def update(self, X: Frames, frame_rate: float = 25.0) -> np.ndarray:
+        """Masks of further frames of a stream; the background follows, and nothing is forgotten.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, height, width[, 3]), path or Video
+        frame_rate : float
+            Frames in a second, for arrays.
+        """
+        check_is_fitted(self, "model_")
+        steps = (self.step(frame, 1 / frame_rate, adapt=True) for frame in open_video(X))
+        return np.stack([detection.mask for detection in steps])
+
+    def stream(self, video: Video) -> Iterator[Detection]:
+        """Yield detections of a stream: its beginning is kept, fitted to, and then detected in."""
+        beginning: list[Frame] = []
+        frames = iter(video)
+        for frame in frames:
+            beginning.append(frame)
+            if frame.time - beginning[0].time >= LEARNING_SECONDS:
+                break
+        if not beginning:
+            raise DataError(f"{video.name} sent no frames.")
+        self.model_ = self._new_model().fit_frames([frame.image for frame in beginning])
+        self._start_mean = self.model_.model_.mean
+        self._begin()
+        step = 1 / video.frame_rate
+        for frame in beginning:
+            yield self.step(frame, step, adapt=True)
+        for frame in frames:
+            yield self.step(frame, step, adapt=True)
+
+    @torch.no_grad()
+    def step(self, frame: Frame, seconds: float, *, adapt: bool | None = None) -> Detection:
+        """Return what is found in the next frame.
+
+        Parameters
+        ----------
+        frame : Frame
+        seconds : float
+            Time since the frame before.
+        adapt : bool, optional
+            By default the detector's own.
+        """
+        model = self.model_
+        x = to_model(frame.image, model.model_size_)
+        probability, switched = self._in_its_light(x)
+        if self.adapt if adapt is None else adapt:
+            self._follow(self._light.undone(x), probability, seconds)
+        large = model.enlarged(probability)
+        mask = remove_objects(
+            (large > self.threshold) & self._region, self._least_area(), self.max_area
+        )
+        return measured(frame, large, mask, self._region, light_change=switched)
+
+    def _least_area(self) -> int:
+        height, width = self.model_.size_
+        return round(LEAST_OBJECT * height * width) if self.min_area is None else self.min_area
+
+    def _in_its_light(self, x: Tensor) -> tuple[Tensor, bool]:
+        """Return the probability of foreground, and whether the light has just changed."""
+        model = self.model_
+        probability = model.probability(self._light.undone(x))
+        share = float((probability > self.threshold).float().mean())
+        switched = False
+        if share > SUSPICIOUS and share > 2 * self._share:
+            light = find_light(x, model.model_.mean)
+            other = model.probability(light.undone(x))
+            if float((other > self.threshold).float().mean()) < EXPLAINED * share:
+                self._light, probability, switched = light, other, True
+        self._share = float((probability > self.threshold).float().mean())
+        return probability, switched
+
+    def _follow(self, x: Tensor, probability: Tensor, seconds: float) -> None:
+        """Move the mean background towards what is background now."""
+        background = self.model_.model_
+        z = self.model_.code(x)
+        difference = x - background.decoder(z).mean.movedim(-1, 0)
+        rate = min(1.0, seconds / self.memory)
+        background.mean = background.mean + rate * (1 - probability) * difference
+        if self.absorb_after is not None:
+            self._absorb(x, difference, probability > self.threshold, seconds)
+
+    def _absorb(self, x: Tensor, difference: Tensor, changed: Tensor, seconds: float) -> None:
+        """Make background of what has stood still for long."""
+        if self._held is None or self._since is None:
+            self._held, self._since = x.clone(), torch.zeros(x.shape[1:])
+        still = changed & ((x - self._held).abs().amax(0) < MODE_WIDTH)
+        self._since = torch.where(still, self._since + seconds, 0.0)
+        self._held = torch.where(still, self._held, x)
+        old = self._since >= (self.absorb_after or 0.0)
+        background = self.model_.model_
+        background.mean = torch.where(old, background.mean + difference, background.mean)
+
+
+def measured(
+    frame: Frame,
+    probability: np.ndarray,
+    mask: np.ndarray,
+    region: np.ndarray,
+    *,
+    light_change: bool = False,
+) -> Detection:
+    """Return a detection with its row of the table of scores."""
+    area = int(mask.sum())
+    score = FrameScore(
+        index=frame.index,
+        time=frame.time,
+        score=area / max(1, int(region.sum())),
+        area=area,
+        box=largest_box(mask),
+        light_change=light_change,
+    )
+    return Detection(frame, probability, mask, score)
+
+
+def region_of(roi: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
+    """Return where to look, as bool of shape (height, width); everywhere by default."""
+    if roi is None:
+        return np.ones(size, bool)
+    region = np.asarray(roi)
+    region = region.max(axis=2) if region.ndim == 3 else region
+    if region.shape != tuple(size):
+        raise DataError(
+            f"The region of interest is {region.shape[1]} x {region.shape[0]} pixels; the frames "
+            f"are {size[1]} x {size[0]}."
+        )
+    return region > 0

@@ -1,0 +1,291 @@
+"""How the background of a video is found: candidates, codes, means, noise, foreground."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.coupling import coupled_probability, local_mean
+from sfumato.distributions import ColourHistogram
+from sfumato.models.background import CELL, CELL_VARIANCE, Background, robust_weight
+from sfumato.video.candidates import (
+    MODE_WIDTH,
+    Candidates,
+    choose,
+    find_candidates,
+    stability,
+)
+
+# A further number in the code must lower the noise to this share.
+WORTH = 0.8
+MAX_RANK = 3
+# What is there first is a little more likely to be the background: exp(-1.5) at the end.
+EARLINESS = 1.5
+# Radius of the window within which residuals vouch for each other, as a share of the height.
+REACH = 0.017
+# tau = 1.5 + the usual residual: the model errs where the camera does not.
+LEAST_SCALE = 1.5
+# Further modes: shown in so many of the frames, in so many separate visits, within MODE_REACH
+# pixels (as a share of the height) of a background of nearly the same colour.
+MODE_SHARE, MODE_VISITS, MODE_LIKENESS, MODE_REACH = 0.03, 5, 12.0, 0.0125
+N_FURTHER_MODES = 2
+# Frames that the foreground's colours are taken from.
+N_COLOUR_FRAMES = 40
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames that a background is fitted to.
+
+    Attributes
+    ----------
+    frames : Tensor, shape (n, 3, height, width)
+        In levels of 0 to 255, in the order of time.
+    motion : Tensor, shape (n, height, width)
+        Largest difference to the frames a moment before and after.
+    """
+
+    frames: Tensor
+    motion: Tensor
+
+    def halved(self) -> "Sample":
+        """Return the sample at half the size."""
+        if min(self.frames.shape[-2:]) < 4:
+            return self
+        return Sample(F.avg_pool2d(self.frames, 2), F.avg_pool2d(self.motion[:, None], 2)[:, 0])
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """How pixels are coupled in a frame: strength in nats, radius of each box in pixels."""
+
+    strength: float
+    radius: int
+
+
+def fit_background(
+    sample: Sample, coupling: Coupling, *, max_rank: int = MAX_RANK, shadows: bool = True
+) -> Background:
+    """Fit the background of a video.
+
+    Parameters
+    ----------
+    sample : Sample
+    coupling : Coupling
+        Of the pixels, where the foreground's colours are found.
+    max_rank : int
+        Most numbers in a code.
+    shadows : bool
+    """
+    mean, _ = choose_mean(sample, earliness=0.0)
+    codes, _ = fit_codes(sample.frames, mean, max_rank)
+    mean, basis = regress(sample.frames, mean, codes)
+    still = sample
+    if len(basis):
+        steady = torch.stack(
+            [x - torch.tensordot(z, basis, 1) for x, z in zip(sample.frames, codes, strict=True)]
+        )
+        still = Sample(steady, sample.motion)
+    chosen, candidates = choose_mean(still, earliness=EARLINESS)
+    mean, basis = regress(sample.frames, chosen, codes)
+    residual = torch.stack(
+        [_residual(x, mean, basis, z) for x, z in zip(sample.frames, codes, strict=True)]
+    )
+    scale = noise_scale(residual)
+    offsets, log_weights = further_modes(candidates, mean)
+    model = Background(mean, basis, scale, offsets, log_weights, ColourHistogram(), shadows)
+    model.foreground = foreground_colours(model, sample.frames, codes, coupling)
+    return model
+
+
+def choose_mean(sample: Sample, earliness: float) -> tuple[Tensor, Candidates]:
+    """Return the background's colour at each pixel, and all candidates.
+
+    Pixels are coupled at half the size; each pixel then takes the mode that it shows when its
+    surroundings show their background.
+    """
+    n = len(sample.frames)
+    small = sample.halved()
+    early = torch.exp(-earliness * torch.arange(n) / n)[:, None, None]
+    coarse = find_candidates(small.frames)
+    weight = stability(small.motion) * early
+    visible = coarse.probability(choose(coarse, weight)) * weight
+    candidates = find_candidates(sample.frames)
+    size = sample.frames.shape[-2:]
+    evidence = candidates.total(F.interpolate(visible[:, None], size, mode="nearest")[:, 0])
+    return candidates.pick(evidence), candidates
+
+
+def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list[float]]:
+    """Return codes of the smallest rank that no larger one improves on much, and all noises.
+
+    Returns
+    -------
+    codes : Tensor, shape (n, r)
+    noises : list of float
+        Mean residual of the weighted cells in levels, for each rank.
+    """
+    cell = min(CELL, *mean.shape[-2:])
+    cells = F.avg_pool2d(frames - mean, cell).double()
+    fits = [_low_rank(cells, rank) for rank in range(min(max_rank, len(frames) - 1) + 1)]
+    best = 0
+    for rank, (_, noise) in enumerate(fits):
+        if noise < WORTH * fits[best][1]:
+            best = rank
+    return fits[best][0].float(), [noise for _, noise in fits]
+
+
+def _low_rank(cells: Tensor, rank: int, n_steps: int = 8) -> tuple[Tensor, float]:
+    """Return codes and noise of a weighted low-rank fit by alternating least squares."""
+    n, shape = len(cells), cells.shape[1:]
+    flat = cells.flatten(1)
+    offset = torch.zeros(flat.shape[1], dtype=flat.dtype)
+    basis = torch.zeros(flat.shape[1], rank, dtype=flat.dtype)
+    codes = torch.zeros(n, rank, dtype=flat.dtype)
+
+    def weights() -> Tensor:
+        residual = (flat - offset - codes @ basis.T).reshape(n, *shape)
+        return robust_weight(residual.abs().amax(1), 2)[:, None].expand(n, *shape).flatten(1)
+
+    if rank:
+        u, s, v = torch.linalg.svd(flat * weights(), full_matrices=False)
+        codes, basis = u[:, :rank] * n**0.5, v[:rank].T * s[:rank] / n**0.5
+    for _ in range(n_steps if rank else 0):
+        w = weights()
+        precision = _moments(w, basis) / CELL_VARIANCE + torch.eye(rank)
+        target = (w * (flat - offset)) @ basis / CELL_VARIANCE
+        codes = torch.linalg.solve(precision, target[..., None])[..., 0]
+        codes = (codes - codes.mean(0)) / codes.std(0).clamp(min=1e-9)
+        design = torch.cat([codes, torch.ones(n, 1, dtype=codes.dtype)], 1)
+        gram = _moments(w.T, design) + _ridge(rank).double()
+        solved = torch.linalg.solve(gram, ((w * flat).T @ design)[..., None])[..., 0]
+        basis, offset = solved[:, :rank], solved[:, rank]
+    w = weights()
+    noise = (w * (flat - offset - codes @ basis.T).abs()).sum() / w.sum().clamp(min=1e-9)
+    return codes, float(noise)
+
+
+def _moments(weights: Tensor, rows: Tensor) -> Tensor:
+    """Sum of weighted outer products: weights (m, n) and rows (n, r) give (m, r, r)."""
+    outer = (rows[:, :, None] * rows[:, None, :]).flatten(1)
+    return (weights @ outer).unflatten(1, (rows.shape[1], rows.shape[1]))
+
+
+def _ridge(rank: int) -> Tensor:
+    return torch.diag(torch.tensor([3.0] * rank + [0.5]))
+
+
+def _residual(x: Tensor, mean: Tensor, basis: Tensor, z: Tensor) -> Tensor:
+    predicted = mean + torch.tensordot(z, basis, 1) if len(basis) else mean
+    return (x - predicted).abs().amax(0)
+
+
+def reach(height: int) -> int:
+    """Return REACH in pixels."""
+    return max(1, round(REACH * height))
+
+
+def regress(frames: Tensor, mean: Tensor, codes: Tensor, n_steps: int = 2) -> tuple[Tensor, Tensor]:
+    """Return mean and basis at full size: weighted least squares of every pixel on the codes."""
+    n, rank = codes.shape
+    shape = mean.shape
+    design = torch.cat([codes, torch.ones(n, 1)], 1)
+    solved = torch.zeros(rank + 1, *shape)
+    for _ in range(n_steps):
+        gram = _ridge(rank)[:, :, None, None].repeat(1, 1, *shape[1:])
+        target = torch.zeros_like(solved)
+        for x, row in zip(frames, design, strict=True):
+            difference = x - mean
+            residual = (difference - torch.tensordot(row, solved, 1)).abs().amax(0)
+            weight = robust_weight(residual, reach(shape[1]))
+            target += row[:, None, None, None] * (weight * difference)
+            gram += (row[:, None] * row)[..., None, None] * weight
+        solved = _solve_pixels(gram, target)
+    return mean + solved[-1], solved[:-1]
+
+
+def _solve_pixels(gram: Tensor, target: Tensor) -> Tensor:
+    """Solve (m, m, h, w) against (m, 3, h, w) at every pixel."""
+    left, right = gram.permute(2, 3, 0, 1), target.permute(2, 3, 0, 1)
+    return torch.linalg.solve(left, right).permute(2, 3, 0, 1).contiguous()
+
+
+def noise_scale(residual: Tensor) -> Tensor:
+    """Return tau: 1.5 plus the usual residual without the foreground, the largest around a pixel.
+
+    Parameters
+    ----------
+    residual : Tensor, shape (n, height, width)
+        In levels.
+    """
+    total = torch.zeros_like(residual[0])
+    weighted = torch.zeros_like(total)
+    for r in residual:
+        weight = robust_weight(r, reach(len(r))) + 1e-3
+        total += weight
+        weighted += weight * r
+    usual = weighted / total
+    return LEAST_SCALE + F.max_pool2d(usual[None], 5, 1, 2)[0]
+
+
+def further_modes(candidates: Candidates, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return offsets and log weights of colours to which pixels keep returning.
+
+    Such a colour is one of the background's, which has moved, and none of the foreground's, when
+    the background a few pixels away has it too.
+    """
+    n, height = len(candidates.shown), mean.shape[1]
+    shares = candidates.total(torch.ones(candidates.shown.shape)) / n
+    near = _nearest_difference(candidates.colours, mean, max(1, round(MODE_REACH * height)))
+    away = (candidates.colours - mean).abs().amax(1) >= MODE_WIDTH
+    allowed = away & (near < MODE_LIKENESS) & (shares >= MODE_SHARE)
+    allowed &= _visits(candidates) >= MODE_VISITS
+    kept, which = (shares * allowed).topk(N_FURTHER_MODES, 0)
+    offsets = candidates.colours.gather(0, which[:, None].expand(-1, 3, -1, -1)) - mean
+    # The first mode keeps at least as much as the strongest of the others.
+    first = (1 - kept.sum(0)).maximum(kept.amax(0))[None]
+    weights = torch.cat([first, kept])
+    return offsets, (weights / weights.sum(0)).log()
+
+
+def _nearest_difference(colours: Tensor, mean: Tensor, radius: int) -> Tensor:
+    """Return the difference of each mode to the most alike of the background's pixels nearby."""
+    padded = F.pad(mean[None], (radius,) * 4, mode="replicate")[0]
+    height, width = mean.shape[1:]
+    nearest = torch.full((len(colours), height, width), torch.inf)
+    for dy in range(2 * radius + 1):
+        for dx in range(2 * radius + 1):
+            moved = padded[:, dy : dy + height, dx : dx + width]
+            nearest = torch.minimum(nearest, (colours - moved).abs().amax(1))
+    return nearest
+
+
+def _visits(candidates: Candidates) -> Tensor:
+    """Return how often each mode begins to be shown, shape (K, height, width)."""
+    shown = candidates.shown
+    begins = torch.ones(shown.shape)
+    begins[1:] = (shown[1:] != shown[:-1]).float()
+    return candidates.total(begins)
+
+
+def foreground_colours(
+    model: Background, frames: Tensor, codes: Tensor, coupling: Coupling, n_steps: int = 3
+) -> ColourHistogram:
+    """Return the density of the foreground's colours, by a few steps of EM."""
+    every = max(1, len(frames) // N_COLOUR_FRAMES)
+    frames, codes = frames[::every], codes[::every]
+    colours = frames.movedim(1, -1).reshape(-1, 3)
+    for _ in range(n_steps):
+        odds = torch.stack([model.log_odds(x, z) for x, z in zip(frames, codes, strict=True)])
+        probability = foreground_probability(odds, coupling)
+        model.foreground = ColourHistogram.of(colours, probability.flatten())
+    return model.foreground
+
+
+def foreground_probability(log_odds: Tensor, coupling: Coupling) -> Tensor:
+    """Couple the pixels; evidence beyond 10 nats is taken as 10, for no model is that sure."""
+    return coupled_probability(log_odds.clamp(-10, 10), coupling.strength, coupling.radius)
+
+
+__all__ = ["Coupling", "Sample", "fit_background", "foreground_probability", "local_mean"]

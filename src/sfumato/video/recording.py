@@ -1,0 +1,88 @@
+"""What a detection leaves in its folder, written as it goes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from sfumato.artifacts import make_directory
+from sfumato.data import ClipWriter, encode_jpeg, write_image
+from sfumato.video.detector import Detection
+from sfumato.video.events import FrameScore, write_scores
+
+# The outline and the tint of what changed.
+COLOUR = np.array([230, 80, 40], np.float32)
+TINT = 0.35
+# Pictures on the page: at most so many, so wide.
+N_PICTURES = 240
+PICTURE_WIDTH = 320
+
+
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return an image with what changed tinted and outlined, shape (height, width, 3), bytes."""
+    if not mask.any():
+        return image
+    painted = image.astype(np.float32)
+    painted[mask] = (1 - TINT) * painted[mask] + TINT * COLOUR
+    edge = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    painted[edge] = COLOUR
+    return painted.round().astype(np.uint8)
+
+
+@dataclass
+class Recording:
+    """Writes masks and the overlay frame by frame, and keeps scores and a few small pictures.
+
+    Parameters
+    ----------
+    folder : Path
+    frame_rate : float
+    size : (height, width)
+    n_frames : int, optional
+        Expected, to spread the pictures.
+    """
+
+    folder: Path
+    frame_rate: float
+    size: tuple[int, int]
+    n_frames: int | None
+    scores: list[FrameScore] = field(default_factory=list)
+    pictures: dict[int, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._every = max(1, (self.n_frames or 0) // N_PICTURES)
+
+    @contextmanager
+    def opened(self) -> Iterator["Recording"]:
+        """Open the overlay; when left, whatever way, what was found so far is complete on disk."""
+        masks = make_directory(self.folder / "masks")
+        for old in masks.glob("*.png"):
+            old.unlink()
+        self._overlay = ClipWriter(self.folder / "overlay.mp4", self.frame_rate, self.size)
+        try:
+            yield self
+        finally:
+            self._overlay.close()
+            write_scores(self.folder / "scores.csv", self.scores)
+
+    def add(self, detection: Detection) -> None:
+        """Write one frame."""
+        number = len(self.scores)
+        mask = detection.mask.astype(np.uint8) * 255
+        write_image(self.folder / "masks" / f"{number + 1:06d}.png", mask)
+        painted = overlay(detection.frame.image, detection.mask)
+        self._overlay.write(painted)
+        self.scores.append(detection.score)
+        if number % self._every == 0:
+            self._keep(number, painted)
+
+    def _keep(self, number: int, painted: np.ndarray) -> None:
+        step = max(1, round(painted.shape[1] / PICTURE_WIDTH))
+        self.pictures[number] = encode_jpeg(painted[::step, ::step], 70)
+        if len(self.pictures) > 2 * N_PICTURES:
+            # A stream of unknown length: every second picture is enough.
+            self.pictures = dict(list(self.pictures.items())[::2])
+            self._every *= 2

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import clustering, collapse, quality, speed, threads
+from benchmarks import clustering, collapse, quality, speed, threads, video
 
 BENCHMARKS = {
     "clustering": clustering.main,
@@ -10,6 +10,7 @@ BENCHMARKS = {
     "quality": quality.main,
     "speed": speed.main,
     "threads": threads.main,
+    "video": video.main,
 }
 
 

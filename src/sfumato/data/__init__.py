@@ -5,7 +5,15 @@ from sfumato.data.cdnet import GroundTruth, read_groundtruth
 from sfumato.data.moving_digits import moving_digits
 from sfumato.data.named import DATASETS, DatasetFile, DatasetSpec
 from sfumato.data.sources import as_table, load_data
-from sfumato.data.video import ClipWriter, Frame, Video, encode_jpeg, open_video, write_image
+from sfumato.data.video import (
+    ClipWriter,
+    Frame,
+    Video,
+    encode_jpeg,
+    open_video,
+    read_picture,
+    write_image,
+)
 
 __all__ = [
     "DATASETS",
@@ -24,6 +32,7 @@ __all__ = [
     "open_video",
     "pixel_shape",
     "read_groundtruth",
+    "read_picture",
     "require",
     "write_image",
 ]

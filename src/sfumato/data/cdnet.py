@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.data.bundle import DataError
-from sfumato.data.video import file_number, images_in, read_rgb
+from sfumato.data.video import file_number, images_in, read_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class GroundTruth:
         """Return the labels of a frame, uint8 of shape (h, w): 0, 50, 85, 170 and 255."""
         if number not in self.frames:
             raise DataError(f"frame {number} has no ground truth: ask for one of the frames.")
-        return read_rgb(self.frames[number])[..., 0]
+        return read_picture(self.frames[number])[..., 0]
 
 
 def read_groundtruth(folder: str | os.PathLike[str]) -> GroundTruth:
@@ -63,7 +63,7 @@ def read_groundtruth(folder: str | os.PathLike[str]) -> GroundTruth:
     frames = {n: p for n, p in numbered.items() if n >= first and (last is None or n <= last)}
     if not frames:
         raise DataError(f"{path} has no image whose number counts: name them like gt000001.png.")
-    return GroundTruth(read_rgb(roi).max(axis=2) > 0 if roi else None, frames)
+    return GroundTruth(read_picture(roi).max(axis=2) > 0 if roi else None, frames)
 
 
 def _first(folders: tuple[Path, ...], name: str) -> Path | None:

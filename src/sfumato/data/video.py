@@ -207,7 +207,7 @@ class _Folder(_Stills):
         return index + 1 if number is None else number
 
     def _image(self, index: int) -> np.ndarray:
-        return read_rgb(self._paths[index])
+        return read_picture(self._paths[index])
 
 
 class _Array(_Stills):
@@ -245,9 +245,15 @@ def _in_colour(image: np.ndarray) -> np.ndarray:
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy()
 
 
-def read_rgb(path: Path) -> np.ndarray:
-    """Return an image file as uint8 of shape (h, w, 3)."""
-    image = np.moveaxis(read_images([path])[0], 0, 2)
+def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
+    """Return an image file as uint8 of shape (h, w, 3).
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is no image.
+    """
+    image = np.moveaxis(read_images([Path(path)])[0], 0, 2)
     if image.dtype == np.uint16:
         # 65535 = 257 * 255; half of 257 is added to round.
         image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)

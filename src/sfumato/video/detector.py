@@ -55,6 +55,8 @@ class ChangeDetector(BaseEstimator):
         Only where this is not zero is anything found.
     min_area, max_area : int, optional
         Limits of an object, in pixels; by default at least 1.5e-4 of the frame.
+    background : ndarray of shape (height, width, 3), optional
+        Set by hand; noise and foreground are still found in the video.
     adapt : bool
         Whether the background follows slow changes while frames are seen.
     memory : float
@@ -84,6 +86,7 @@ class ChangeDetector(BaseEstimator):
         roi: np.ndarray | None = None,
         min_area: int | None = None,
         max_area: int | None = None,
+        background: np.ndarray | None = None,
         adapt: bool = False,
         memory: float = 60.0,
         absorb_after: float | None = None,
@@ -94,14 +97,13 @@ class ChangeDetector(BaseEstimator):
         self.roi = roi
         self.min_area = min_area
         self.max_area = max_area
+        self.background = background
         self.adapt = adapt
         self.memory = memory
         self.absorb_after = absorb_after
         self.rules = rules
 
-    def fit(
-        self, X: Frames, y: None = None, *, background: np.ndarray | None = None
-    ) -> "ChangeDetector":
+    def fit(self, X: Frames, y: None = None) -> "ChangeDetector":
         """Find the background of a video.
 
         Parameters
@@ -109,8 +111,6 @@ class ChangeDetector(BaseEstimator):
         X : ndarray of shape (n, height, width[, 3]), path or Video
         y : None
             Ignored.
-        background : ndarray of shape (height, width, 3), optional
-            Set by hand; noise and foreground are still found in X.
 
         Raises
         ------
@@ -118,26 +118,27 @@ class ChangeDetector(BaseEstimator):
             If X cannot be read, or sizes differ.
         """
         self.model_ = self._new_model().fit(X)
-        self._start_mean = self.model_.model_.mean
-        if background is not None:
-            self.set_background(background)
-        self._begin()
+        self._settle()
         return self
 
     def _new_model(self) -> BackgroundModel:
         model: BackgroundModel = BackgroundModel() if self.model is None else clone(self.model)
         return model
 
-    def set_background(self, background: np.ndarray) -> None:
-        """Replace the mean background by an image of shape (height, width, 3)."""
-        image = np.asarray(background)
+    def _settle(self) -> None:
+        """Take over the background that was set by hand, and begin."""
+        self._start_mean = self.model_.model_.mean
+        if self.background is not None:
+            self._start_mean = self._checked(np.asarray(self.background))
+        self._begin()
+
+    def _checked(self, image: np.ndarray) -> Tensor:
         if image.shape != (*self.model_.size_, 3):
             raise DataError(
                 f"The background has shape {image.shape}; the frames need "
                 f"{(*self.model_.size_, 3)}."
             )
-        self._start_mean = to_model(image, self.model_.model_size_)
-        self._begin()
+        return to_model(image, self.model_.model_size_)
 
     def _begin(self) -> None:
         """Forget the frames that were seen since the fit."""
@@ -203,8 +204,7 @@ class ChangeDetector(BaseEstimator):
         if not beginning:
             raise DataError(f"{video.name} sent no frames.")
         self.model_ = self._new_model().fit_frames([frame.image for frame in beginning])
-        self._start_mean = self.model_.model_.mean
-        self._begin()
+        self._settle()
         step = 1 / video.frame_rate
         for frame in beginning:
             yield self.step(frame, step, adapt=True)

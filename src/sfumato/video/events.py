@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ import numpy as np
 from sfumato.artifacts import ArtifactError, make_directory, replace_file, to_json
 from sfumato.video.objects import Box
 
+# Quiet frames: the tenth with the lowest scores, for in many a video most frames are busy.
+QUIET_SHARE = 0.1
 # Spreads above the quiet frames. Of normal noise alone, with mean mu and deviation sigma, the
-# lower half has its median at mu - 0.67 sigma and a spread of 0.59 sigma: the threshold is then
-# mu + 5.2 sigma, which one frame in ten million reaches.
-N_SPREADS = 10.0
+# lowest tenth has its median at mu - 1.64 sigma and a spread of 0.35 sigma: the threshold is then
+# mu + 5.1 sigma, which one frame in five million reaches.
+N_SPREADS = 19.0
 # The median deviation times this is the standard deviation of normal noise.
 MAD_TO_DEVIATION = 1.4826
-# A few pixels' share of the image: less is never an event above quiet frames without any noise.
+# Share of the image: less is never an event above quiet frames without any noise.
 LEAST_RISE = 1e-4
 # Time stamps are rounded: 1.1 - 0.1 s is no longer than a window of 1 s.
 TIME_TOLERANCE = 1e-6
@@ -154,15 +156,15 @@ class Event:
 
 
 def calibrate(scores: Sequence[FrameScore]) -> float:
-    r"""Return a threshold of the score, found without labels in the quieter half of the frames.
+    r"""Return a threshold of the score, found without labels in the quietest frames.
 
-    .. math:: T = m + \max(10\, \sigma, 10^{-4}), \quad
+    .. math:: T = m + \max(19\, \sigma, 10^{-4}), \quad
         m = \operatorname{med}_{i \in L} s_i, \quad
         \sigma = 1.4826 \operatorname{med}_{i \in L} |s_i - m|
 
-    where L is the half of the frames with the lowest scores, the middle one included. Frames with a
-    sudden change of the light, or while the model learns, are left out. The other half has no say,
-    so that busy frames do not move the threshold while they are less than half. It is at most 1.
+    where L is the tenth of the frames with the lowest scores. Frames with a sudden change of the
+    light, or while the model learns, are left out. The others have no say, so that busy frames do
+    not move the threshold while they are less than nine in ten. It is at most 1.
 
     Raises
     ------
@@ -180,7 +182,7 @@ def calibrate(scores: Sequence[FrameScore]) -> float:
             "No frame has a score after learning and without a change of the light; "
             "use a longer video or set the threshold."
         )
-    quiet = usable[: (len(usable) + 1) // 2]
+    quiet = usable[: ceil(QUIET_SHARE * len(usable))]
     level = float(np.median(quiet))
     spread = MAD_TO_DEVIATION * float(np.median(np.abs(quiet - level)))
     return min(1.0, level + max(N_SPREADS * spread, LEAST_RISE))

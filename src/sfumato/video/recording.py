@@ -1,11 +1,13 @@
 """What a detection leaves in its folder, written as it goes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.progress import Progress as Bar
 from scipy import ndimage
 
 from sfumato.artifacts import make_directory
@@ -86,3 +88,18 @@ class Recording:
             # A stream of unknown length: every second picture is enough.
             self.pictures = dict(list(self.pictures.items())[::2])
             self._every *= 2
+
+
+def tracked(
+    detections: Iterable[Detection], n_frames: int | None, title: str
+) -> Iterator[Detection]:
+    """Yield detections and show how far they are: a bar on a terminal, elsewhere a few lines."""
+    console = Console(stderr=True)
+    every = max(1, (n_frames or 1000) // 10)
+    with Bar(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=n_frames)
+        for number, detection in enumerate(detections, 1):
+            yield detection
+            bar.advance(task)
+            if not console.is_terminal and number % every == 0:
+                console.print(f"{title}: frame {number} of {n_frames or '?'}", highlight=False)

@@ -1,0 +1,254 @@
+"""`sfumato detect` and `sfumato events`: from videos to masks, scores, events and a page."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfumato.artifacts import ArtifactError, make_directory, replace_file, to_json
+from sfumato.cli import output
+from sfumato.data import (
+    GroundTruth,
+    Video,
+    open_video,
+    read_groundtruth,
+    read_picture,
+    write_image,
+)
+from sfumato.metrics import Counts, count_pixels
+from sfumato.report import environment, page
+from sfumato.report import video as video_page
+from sfumato.video import (
+    ChangeDetector,
+    Detection,
+    Event,
+    EventRules,
+    FrameScore,
+    Subtraction,
+    calibrate,
+    find_events,
+    read_scores,
+    write_events_csv,
+    write_events_json,
+)
+from sfumato.video.recording import Recording, tracked
+
+SCORES, REPORT = "scores.csv", "report.html"
+# Frames that are shown with everything that is known of them.
+N_PANELS = 4
+PANEL_WIDTH = 360
+
+
+@dataclass
+class Found:
+    """What a detection gathers on its way."""
+
+    recording: Recording
+    truth: GroundTruth | None
+    counts: Counts | None = None
+    rows: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    def add(self, detection: Detection, video: Video, background: np.ndarray | None) -> None:
+        """Take in one frame."""
+        number = video.number(detection.frame.index)
+        label = None
+        if self.truth is not None and number in self.truth.frames:
+            label = self.truth.load(number)
+            counted = count_pixels(detection.mask, label, self.truth.roi)
+            self.counts = counted if self.counts is None else self.counts + counted
+        position = len(self.recording.scores)
+        self.recording.add(detection)
+        if position in _shown(video.n_frames):
+            self.rows.append(_row(detection, background, label, self.truth is not None))
+
+
+def folders(videos: Sequence[str], out: Path) -> list[Path]:
+    """Return the folder of each video: ``out`` itself for one, else one within it for each."""
+    if len(videos) == 1:
+        return [out]
+    names = [Path(video).stem or f"video{i}" for i, video in enumerate(videos, 1)]
+    repeated = len(set(names)) < len(names)
+    return [out / (f"{i}-{name}" if repeated else name) for i, name in enumerate(names, 1)]
+
+
+def make_detector(method: str, settings: dict[str, Any]) -> Any:
+    """Return the detector of a method, with the settings of the command line.
+
+    Raises
+    ------
+    ValueError
+        If a classical method is given a setting that it does not have.
+    """
+    settings = dict(settings)
+    for name in ("roi", "background"):
+        if settings[name] is not None:
+            settings[name] = read_picture(settings[name])
+    if method == "sfumato":
+        return ChangeDetector(**settings)
+    roi = settings.pop("roi")
+    usual = ChangeDetector().get_params()
+    given = [name for name, value in settings.items() if value != usual[name]]
+    if given:
+        raise ValueError(f"{method} takes no --{given[0].replace('_', '-')}.")
+    return Subtraction(method, roi)
+
+
+def detect(
+    source: str,
+    folder: Path,
+    detector: Any,
+    rules: EventRules,
+    *,
+    groundtruth: str | None,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Detect in one video, write everything into its folder, and return the summary.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder holds a detection already.
+    DataError
+        If the video or the truth cannot be read.
+    """
+    if (folder / SCORES).exists() and not overwrite:
+        raise ArtifactError(
+            f"{str(folder)!r} already holds a detection; add --overwrite or choose another folder."
+        )
+    start = time.perf_counter()
+    video = open_video(source)
+    truth = None if groundtruth is None else read_groundtruth(groundtruth)
+    make_directory(folder)
+    detections = _detections(detector, video)
+    recording = Recording(folder, video.frame_rate, video.size, video.n_frames)
+    found = Found(recording, truth)
+    with recording.opened():
+        for detection in tracked(detections, video.n_frames, f"detect {video.name}"):
+            found.add(detection, video, _background(detector))
+    background = _background(detector)
+    if background is not None:
+        write_image(folder / "background.png", background)
+    return _finish(folder, video, found, rules, background, time.perf_counter() - start)
+
+
+def _detections(detector: Any, video: Video) -> Any:
+    if video.n_frames is None and isinstance(detector, ChangeDetector):
+        return detector.stream(video)
+    with output.working(f"Learning the background of {video.name}"):
+        detector.fit(video)
+    return detector.detect(video)
+
+
+def _background(detector: Any) -> np.ndarray | None:
+    return detector.model_.background_ if isinstance(detector, ChangeDetector) else None
+
+
+def _finish(
+    folder: Path,
+    video: Video,
+    found: Found,
+    rules: EventRules,
+    background: np.ndarray | None,
+    seconds: float,
+) -> dict[str, Any]:
+    scores = found.recording.scores
+    events = write_events(folder, scores, rules)
+    measures = {} if found.counts is None else found.counts.measures()
+    summary = {
+        "video": video.name,
+        "frames": len(scores),
+        "width": video.size[1],
+        "height": video.size[0],
+        "seconds": seconds,
+        "frames_per_second": len(scores) / max(seconds, 1e-9),
+        "events": len(events),
+        **measures,
+    }
+    replace_file(folder / "summary.json", to_json(output.finite(summary)))
+    html = _page(found, summary, events, threshold_of(scores, rules), background)
+    replace_file(folder / REPORT, html.encode())
+    return summary
+
+
+def threshold_of(scores: Sequence[FrameScore], rules: EventRules) -> float:
+    """Return the threshold of the rules, or the one that the scores suggest."""
+    if rules.threshold is not None:
+        return rules.threshold
+    return calibrate(scores) if any(s.counts for s in scores) else 1.0
+
+
+def write_events(folder: Path, scores: Sequence[FrameScore], rules: EventRules) -> list[Event]:
+    """Find the events of a table of scores and write them as CSV and JSON."""
+    events = find_events(scores, rules)
+    write_events_csv(folder / "events.csv", events)
+    write_events_json(folder / "events.json", events)
+    return events
+
+
+def again(folder: Path, rules: EventRules) -> list[Event]:
+    """Find the events of a finished detection anew; the video is not needed."""
+    return write_events(folder, read_scores(folder / SCORES), rules)
+
+
+def _page(
+    found: Found,
+    summary: dict[str, Any],
+    events: list[Event],
+    threshold: float,
+    background: np.ndarray | None,
+) -> str:
+    scores, pictures = found.recording.scores, found.recording.pictures
+    content = {"Player": video_page.player(scores, events, pictures, threshold)}
+    content["Events"] = video_page.event_table(events, scores, pictures)
+    if found.rows:
+        content["Pictures"] = page.picture(
+            video_page.panels(found.rows), "Frames spread over the video, and what was made of them"
+        )
+    shown = {name: _short(value) for name, value in summary.items()}
+    content["Summary"] = page.pairs(shown)
+    content["Environment"] = page.pairs(environment())
+    lead = (
+        f"{summary['frames']} frames of {summary['width']} x {summary['height']} pixels, "
+        f"{summary['events']} events, found without labels. A click on the timeline or an event "
+        "shows that moment."
+    )
+    return page.render(f"sfumato: {summary['video']}", lead, content)
+
+
+def _short(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _shown(n_frames: int | None) -> set[int]:
+    n = n_frames or 1
+    return {int((2 * i + 1) * n / (2 * N_PANELS)) for i in range(N_PANELS)}
+
+
+def _row(
+    detection: Detection, background: np.ndarray | None, label: np.ndarray | None, with_truth: bool
+) -> dict[str, np.ndarray]:
+    image = detection.frame.image
+    row = {"frame": image}
+    if background is not None:
+        row["background"] = background
+    row["probability"] = detection.probability * 255
+    row["mask"] = detection.mask * 255
+    if with_truth:
+        row["truth"] = np.full(image.shape[:2], 128) if label is None else label
+    step = max(1, round(image.shape[1] / PANEL_WIDTH))
+    return {name: picture[::step, ::step] for name, picture in row.items()}
+
+
+def overview(folder: Path, summaries: dict[str, dict[str, Any]]) -> None:
+    """Write the page of several videos: a table that leads to the page of each."""
+    links = "".join(
+        f'<li><a href="{name}/{REPORT}">{name}</a>: {s["frames"]} frames, {s["events"]} events</li>'
+        for name, s in summaries.items()
+    )
+    html = page.render(
+        "sfumato: videos", f"{len(summaries)} videos.", {"Videos": f"<ul>{links}</ul>"}
+    )
+    replace_file(folder / REPORT, html.encode())

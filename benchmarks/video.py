@@ -28,7 +28,7 @@ from sfumato.video import METHODS, BackgroundModel, ChangeDetector, Subtraction
 class ErrorThreshold(BackgroundModel):
     """Our background without the mixture: a threshold of 25 levels on the error, 5 x 5 median."""
 
-    def probability(self, x: Tensor) -> Tensor:
+    def aligned_probability(self, x: Tensor) -> Tensor:
         background = self.model_.decoder(self.code(x)).mean.movedim(-1, 0)
         return box_mean(((x - background).abs().amax(0) > 25).float(), 2)
 

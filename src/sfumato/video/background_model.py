@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +16,16 @@ from sfumato.coupling import grid_bound
 from sfumato.data import DataError, Video, open_video
 from sfumato.distributions import ColourHistogram
 from sfumato.models.background import PRIOR_LOG_ODDS, Background
-from sfumato.video.fitting import MAX_RANK, Coupling, fit_background, foreground_probability
+from sfumato.video.fitting import (
+    MAX_RANK,
+    Coupling,
+    Sample,
+    fit_background,
+    foreground_probability,
+)
+from sfumato.video.light import Light, find_light
 from sfumato.video.sampling import draw_sample, model_size, sample_of, to_model
+from sfumato.video.shift import Shift, find_shift, shifted
 
 # Radius of each of the two boxes that couple pixels, as a share of the height, and in pixels.
 COUPLING_RADIUS = 1 / 60
@@ -54,6 +61,8 @@ class BackgroundModel(BaseEstimator):
     model_ : Background
     size_ : (height, width)
         Of the frames.
+    shakes_ : bool
+        Whether the camera shakes, so that frames are aligned.
     background_ : ndarray, shape (height, width, 3), uint8
         The mean background.
 
@@ -103,15 +112,15 @@ class BackgroundModel(BaseEstimator):
         if video.n_frames is None:
             raise DataError("A stream has no end: fit to its first frames, as an array.")
         size = model_size(video.size, self.max_pixels)
-        return self._fit(draw_sample(video, size), video.size)
+        return self._fit(*draw_sample(video, size), video.size)
 
     def fit_frames(self, images: list[np.ndarray]) -> "BackgroundModel":
         """Find the background of frames of shape (height, width, 3) that follow each other."""
         full = images[0].shape[:2]
         size = model_size((full[0], full[1]), self.max_pixels)
-        return self._fit(sample_of(enumerate(images), len(images), size), (full[0], full[1]))
+        return self._fit(*sample_of(enumerate(images), len(images), size), (full[0], full[1]))
 
-    def _fit(self, sample: Any, size: tuple[int, int]) -> "BackgroundModel":
+    def _fit(self, sample: Sample, shakes: bool, size: tuple[int, int]) -> "BackgroundModel":
         with torch.no_grad():
             self.model_ = fit_background(
                 sample,
@@ -120,6 +129,7 @@ class BackgroundModel(BaseEstimator):
                 shadows=self.shadows,
             )
         self.size_ = size
+        self.shakes_ = shakes
         return self
 
     def _coupling(self, height: int) -> Coupling:
@@ -162,6 +172,15 @@ class BackgroundModel(BaseEstimator):
         """Posterior mean of a frame's code, shape (r,)."""
         return self.model_.encoder(x, 1 + self.refinement).mean
 
+    def aligned(self, x: Tensor) -> tuple[Tensor, Light, Shift]:
+        """Return a frame as in the model's light and place, and which light and place it had."""
+        light = find_light(x, self.model_.mean)
+        x = light.undone(x)
+        if not self.shakes_:
+            return x, light, (0.0, 0.0)
+        down, right = find_shift(x, self.model_.mean)
+        return shifted(x, (-down, -right)), light, (down, right)
+
     @torch.no_grad()
     def probability(self, x: Tensor) -> Tensor:
         """Probability of foreground at the size of the model, its pixels coupled.
@@ -169,8 +188,15 @@ class BackgroundModel(BaseEstimator):
         Parameters
         ----------
         x : Tensor, shape (3, height, width)
-            A frame at the size of the model.
+            A frame at the size of the model, as it is in the video.
         """
+        x, _, shift = self.aligned(x)
+        probability = self.aligned_probability(x)
+        return shifted(probability[None], shift)[0] if self.shakes_ else probability
+
+    @torch.no_grad()
+    def aligned_probability(self, x: Tensor) -> Tensor:
+        """Probability of foreground of a frame in the model's light and place."""
         z = self.code(x)
         return foreground_probability(self.model_.log_odds(x, z), self._coupling(x.shape[1]))
 
@@ -194,7 +220,7 @@ class BackgroundModel(BaseEstimator):
     @torch.no_grad()
     def transform(self, X: Frames) -> np.ndarray:
         """Posterior means of the codes, shape (n, r); r may be 0."""
-        return np.stack([self.code(x).numpy() for x in self.frames_of(X)])
+        return np.stack([self.code(self.aligned(x)[0]).numpy() for x in self.frames_of(X)])
 
     @torch.no_grad()
     def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
@@ -217,7 +243,7 @@ class BackgroundModel(BaseEstimator):
 
         B_t is the bound of the coupled labels, :func:`sfumato.coupling.grid_bound`.
         """
-        rows = [self._terms(x) for x in self.frames_of(X)]
+        rows = [self._terms(self.aligned(x)[0]) for x in self.frames_of(X)]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def _terms(self, x: Tensor) -> dict[str, float]:
@@ -242,6 +268,7 @@ class BackgroundModel(BaseEstimator):
             "estimator": type(self).__name__,
             "params": self.get_params(),
             "size": list(self.size_),
+            "shakes": self.shakes_,
         }
         write_directory(path, description, dict(self.model_.state_dict()), [])
 
@@ -262,4 +289,5 @@ class BackgroundModel(BaseEstimator):
         model.model_ = Background(**tensors, foreground=foreground, shadows=model.shadows)
         height, width = description["size"]
         model.size_ = (height, width)
+        model.shakes_ = bool(description["shakes"])
         return model

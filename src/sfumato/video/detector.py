@@ -13,9 +13,10 @@ from sfumato.data import DataError, Frame, Video, open_video
 from sfumato.video.background_model import BackgroundModel, Frames
 from sfumato.video.candidates import MODE_WIDTH
 from sfumato.video.events import Event, EventRules, FrameScore, find_events
-from sfumato.video.light import EXPLAINED, SUSPICIOUS, Light, find_light
+from sfumato.video.light import Light
 from sfumato.video.objects import largest_box, remove_objects
 from sfumato.video.sampling import to_model
+from sfumato.video.shift import shifted
 
 # Objects smaller than this share of the frame are noise.
 LEAST_OBJECT = 1.5e-4
@@ -144,7 +145,6 @@ class ChangeDetector(BaseEstimator):
         """Forget the frames that were seen since the fit."""
         self.model_.model_.mean = self._start_mean
         self._light = Light.unchanged()
-        self._share = 0.0
         self._since: Tensor | None = None
         self._held: Tensor | None = None
         self._region = region_of(self.roi, self.model_.size_)
@@ -225,10 +225,13 @@ class ChangeDetector(BaseEstimator):
         """
         model = self.model_
         x = to_model(frame.image, model.model_size_)
-        probability, switched = self._in_its_light(x)
+        aligned, light, shift = model.aligned(x)
+        probability = model.aligned_probability(aligned)
+        switched = light.differs(self._light)
+        self._light = light
         if self.adapt if adapt is None else adapt:
-            self._follow(self._light.undone(x), probability, seconds)
-        large = model.enlarged(probability)
+            self._follow(aligned, probability, seconds)
+        large = model.enlarged(shifted(probability[None], shift)[0])
         mask = remove_objects(
             (large > self.threshold) & self._region, self._least_area(), self.max_area
         )
@@ -237,20 +240,6 @@ class ChangeDetector(BaseEstimator):
     def _least_area(self) -> int:
         height, width = self.model_.size_
         return round(LEAST_OBJECT * height * width) if self.min_area is None else self.min_area
-
-    def _in_its_light(self, x: Tensor) -> tuple[Tensor, bool]:
-        """Return the probability of foreground, and whether the light has just changed."""
-        model = self.model_
-        probability = model.probability(self._light.undone(x))
-        share = float((probability > self.threshold).float().mean())
-        switched = False
-        if share > SUSPICIOUS and share > 2 * self._share:
-            light = find_light(x, model.model_.mean)
-            other = model.probability(light.undone(x))
-            if float((other > self.threshold).float().mean()) < EXPLAINED * share:
-                self._light, probability, switched = light, other, True
-        self._share = float((probability > self.threshold).float().mean())
-        return probability, switched
 
     def _follow(self, x: Tensor, probability: Tensor, seconds: float) -> None:
         """Move the mean background towards what is background now."""

@@ -10,12 +10,16 @@ from torch.nn import functional as F
 from sfumato.coupling import local_mean
 from sfumato.data import Video
 from sfumato.video.fitting import Sample
+from sfumato.video.light import find_light
+from sfumato.video.shift import find_shift, shakes, shifted
 
 # Larger frames are shrunk for the model; its masks are enlarged again.
 MAX_PIXELS = 120_000
 N_SAMPLES = 120
 # Frames before and after with which a frame is compared to see what moves.
 GAP = 3
+# Frames by which the usual light is known, and whether the camera shakes.
+N_PROBES = 15
 
 
 def model_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
@@ -52,22 +56,44 @@ def neighbours(index: int, n_frames: int, gap: int = GAP) -> tuple[int, int]:
 
 def sample_of(
     images: Iterable[tuple[int, np.ndarray]], n_frames: int, size: tuple[int, int]
-) -> Sample:
-    """Return the sample of a video from (index, image) pairs that hold at least what it needs."""
-    chosen = sample_indices(n_frames)
+) -> tuple[Sample, bool]:
+    """Return the sample of a video, all frames in one light and place, and whether it shakes.
+
+    Parameters
+    ----------
+    images : iterable of (index, image)
+        At least those of :func:`needed_indices` that can be had.
+    n_frames : int
+    size : (height, width)
+        Of the model.
+    """
     needed = set(needed_indices(n_frames))
-    seen: dict[int, Tensor] = {}
-    for index, image in images:
-        if index in needed:
-            seen[index] = to_model(image, size)
-    chosen = np.array([i for i in chosen if i in seen])
+    seen = {i: to_model(image, size).half() for i, image in images if i in needed}
+    chosen = [int(i) for i in sample_indices(n_frames) if int(i) in seen]
+    shaking = _align(seen, chosen)
     frames, motion = [], []
     for i in chosen:
-        x = seen[i]
-        others = [seen.get(j, x) for j in neighbours(i, n_frames)]
+        x = seen[i].float()
+        others = [seen[j].float() for j in neighbours(i, n_frames) if j in seen]
         frames.append(x)
-        motion.append(torch.stack([(x - other).abs().amax(0) for other in others]).amax(0))
-    return Sample(torch.stack(frames), local_mean(torch.stack(motion), 2))
+        moved = [(x - other).abs().amax(0) for other in others] or [torch.zeros(size)]
+        motion.append(torch.stack(moved).amax(0))
+    return Sample(torch.stack(frames), local_mean(torch.stack(motion), 2)), shaking
+
+
+def _align(seen: dict[int, Tensor], chosen: list[int]) -> bool:
+    """Bring frames into the light and, if the camera shakes, the place of their middle one."""
+    probes = chosen[:: max(1, len(chosen) // N_PROBES)]
+    usual = torch.stack([seen[i].float() for i in probes]).median(0).values
+    for i, x in seen.items():
+        seen[i] = find_light(x.float(), usual).undone(x.float()).half()
+    if not shakes(torch.stack([seen[i].float() for i in probes])):
+        return False
+    middle = seen[chosen[len(chosen) // 2]].float()
+    for i, x in seen.items():
+        down, right = find_shift(x.float(), middle)
+        seen[i] = shifted(x.float(), (-down, -right)).half()
+    return True
 
 
 def needed_indices(n_frames: int) -> list[int]:
@@ -77,8 +103,8 @@ def needed_indices(n_frames: int) -> list[int]:
     return sorted({int(i) for i in chosen} | around)
 
 
-def draw_sample(video: Video, size: tuple[int, int]) -> Sample:
-    """Return the sample of a video whose length is known."""
+def draw_sample(video: Video, size: tuple[int, int]) -> tuple[Sample, bool]:
+    """Return what :func:`sample_of` does, of a video whose length is known."""
     assert video.n_frames is not None
     images: Iterator[tuple[int, np.ndarray]] = (
         (frame.index, frame.image) for frame in video.at(needed_indices(video.n_frames))

@@ -13,7 +13,7 @@ $(VENV)/base: constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	# torch first and alone: a later request for "any torch" then installs nothing more.
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
-	$(PIP) --editable .
+	$(PIP) --editable '.[video]'
 	touch $@
 
 $(VENV)/dev: $(VENV)/base

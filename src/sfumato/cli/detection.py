@@ -3,8 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -245,8 +247,9 @@ def _row(
 def overview(folder: Path, summaries: dict[str, dict[str, Any]]) -> None:
     """Write the page of several videos: a table that leads to the page of each."""
     links = "".join(
-        f'<li><a href="{name}/{REPORT}">{name}</a>: {s["frames"]} frames, {s["events"]} events</li>'
-        for name, s in summaries.items()
+        f'<li><a href="{quote(name)}/{REPORT}">{escape(name)}</a>: '
+        f"{found['frames']} frames, {found['events']} events</li>"
+        for name, found in summaries.items()
     )
     html = page.render(
         "sfumato: videos", f"{len(summaries)} videos.", {"Videos": f"<ul>{links}</ul>"}

@@ -474,7 +474,7 @@ class ClipWriter:
         codec = cv2.VideoWriter.fourcc(*"mp4v")
         self._writer = cv2.VideoWriter(str(self._partial), codec, frame_rate, even)
         if not self._writer.isOpened():
-            self._discard()
+            self.discard()
             raise DataError(
                 f"{path} cannot be written at {_by(size)} pixels and {frame_rate} frames per "
                 "second: OpenCV has no encoder for it."
@@ -497,12 +497,13 @@ class ClipWriter:
         if not self._partial.exists():
             return
         if not self._n_written:
-            self._discard()
+            self.discard()
             raise DataError(f"{self._path} would have no frames: write one before closing.")
         self._writer.release()
         os.replace(self._partial, self._path)
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
+        """Give the clip up: leave no file."""
         self._writer.release()
         self._partial.unlink(missing_ok=True)
 
@@ -518,7 +519,7 @@ class ClipWriter:
         if kind is None:
             self.close()
         else:
-            self._discard()
+            self.discard()
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:

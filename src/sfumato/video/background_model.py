@@ -24,13 +24,28 @@ from sfumato.video.fitting import (
     foreground_probability,
 )
 from sfumato.video.light import Light, find_light
-from sfumato.video.sampling import draw_sample, model_size, sample_of, to_model
+from sfumato.video.sampling import draw_sample, model_size, sample_of, smoothed, to_model
 from sfumato.video.shift import Shift, find_shift, shifted
 
 # Radius of each of the two boxes that couple pixels, as a share of the height, and in pixels.
 COUPLING_RADIUS = 1 / 60
 LEAST_RADIUS = 3
 Frames = np.ndarray | str | os.PathLike[str] | Video
+
+
+def check_size(size: tuple[int, int], fitted: tuple[int, int]) -> None:
+    """Check that frames have the (height, width) of those of the fit.
+
+    Raises
+    ------
+    DataError
+        If they have not.
+    """
+    if tuple(size) != tuple(fitted):
+        raise DataError(
+            f"The frames are {size[1]} x {size[0]} pixels where the model was fitted to "
+            f"{fitted[1]} x {fitted[0]}: resize them or fit anew."
+        )
 
 
 class BackgroundModel(BaseEstimator):
@@ -160,11 +175,7 @@ class BackgroundModel(BaseEstimator):
         """
         check_is_fitted(self, "model_")
         video = open_video(X)
-        if tuple(video.size) != tuple(self.size_):
-            raise DataError(
-                f"The frames are {video.size[1]} x {video.size[0]} pixels where the model was "
-                f"fitted to {self.size_[1]} x {self.size_[0]}: resize them or fit anew."
-            )
+        check_size(video.size, self.size_)
         for frame in video:
             yield to_model(frame.image, self.model_size_)
 
@@ -174,11 +185,11 @@ class BackgroundModel(BaseEstimator):
 
     def aligned(self, x: Tensor) -> tuple[Tensor, Light, Shift]:
         """Return a frame as in the model's light and place, and which light and place it had."""
-        light = find_light(x, self.model_.mean)
+        light = find_light(smoothed(x), self.model_.mean)
         x = light.undone(x)
         if not self.shakes_:
             return x, light, (0.0, 0.0)
-        down, right = find_shift(x, self.model_.mean)
+        down, right = find_shift(smoothed(x), self.model_.mean)
         return shifted(x, (-down, -right)), light, (down, right)
 
     @torch.no_grad()
@@ -197,8 +208,12 @@ class BackgroundModel(BaseEstimator):
     @torch.no_grad()
     def aligned_probability(self, x: Tensor) -> Tensor:
         """Probability of foreground of a frame in the model's light and place."""
-        z = self.code(x)
-        return foreground_probability(self.model_.log_odds(x, z), self._coupling(x.shape[1]))
+        smooth = smoothed(x)
+        z = self.code(smooth)
+        # The mean around a pixel is what noise and leaves are told by, but a pixel beside an object
+        # has some of the object in its mean, and nothing of it in itself.
+        odds = torch.minimum(self.model_.log_odds(smooth, z), self.model_.log_odds(x, z))
+        return foreground_probability(odds, self._coupling(x.shape[1]))
 
     def enlarged(self, probability: Tensor) -> np.ndarray:
         """Return a map at the size of the frames, shape (height, width)."""
@@ -220,7 +235,9 @@ class BackgroundModel(BaseEstimator):
     @torch.no_grad()
     def transform(self, X: Frames) -> np.ndarray:
         """Posterior means of the codes, shape (n, r); r may be 0."""
-        return np.stack([self.code(self.aligned(x)[0]).numpy() for x in self.frames_of(X)])
+        return np.stack(
+            [self.code(smoothed(self.aligned(x)[0])).numpy() for x in self.frames_of(X)]
+        )
 
     @torch.no_grad()
     def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
@@ -236,14 +253,14 @@ class BackgroundModel(BaseEstimator):
 
     @torch.no_grad()
     def terms(self, X: Frames) -> dict[str, np.ndarray]:
-        r"""Negative bound of each frame at its code, in nats, by named terms of shape (n,).
+        r"""Negative bound of each frame, smoothed, at its code, in nats; terms of shape (n,).
 
         .. math:: -\log p(x_t, z_t) \le \underbrace{-\sum_p \log p(x_{tp}|\neg\text{fg}, z_t)
                   - B_t}_{\text{pixels}} \underbrace{- \log N(z_t; 0, I)}_{\text{code}}
 
         B_t is the bound of the coupled labels, :func:`sfumato.coupling.grid_bound`.
         """
-        rows = [self._terms(self.aligned(x)[0]) for x in self.frames_of(X)]
+        rows = [self._terms(smoothed(self.aligned(x)[0])) for x in self.frames_of(X)]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def _terms(self, x: Tensor) -> dict[str, float]:

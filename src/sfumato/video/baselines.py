@@ -10,12 +10,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from sfumato.coupling import box_mean
 from sfumato.data import DataError, Video, open_video
-from sfumato.video.background_model import Frames
+from sfumato.video.background_model import Frames, check_size
 from sfumato.video.detector import Detection, measured, region_of
 
 # Levels of difference to the median; a usual choice.
 MEDIAN_LEVELS = 25
 N_MEDIAN_FRAMES = 60
+# OpenCV's subtractors call nearly all of their first frames foreground; seconds.
+WARM_UP = 1.0
 METHODS = ("median", "mog2", "knn")
 
 
@@ -61,14 +63,17 @@ class Subtraction(BaseEstimator):
         check_is_fitted(self, "size_")
         region = region_of(self.roi, self.size_)
         subtractor = None if self.method == "median" else _subtractor(self.method)
-        for frame in open_video(X):
+        video = open_video(X)
+        check_size(video.size, self.size_)
+        for frame in video:
             if subtractor is None:
                 difference = np.abs(frame.image.astype(np.int16) - self.background_).max(axis=2)
                 raw = difference > MEDIAN_LEVELS
             else:
                 raw = subtractor.apply(np.ascontiguousarray(frame.image[..., ::-1])) == 255
             share = box_mean(torch.from_numpy(raw).float(), 2).numpy()
-            yield measured(frame, share, (share > 0.5) & region, region)
+            learning = subtractor is not None and frame.time < WARM_UP
+            yield measured(frame, share, (share > 0.5) & region, region, learning=learning)
 
     def predict(self, X: Frames) -> np.ndarray:
         """Masks, bool, shape (n, height, width)."""

@@ -10,12 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sfumato.data import DataError, Frame, Video, open_video
-from sfumato.video.background_model import BackgroundModel, Frames
+from sfumato.video.background_model import BackgroundModel, Frames, check_size
 from sfumato.video.candidates import MODE_WIDTH
 from sfumato.video.events import Event, EventRules, FrameScore, find_events
 from sfumato.video.light import Light
 from sfumato.video.objects import largest_box, remove_objects
-from sfumato.video.sampling import to_model
+from sfumato.video.sampling import smoothed, to_model
 from sfumato.video.shift import shifted
 
 # Objects smaller than this share of the frame are noise.
@@ -139,12 +139,12 @@ class ChangeDetector(BaseEstimator):
                 f"The background has shape {image.shape}; the frames need "
                 f"{(*self.model_.size_, 3)}."
             )
-        return to_model(image, self.model_.model_size_)
+        return smoothed(to_model(image, self.model_.model_size_))
 
     def _begin(self) -> None:
         """Forget the frames that were seen since the fit."""
         self.model_.model_.mean = self._start_mean
-        self._light = Light.unchanged()
+        self._light: Light | None = None
         self._since: Tensor | None = None
         self._held: Tensor | None = None
         self._region = region_of(self.roi, self.model_.size_)
@@ -190,7 +190,8 @@ class ChangeDetector(BaseEstimator):
             Frames in a second, for arrays.
         """
         check_is_fitted(self, "model_")
-        steps = (self.step(frame, 1 / frame_rate, adapt=True) for frame in open_video(X))
+        video = open_video(X)
+        steps = (self.step(frame, 1 / frame_rate, adapt=True) for frame in video)
         return np.stack([detection.mask for detection in steps])
 
     def stream(self, video: Video) -> Iterator[Detection]:
@@ -224,13 +225,15 @@ class ChangeDetector(BaseEstimator):
             By default the detector's own.
         """
         model = self.model_
+        height, width, _ = frame.image.shape
+        check_size((height, width), model.size_)
         x = to_model(frame.image, model.model_size_)
         aligned, light, shift = model.aligned(x)
         probability = model.aligned_probability(aligned)
-        switched = light.differs(self._light)
+        switched = self._light is not None and light.differs(self._light)
         self._light = light
         if self.adapt if adapt is None else adapt:
-            self._follow(aligned, probability, seconds)
+            self._follow(smoothed(aligned), probability, seconds)
         large = model.enlarged(shifted(probability[None], shift)[0])
         mask = remove_objects(
             (large > self.threshold) & self._region, self._least_area(), self.max_area
@@ -270,6 +273,7 @@ def measured(
     region: np.ndarray,
     *,
     light_change: bool = False,
+    learning: bool = False,
 ) -> Detection:
     """Return a detection with its row of the table of scores."""
     area = int(mask.sum())
@@ -280,6 +284,7 @@ def measured(
         area=area,
         box=largest_box(mask),
         light_change=light_change,
+        learning=learning,
     )
     return Detection(frame, probability, mask, score)
 

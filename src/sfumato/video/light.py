@@ -14,6 +14,8 @@ EXPLAINED = 0.5
 LEAST_FIT = 0.8
 GAINS = (0.1, 10.0)
 N_STEPS = 8
+# Variance of a channel, in squared levels, below which its gain leans on the others'.
+FLAT = 4.0
 # Pixels that a map is fitted to: the best so many, ...
 KEPT = 0.6
 # ... of every so many.
@@ -74,8 +76,11 @@ def _fit(b: Tensor, y: Tensor) -> tuple[Light, float, float]:
     for _ in range(N_STEPS):
         part_b, part_y = b[:, kept], y[:, kept]
         mean_b, mean_y = part_b.mean(1, keepdim=True), part_y.mean(1, keepdim=True)
-        spread = (part_b - mean_b).square().sum(1) + 1.0
-        gain = ((part_b - mean_b) * (part_y - mean_y)).sum(1) / spread
+        spread = (part_b - mean_b).square().sum(1)
+        joint = ((part_b - mean_b) * (part_y - mean_y)).sum(1)
+        # A channel without contrast takes the gain of the others.
+        common = joint.sum() / (spread.sum() + 1.0)
+        gain = (joint + FLAT * n_kept * common) / (spread + FLAT * n_kept)
         offset = (mean_y[:, 0] - gain * mean_b[:, 0]).contiguous()
         residual = (y - gain[:, None] * b - offset[:, None]).abs().amax(0)
         kept = residual.argsort()[:n_kept]

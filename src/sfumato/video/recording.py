@@ -67,8 +67,11 @@ class Recording:
         try:
             yield self
         finally:
-            self._overlay.close()
             write_scores(self.folder / "scores.csv", self.scores)
+            if self.scores:
+                self._overlay.close()
+            else:
+                self._overlay.discard()
 
     def add(self, detection: Detection) -> None:
         """Write one frame."""

@@ -30,10 +30,13 @@ def model_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> tuple[int
 
 
 def to_model(image: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Return an image (h, w, 3) of bytes as a smoothed Tensor (3, *size) in levels."""
+    """Return an image (h, w, 3) of bytes as a Tensor (3, *size) in levels."""
     x = torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, 0).float()
-    if x.shape[1:] != size:
-        x = F.interpolate(x[None], size, mode="area")[0]
+    return x if x.shape[1:] == size else F.interpolate(x[None], size, mode="area")[0]
+
+
+def smoothed(x: Tensor) -> Tensor:
+    """Return (c, h, w) with each pixel averaged with those around it, weights 1-2-1 both ways."""
     x = F.pad(x[None], (1, 1, 1, 1), mode="replicate")[0]
     x = (x[:, :-2] + 2 * x[:, 1:-1] + x[:, 2:]) / 4
     return (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4
@@ -68,7 +71,7 @@ def sample_of(
         Of the model.
     """
     needed = set(needed_indices(n_frames))
-    seen = {i: to_model(image, size).half() for i, image in images if i in needed}
+    seen = {i: smoothed(to_model(image, size)).half() for i, image in images if i in needed}
     chosen = [int(i) for i in sample_indices(n_frames) if int(i) in seen]
     shaking = _align(seen, chosen)
     frames, motion = [], []

@@ -1,0 +1,260 @@
+"""`sfumato detect` and `sfumato events`: what they print, what they leave, and what they refuse."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sfumato.data import moving_digits, open_video, read_picture
+from sfumato.metrics import cdnet_scores
+from sfumato.video import find_events, read_scores
+from sfumato.video.events import EventRules
+
+pytest.importorskip("cv2")
+
+N, HEIGHT, WIDTH = 40, 48, 64
+MEASURES = {"recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure"}
+FILES = {
+    "background.png", "events.csv", "events.json", "masks", "overlay.mp4", "report.html",
+    "scores.csv", "summary.json",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Return a folder of frames, and one of their truth but for the first 10, as CDnet has them."""
+    home = tmp_path_factory.mktemp("clip")
+    frames, truth = moving_digits(N, (HEIGHT, WIDTH))
+    for name, images in (("input", frames), ("groundtruth", truth.astype(np.uint8) * 255)):
+        (home / name).mkdir()
+        for i, image in enumerate(images, 1):
+            Image.fromarray(image).save(home / name / f"{name[:2]}{i:06d}.png")
+    (home / "temporalROI.txt").write_text(f"11 {N}")
+    return home, truth
+
+
+@pytest.fixture(scope="module")
+def detected(cli, clip, tmp_path_factory):
+    """Return the folder of a detection and what was printed."""
+    out = tmp_path_factory.mktemp("found") / "new" / "folder"
+    outcome = cli("detect", clip[0], "--out", out, "--groundtruth", clip[0], "--json")
+    assert outcome.status == 0, outcome.err
+    return out, outcome
+
+
+@pytest.fixture
+def short(tmp_path):
+    """Return a folder of 6 frames of nothing; more would only take longer."""
+    folder = tmp_path / "short"
+    folder.mkdir()
+    for i in range(6):
+        Image.new("RGB", (32, 24), (90, 120, 100)).save(folder / f"{i}.png")
+    return folder
+
+
+def masks_of(folder):
+    return [np.asarray(Image.open(path)) for path in sorted((folder / "masks").iterdir())]
+
+
+def test_detect_prints_one_json_object(detected):
+    out, outcome = detected
+    assert len(outcome.out.splitlines()) == 1
+    summary = outcome.json
+    assert summary["out"] == str(out)
+    assert (summary["frames"], summary["width"], summary["height"]) == (N, WIDTH, HEIGHT)
+    assert summary["events"] == len(json.loads((out / "events.json").read_text()))
+    assert summary["seconds"] > 0
+    stored = json.loads((out / "summary.json").read_text())
+    assert summary == {"out": str(out), **stored}
+
+
+def test_detect_leaves_these_files_and_no_others(detected):
+    assert {path.name for path in detected[0].iterdir()} == FILES
+
+
+def test_every_frame_has_a_mask_of_its_size_and_a_row_of_scores(detected):
+    out, _ = detected
+    names = sorted(path.name for path in (out / "masks").iterdir())
+    assert names == [f"{i:06d}.png" for i in range(1, N + 1)]
+    scores = read_scores(out / "scores.csv")
+    assert [score.index for score in scores] == list(range(N))
+    for mask, score in zip(masks_of(out), scores, strict=True):
+        assert (mask.shape, mask.dtype) == ((HEIGHT, WIDTH), np.uint8)
+        assert set(np.unique(mask)) <= {0, 255}
+        assert (mask > 0).sum() == score.area
+    assert len(list(csv.DictReader((out / "scores.csv").read_text().splitlines()))) == N
+
+
+def test_the_overlay_and_the_background_have_the_size_of_the_video(detected):
+    out, _ = detected
+    overlay = open_video(out / "overlay.mp4")
+    assert (len(list(overlay)), overlay.size, overlay.frame_rate) == (N, (HEIGHT, WIDTH), 25)
+    assert read_picture(out / "background.png").shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_measures_are_those_of_the_masks_within_the_frames_that_count(clip, detected):
+    out, outcome = detected
+    expected = cdnet_scores([mask > 0 for mask in masks_of(out)][10:], clip[1][10:])
+    assert set(expected) == MEASURES
+    assert {name: outcome.json[name] for name in MEASURES} == pytest.approx(expected)
+    # Digits of 24 pixels: 0.89 when this is written.
+    assert outcome.json["f_measure"] > 0.8
+
+
+def test_the_page_is_whole_in_itself(detected):
+    html = (detected[0] / "report.html").read_text()
+    data = html.split('id="detection">')[1].split("</script>")[0]
+    player = json.loads(data)
+    assert len(player["times"]) == len(player["scores"]) == len(player["pictures"]) == N
+    assert "f_measure" in html
+    # The player makes its pictures from the data beside it: nothing is fetched.
+    assert "http" not in html.replace("http://www.w3.org", "")
+
+
+def test_a_second_detection_needs_overwrite_and_then_replaces_the_first(cli, short, tmp_path):
+    out = tmp_path / "out"
+    words = ("detect", short, "--out", out, "--method", "median")
+    assert cli(*words).status == 0
+    stray = out / "masks" / "000099.png"
+    shutil.copy(out / "masks" / "000001.png", stray)
+    before = (out / "scores.csv").read_bytes()
+    outcome = cli(*words)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.err == (
+        f"Error: {str(out)!r} already holds a detection; add --overwrite or choose another "
+        "folder.\n"
+    )
+    assert stray.exists()
+    outcome = cli(*words, "--overwrite")
+    assert outcome.status == 0, outcome.err
+    assert not stray.exists()
+    assert (out / "scores.csv").read_bytes() == before
+    assert "Report: " in outcome.out
+
+
+def test_without_change_there_are_no_events_and_no_background_of_a_classical_method(
+    cli, short, tmp_path
+):
+    outcome = cli("detect", short, "--out", tmp_path / "a", "--method", "mog2", "--json")
+    assert (outcome.status, outcome.json["events"], outcome.json["frames"]) == (0, 0, 6)
+    assert not MEASURES & outcome.json.keys()
+    assert {path.name for path in (tmp_path / "a").iterdir()} == FILES - {"background.png"}
+    assert "No event was found." in (tmp_path / "a" / "report.html").read_text()
+
+
+def test_two_videos_give_a_folder_each_and_a_page_that_leads_to_both(cli, short, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(short, other)
+    out = tmp_path / "out"
+    outcome = cli("detect", short, other, "--out", out, "--json")
+    assert outcome.status == 0, outcome.err
+    assert [video["video"] for video in outcome.json["videos"]] == ["short", "other"]
+    page = (out / "report.html").read_text()
+    for name in ("short", "other"):
+        assert {path.name for path in (out / name).iterdir()} == FILES
+        assert f'<a href="{name}/report.html">{name}</a>: 6 frames, 0 events' in page
+
+
+def test_videos_of_one_name_get_folders_of_different_names(cli, short, tmp_path):
+    twin = tmp_path / "elsewhere" / "short"
+    shutil.copytree(short, twin)
+    out = tmp_path / "out"
+    assert cli("detect", short, twin, "--out", out, "--method", "median").status == 0
+    assert {path.name for path in out.iterdir()} == {"1-short", "2-short", "report.html"}
+
+
+def refused(outcome, sentence):
+    assert (outcome.status, outcome.out) == (1, "")
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("Error: ")
+    assert sentence in line
+    return True
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("none.mp4",), "none.mp4 does not exist"),
+        (("empty",), "holds no images"),
+        (("text.mp4",), "is not a video that OpenCV can read"),
+        (("short", "--method", "median", "--adapt"), "median takes no --adapt."),
+        (("short", "--method", "mog2", "--min-area", 3), "mog2 takes no --min-area."),
+        (("short", "--groundtruth", "none"), "none is not a folder"),
+        (("short", "--groundtruth", "empty"), "empty holds no images"),
+        (("short", "--roi", "none.png"), "none.png"),
+        (("short", "--roi", "wide.png"), "region of interest is 40 x 24 pixels; the frames are"),
+        (("short", "--background", "wide.png"), "background has shape (24, 40, 3)"),
+        (("short", "--event-threshold", 0), "threshold must be"),
+        (("short", "--merge", -1), "merge_window must be"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_one_sentence_and_no_detection(
+    cli, short, tmp_path, monkeypatch, words, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_text("It was a dark and stormy night.\n" * 99)
+    Image.new("RGB", (40, 24)).save("wide.png")
+    assert refused(cli("detect", *words, "--out", "out"), sentence)
+    assert not (tmp_path / "out" / "scores.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--roi", "region of interest is 40 x 24 pixels"),
+        ("--groundtruth", "bring them to one size"),
+    ],
+)
+def test_what_fails_at_the_first_frame_is_named_and_not_the_clip_it_leaves_empty(
+    cli, short, tmp_path, option, sentence
+):
+    (tmp_path / "wide").mkdir()
+    Image.new("L", (40, 24), 255).save(tmp_path / "wide" / "gt000000.png")
+    wide = tmp_path / "wide" / ("gt000000.png" if option == "--roi" else "")
+    words = ("detect", short, "--out", tmp_path / "out", "--method", "median", option, wide)
+    assert refused(cli(*words), sentence)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("short", "--method", "mean"), "'mean' is not one of 'sfumato', 'median', 'mog2', 'knn'"),
+        (("short", "--threshold", "1.5"), "1.5 is not in the range"),
+        (("short", "--max-area", "0"), "0 is not in the range"),
+        ((), "Missing argument 'VIDEO...'"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_makes_nothing(
+    cli, tmp_path, monkeypatch, capfd, words, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli("detect", *words, "--out", "out")
+    assert outcome.status == 2
+    assert sentence in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_events_finds_them_anew_by_other_rules_without_the_video(cli, detected, tmp_path):
+    (tmp_path / "scores.csv").write_bytes((detected[0] / "scores.csv").read_bytes())
+    scores = read_scores(tmp_path / "scores.csv")
+    # No digits cover half of the frame, and some cover a twentieth.
+    for threshold, least in ((0.5, 0), (0.05, 1)):
+        outcome = cli("events", tmp_path, "--event-threshold", threshold, "--json")
+        assert outcome.status == 0, outcome.err
+        expected = find_events(scores, EventRules(threshold))
+        assert len(expected) == least
+        assert [event["start"] for event in outcome.json["events"]] == [e.start for e in expected]
+        assert len(json.loads((tmp_path / "events.json").read_text())) == least
+        assert len((tmp_path / "events.csv").read_text().splitlines()) == 1 + least
+    outcome = cli("events", tmp_path, "--event-threshold", 0.05, "--min-length", 30)
+    assert (outcome.status, outcome.out) == (0, "0 events\n")
+
+
+def test_events_of_a_folder_without_a_detection_are_refused(cli, tmp_path):
+    assert refused(cli("events", tmp_path), "scores.csv")
+    assert list(tmp_path.iterdir()) == []

@@ -373,16 +373,22 @@ def test_without_coupling_the_pixels_term_is_the_evidence_of_every_pixel_alone(d
     z = alone.code(x)
     behind, before = alone.model_.log_evidence(x, z)
     prior = torch.tensor(1.5)
-    # Where the evidence stays below 10 nats the labels are exact; beyond it is taken as 10.
-    odds = (before - behind + prior).clamp(-10, 10)
-    r = coupled_probability(odds, 0.0, 3)
     expected = torch.logaddexp(behind + F.logsigmoid(-prior), before + F.logsigmoid(prior)).sum()
     found = -alone.terms(digits[40:41])["pixels"][0]
-    # That costs exp(-10) of what is beyond at each of 3072 pixels: 7 nats where it is 50. The half
-    # is the rounding of a sum of some ten thousand.
+    # Where the evidence stays below 10 nats the labels are exact; beyond it is taken as 10, which
+    # costs exp(-10) of what is beyond at each of 3072 pixels: 7 nats where it is 50. The half is the
+    # rounding of a sum of some ten thousand.
     assert found <= float(expected) + 0.5
     assert found == pytest.approx(float(expected), abs=10)
-    np.testing.assert_allclose(alone.probability(x), r)
+
+
+def test_a_pixel_is_as_much_foreground_as_both_it_and_the_mean_around_it_are(digits, fitted):
+    alone = deepcopy(fitted).set_params(coupling=0.0)
+    sharp = to_model(digits[40], SIZE)
+    z = alone.code(smoothed(sharp))
+    odds = torch.minimum(alone.model_.log_odds(sharp, z), alone.model_.log_odds(smoothed(sharp), z))
+    expected = coupled_probability(odds.clamp(-10, 10), 0.0, 3)
+    torch.testing.assert_close(alone.probability(sharp), expected)
 
 
 def test_frames_of_another_size_are_refused_and_both_sizes_named(fitted):

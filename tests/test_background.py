@@ -376,8 +376,8 @@ def test_without_coupling_the_pixels_term_is_the_evidence_of_every_pixel_alone(d
     expected = torch.logaddexp(behind + F.logsigmoid(-prior), before + F.logsigmoid(prior)).sum()
     found = -alone.terms(digits[40:41])["pixels"][0]
     # Where the evidence stays below 10 nats the labels are exact; beyond it is taken as 10, which
-    # costs exp(-10) of what is beyond at each of 3072 pixels: 7 nats where it is 50. The half is the
-    # rounding of a sum of some ten thousand.
+    # costs exp(-10) of what is beyond at each of 3072 pixels: 7 nats where it is 50. The half is
+    # the rounding of a sum of some ten thousand.
     assert found <= float(expected) + 0.5
     assert found == pytest.approx(float(expected), abs=10)
 
@@ -386,7 +386,7 @@ def test_a_pixel_is_as_much_foreground_as_both_it_and_the_mean_around_it_are(dig
     alone = deepcopy(fitted).set_params(coupling=0.0)
     sharp = to_model(digits[40], SIZE)
     z = alone.code(smoothed(sharp))
-    odds = torch.minimum(alone.model_.log_odds(sharp, z), alone.model_.log_odds(smoothed(sharp), z))
+    odds = torch.minimum(*(alone.model_.log_odds(x, z) for x in (sharp, smoothed(sharp))))
     expected = coupled_probability(odds.clamp(-10, 10), 0.0, 3)
     torch.testing.assert_close(alone.probability(sharp), expected)
 

@@ -241,7 +241,8 @@ def _row(
     if with_truth:
         row["truth"] = np.full(image.shape[:2], 128) if label is None else label
     step = max(1, round(image.shape[1] / PANEL_WIDTH))
-    return {name: picture[::step, ::step] for name, picture in row.items()}
+    # Copies: a view would keep the whole frame.
+    return {name: picture[::step, ::step].copy() for name, picture in row.items()}
 
 
 def overview(folder: Path, summaries: dict[str, dict[str, Any]]) -> None:

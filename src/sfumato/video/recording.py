@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress as Bar
-from scipy import ndimage
 
 from sfumato.artifacts import make_directory
 from sfumato.data import ClipWriter, encode_jpeg, write_image
@@ -27,11 +26,20 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return an image with what changed tinted and outlined, shape (height, width, 3), bytes."""
     if not mask.any():
         return image
-    painted = image.astype(np.float32)
-    painted[mask] = (1 - TINT) * painted[mask] + TINT * COLOUR
-    edge = mask & ~ndimage.binary_erosion(mask, border_value=1)
-    painted[edge] = COLOUR
-    return painted.round().astype(np.uint8)
+    painted = image.copy()
+    painted[mask] = ((1 - TINT) * image[mask] + TINT * COLOUR).round().astype(np.uint8)
+    painted[mask & ~_inner(mask)] = COLOUR.astype(np.uint8)
+    return painted
+
+
+def _inner(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels of a mask whose four neighbours are in it, or outside of the image."""
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    inner[:, 1:] &= mask[:, :-1]
+    inner[:, :-1] &= mask[:, 1:]
+    return inner
 
 
 @dataclass

@@ -28,7 +28,7 @@ class Subtraction(BaseEstimator):
     ----------
     method : "median", "mog2" or "knn"
         The difference to the temporal median over 25 levels, or OpenCV's subtractor with its
-        defaults, whose shadows count as background.
+        defaults. What it calls shadow counts as foreground, which on most clips is better for it.
     roi : ndarray of shape (height, width), optional
 
     Attributes
@@ -70,7 +70,7 @@ class Subtraction(BaseEstimator):
                 difference = np.abs(frame.image.astype(np.int16) - self.background_).max(axis=2)
                 raw = difference > MEDIAN_LEVELS
             else:
-                raw = subtractor.apply(np.ascontiguousarray(frame.image[..., ::-1])) == 255
+                raw = subtractor.apply(np.ascontiguousarray(frame.image[..., ::-1])) > 0
             share = box_mean(torch.from_numpy(raw).float(), 2).numpy()
             learning = subtractor is not None and frame.time < WARM_UP
             yield measured(frame, share, (share > 0.5) & region, region, learning=learning)

@@ -72,16 +72,17 @@ class Candidates:
         return self.colours.gather(0, best)[0]
 
 
-def find_candidates(frames: Tensor) -> Candidates:
+def find_candidates(frames: Tensor, n_modes: int = N_MODES) -> Candidates:
     """Find the modes of every pixel by one pass over the frames; the rarest give way to new ones.
 
     Parameters
     ----------
     frames : Tensor, shape (n, 3, height, width)
+    n_modes : int
     """
     _, channels, height, width = frames.shape
-    colours = torch.full((N_MODES, channels, height * width), _NOWHERE)
-    counts = torch.zeros(N_MODES, height * width)
+    colours = torch.full((n_modes, channels, height * width), _NOWHERE)
+    counts = torch.zeros(n_modes, height * width)
     for x in frames.flatten(2):
         distance, nearest = (colours - x).abs().amax(1).min(0)
         new = distance >= MODE_WIDTH
@@ -91,7 +92,7 @@ def find_candidates(frames: Tensor) -> Candidates:
         every = k[:, None].expand(1, channels, -1)
         old = colours.gather(0, every)[0]
         colours.scatter_(0, every, (old + (x - old) * (1 / count).clamp(min=0.05))[None])
-    colours = colours.reshape(N_MODES, channels, height, width)
+    colours = colours.reshape(n_modes, channels, height, width)
     return Candidates(colours, shown_modes(frames, colours))
 
 

@@ -28,6 +28,8 @@ N_SPREADS = 19.0
 MAD_TO_DEVIATION = 1.4826
 # Share of the image: less is never an event above quiet frames without any noise.
 LEAST_RISE = 1e-4
+# Share of the image that is an event even where nothing is ever quiet.
+MOST = 0.05
 # Time stamps are rounded: 1.1 - 0.1 s is no longer than a window of 1 s.
 TIME_TOLERANCE = 1e-6
 
@@ -158,13 +160,14 @@ class Event:
 def calibrate(scores: Sequence[FrameScore]) -> float:
     r"""Return a threshold of the score, found without labels in the quietest frames.
 
-    .. math:: T = m + \max(19\, \sigma, 10^{-4}), \quad
+    .. math:: T = \min(m + \max(19\, \sigma, 10^{-4}), 0.05), \quad
         m = \operatorname{med}_{i \in L} s_i, \quad
         \sigma = 1.4826 \operatorname{med}_{i \in L} |s_i - m|
 
     where L is the tenth of the frames with the lowest scores. Frames with a sudden change of the
     light, or while the model learns, are left out. The others have no say, so that busy frames do
-    not move the threshold while they are less than nine in ten. It is at most 1.
+    not move the threshold while they are less than nine in ten. A twentieth of the image is an
+    event in any video.
 
     Raises
     ------
@@ -185,7 +188,7 @@ def calibrate(scores: Sequence[FrameScore]) -> float:
     quiet = usable[: ceil(QUIET_SHARE * len(usable))]
     level = float(np.median(quiet))
     spread = MAD_TO_DEVIATION * float(np.median(np.abs(quiet - level)))
-    return min(1.0, level + max(N_SPREADS * spread, LEAST_RISE))
+    return min(MOST, level + max(N_SPREADS * spread, LEAST_RISE))
 
 
 def find_events(scores: Sequence[FrameScore], rules: EventRules) -> list[Event]:

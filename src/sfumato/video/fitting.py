@@ -22,6 +22,12 @@ WORTH = 0.8
 MAX_RANK = 3
 # What is there first is a little more likely to be the background: exp(-1.5) at the end.
 EARLINESS = 1.5
+# At half the size there is room for the modes of pixels that are mostly covered.
+N_COARSE_MODES = 10
+# Levels of difference to the background at half the size that a mode's evidence falls with.
+LIKENESS = 20.0
+# A mode that is shown for less than this share of what the surroundings' background is.
+LOST = 0.3
 # Radius of the window within which residuals vouch for each other, as a share of the height.
 REACH = 0.017
 # tau = 1.5 + the usual residual: the model errs where the camera does not.
@@ -103,18 +109,25 @@ def choose_mean(sample: Sample, earliness: float) -> tuple[Tensor, Candidates]:
     """Return the background's colour at each pixel, and all candidates.
 
     Pixels are coupled at half the size; each pixel then takes the mode that it shows when its
-    surroundings show their background.
+    surroundings show their background, and that is like what half the size found there.
     """
     n = len(sample.frames)
     small = sample.halved()
     early = torch.exp(-earliness * torch.arange(n) / n)[:, None, None]
-    coarse = find_candidates(small.frames)
+    coarse = find_candidates(small.frames, N_COARSE_MODES)
     weight = stability(small.motion) * early
-    visible = coarse.probability(choose(coarse, weight)) * weight
+    choice = choose(coarse, weight)
+    visible = coarse.probability(choice) * weight
     candidates = find_candidates(sample.frames)
     size = sample.frames.shape[-2:]
-    evidence = candidates.total(F.interpolate(visible[:, None], size, mode="nearest")[:, 0])
-    return candidates.pick(evidence), candidates
+    visible = F.interpolate(visible[:, None], size, mode="nearest")[:, 0]
+    evidence = candidates.total(visible)
+    seen = F.interpolate(coarse.pick(choice)[None], size, mode="bilinear")[0]
+    likeness = torch.exp(-(candidates.colours - seen).abs().amax(1) / LIKENESS)
+    mean = candidates.pick(evidence * likeness)
+    # A pixel of many colours may have given up the mode of its background.
+    lost = evidence.amax(0) < LOST * visible.sum(0)
+    return torch.where(lost, seen, mean), candidates
 
 
 def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list[float]]:

@@ -70,10 +70,19 @@ def coupled_probability(
         Probability of the first label, of the same shape.
     """
     r = torch.sigmoid(log_odds)
-    edge = neighbourhood(torch.ones_like(log_odds), radius)
+    edge = _row_sums(log_odds, radius)
     for _ in range(max_sweeps):
         r = torch.sigmoid(log_odds + strength * (2 * neighbourhood(r, radius) - edge))
     return r
+
+
+def _row_sums(like: Tensor, radius: int) -> Tensor:
+    """W 1, shape (height, width): below one near the border; it is a product of two lines."""
+    down, right = (
+        _line_mean(_line_mean(torch.ones(n, dtype=like.dtype, device=like.device), radius), radius)
+        for n in like.shape[-2:]
+    )
+    return down[:, None] * right
 
 
 def grid_bound(probability: Tensor, log_odds: Tensor, strength: float, radius: int) -> Tensor:
@@ -86,6 +95,6 @@ def grid_bound(probability: Tensor, log_odds: Tensor, strength: float, radius: i
     """
     r = probability
     entropy = -(torch.xlogy(r, r) + torch.xlogy(1 - r, 1 - r))
-    ones = neighbourhood(torch.ones_like(r), radius)
+    ones = _row_sums(r, radius)
     agreement = r * neighbourhood(r, radius) + (1 - r) * (ones - neighbourhood(r, radius))
     return (r * log_odds + entropy - strength / 2 * (ones - agreement)).sum((-2, -1))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.coupling import coupled_probability, local_mean
+from sfumato.coupling import coupled_probability
 from sfumato.distributions import ColourHistogram
 from sfumato.models.background import CELL, CELL_VARIANCE, Background, robust_weight
 from sfumato.video.candidates import (
@@ -84,11 +84,11 @@ def fit_background(
         Most numbers in a code.
     shadows : bool
     """
-    mean, _ = choose_mean(sample, earliness=0.0)
-    codes, _ = fit_codes(sample.frames, mean, max_rank)
-    mean, basis = regress(sample.frames, mean, codes)
+    rough, _ = choose_roughly(sample, earliness=0.0)
+    codes, _ = fit_codes(sample.frames, rough, max_rank)
     still = sample
-    if len(basis):
+    if codes.shape[1]:
+        _, basis = regress(sample.frames, rough, codes)
         steady = torch.stack(
             [x - torch.tensordot(z, basis, 1) for x, z in zip(sample.frames, codes, strict=True)]
         )
@@ -105,29 +105,41 @@ def fit_background(
     return model
 
 
+def choose_roughly(sample: Sample, earliness: float) -> tuple[Tensor, Tensor]:
+    """Choose the background at half the size, where pixels are coupled.
+
+    Returns
+    -------
+    mean : Tensor, shape (3, height, width)
+        Enlarged again.
+    visible : Tensor, shape (n, height, width)
+        How far each frame shows the background at each pixel, times its weight.
+    """
+    n, size = len(sample.frames), sample.frames.shape[-2:]
+    small = sample.halved()
+    early = torch.exp(-earliness * torch.arange(n) / n)[:, None, None]
+    candidates = find_candidates(small.frames, N_COARSE_MODES)
+    weight = stability(small.motion) * early
+    choice = choose(candidates, weight)
+    visible = candidates.probability(choice) * weight
+    mean = F.interpolate(candidates.pick(choice)[None], size, mode="bilinear")[0]
+    return mean, F.interpolate(visible[:, None], size, mode="nearest")[:, 0]
+
+
 def choose_mean(sample: Sample, earliness: float) -> tuple[Tensor, Candidates]:
     """Return the background's colour at each pixel, and all candidates.
 
-    Pixels are coupled at half the size; each pixel then takes the mode that it shows when its
-    surroundings show their background, and that is like what half the size found there.
+    Each pixel takes the mode that it shows when its surroundings show their background, and that is
+    like what half the size found there.
     """
-    n = len(sample.frames)
-    small = sample.halved()
-    early = torch.exp(-earliness * torch.arange(n) / n)[:, None, None]
-    coarse = find_candidates(small.frames, N_COARSE_MODES)
-    weight = stability(small.motion) * early
-    choice = choose(coarse, weight)
-    visible = coarse.probability(choice) * weight
+    rough, visible = choose_roughly(sample, earliness)
     candidates = find_candidates(sample.frames)
-    size = sample.frames.shape[-2:]
-    visible = F.interpolate(visible[:, None], size, mode="nearest")[:, 0]
     evidence = candidates.total(visible)
-    seen = F.interpolate(coarse.pick(choice)[None], size, mode="bilinear")[0]
-    likeness = torch.exp(-(candidates.colours - seen).abs().amax(1) / LIKENESS)
+    likeness = torch.exp(-(candidates.colours - rough).abs().amax(1) / LIKENESS)
     mean = candidates.pick(evidence * likeness)
     # A pixel of many colours may have given up the mode of its background.
     lost = evidence.amax(0) < LOST * visible.sum(0)
-    return torch.where(lost, seen, mean), candidates
+    return torch.where(lost, rough, mean), candidates
 
 
 def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list[float]]:
@@ -290,8 +302,13 @@ def foreground_colours(
     frames, codes = frames[::every], codes[::every]
     colours = frames.movedim(1, -1).reshape(-1, 3)
     for _ in range(n_steps):
-        odds = torch.stack([model.log_odds(x, z) for x, z in zip(frames, codes, strict=True)])
-        probability = foreground_probability(odds, coupling)
+        # One frame at a time stays in the processor's cache.
+        probability = torch.stack(
+            [
+                foreground_probability(model.log_odds(x, z), coupling)
+                for x, z in zip(frames, codes, strict=True)
+            ]
+        )
         model.foreground = ColourHistogram.of(colours, probability.flatten())
     return model.foreground
 
@@ -299,6 +316,3 @@ def foreground_colours(
 def foreground_probability(log_odds: Tensor, coupling: Coupling) -> Tensor:
     """Couple the pixels; evidence beyond 10 nats is taken as 10, for no model is that sure."""
     return coupled_probability(log_odds.clamp(-10, 10), coupling.strength, coupling.radius)
-
-
-__all__ = ["Coupling", "Sample", "fit_background", "foreground_probability", "local_mean"]

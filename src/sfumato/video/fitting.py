@@ -84,11 +84,11 @@ def fit_background(
         Most numbers in a code.
     shadows : bool
     """
-    rough, _ = choose_roughly(sample, earliness=0.0)
-    codes, _ = fit_codes(sample.frames, rough, max_rank)
+    first, _ = choose_mean(sample, earliness=0.0)
+    codes, _ = fit_codes(sample.frames, first, max_rank)
     still = sample
     if codes.shape[1]:
-        _, basis = regress(sample.frames, rough, codes)
+        _, basis = regress(sample.frames, first, codes)
         steady = torch.stack(
             [x - torch.tensordot(z, basis, 1) for x, z in zip(sample.frames, codes, strict=True)]
         )

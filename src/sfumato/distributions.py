@@ -1,4 +1,4 @@
-"""What ``torch.distributions`` lacks: a point mass, responsibilities, the KL of any pair."""
+"""What ``torch.distributions`` lacks: a point mass, responsibilities, KL of any pair, colours."""
 
 from math import lgamma, log, pi
 

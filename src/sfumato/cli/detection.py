@@ -30,9 +30,9 @@ from sfumato.video import (
     EventRules,
     FrameScore,
     Subtraction,
-    calibrate,
     find_events,
     read_scores,
+    threshold_of,
     write_events_csv,
     write_events_json,
 )
@@ -53,8 +53,8 @@ class Found:
     counts: Counts | None = None
     rows: list[dict[str, np.ndarray]] = field(default_factory=list)
 
-    def add(self, detection: Detection, video: Video, background: np.ndarray | None) -> None:
-        """Take in one frame."""
+    def add(self, detection: Detection, video: Video, detector: Any) -> None:
+        """Take in one frame, as the detector is after it."""
         number = video.number(detection.frame.index)
         label = None
         if self.truth is not None and number in self.truth.frames:
@@ -64,6 +64,7 @@ class Found:
         position = len(self.recording.scores)
         self.recording.add(detection)
         if position in _shown(video.n_frames):
+            background = _background(detector)
             self.rows.append(_row(detection, background, label, self.truth is not None))
 
 
@@ -129,7 +130,7 @@ def detect(
     found = Found(recording, truth)
     with recording.opened():
         for detection in tracked(detections, video.n_frames, f"detect {video.name}"):
-            found.add(detection, video, _background(detector))
+            found.add(detection, video, detector)
     background = _background(detector)
     if background is not None:
         write_image(folder / "background.png", background)
@@ -173,13 +174,6 @@ def _finish(
     html = _page(found, summary, events, threshold_of(scores, rules), background)
     replace_file(folder / REPORT, html.encode())
     return summary
-
-
-def threshold_of(scores: Sequence[FrameScore], rules: EventRules) -> float:
-    """Return the threshold of the rules, or the one that the scores suggest."""
-    if rules.threshold is not None:
-        return rules.threshold
-    return calibrate(scores) if any(s.counts for s in scores) else 1.0
 
 
 def write_events(folder: Path, scores: Sequence[FrameScore], rules: EventRules) -> list[Event]:

@@ -56,6 +56,16 @@ def robust_weight(residual: Tensor, radius: int, widening: float = 1.0) -> Tenso
     return weight
 
 
+def cells(x: Tensor) -> Tensor:
+    """Return the means of the cells of images (n, c, height, width): what the encoder sees."""
+    return F.avg_pool2d(x, min(CELL, *x.shape[-2:]))
+
+
+def decoded(mean: Tensor, basis: Tensor, z: Tensor) -> Tensor:
+    """Return mu + U z, shape (3, height, width)."""
+    return mean + torch.tensordot(z, basis, 1) if len(basis) else mean
+
+
 @dataclass(frozen=True)
 class CodePosterior:
     """q(z|x), Gaussian: mean of shape (r,) and precision of shape (r, r)."""
@@ -130,7 +140,7 @@ class Background(nn.Module):
         """
         if self.rank == 0:
             return CodePosterior(x.new_zeros(0), x.new_zeros(0, 0))
-        basis, difference = self._cells(self.basis), self._cells((x - self.mean)[None])[0]
+        basis, difference = cells(self.basis), cells((x - self.mean)[None])[0]
         flat = basis.flatten(1)
         z = x.new_zeros(self.rank)
         for step in range(n_steps):
@@ -141,15 +151,9 @@ class Background(nn.Module):
             z = torch.linalg.solve(precision, weighted @ difference.flatten())
         return CodePosterior(z, precision)
 
-    @staticmethod
-    def _cells(x: Tensor) -> Tensor:
-        cell = min(CELL, *x.shape[-2:])
-        return F.avg_pool2d(x, cell)
-
     def decoder(self, z: Tensor) -> MaxNormLaplace:
         """p(x|z, c = background) about the first mode, one event a pixel, shape (height, width)."""
-        loc = self.mean + torch.tensordot(z, self.basis, 1) if self.rank else self.mean
-        return MaxNormLaplace(loc.movedim(0, -1), self.scale)
+        return MaxNormLaplace(decoded(self.mean, self.basis, z).movedim(0, -1), self.scale)
 
     def log_likelihoods(self, x: Tensor, z: Tensor) -> Tensor:
         """Log densities of the classes background, shadow and foreground, in nats.

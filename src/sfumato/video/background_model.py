@@ -24,8 +24,15 @@ from sfumato.video.fitting import (
     foreground_probability,
 )
 from sfumato.video.light import Light, find_light
-from sfumato.video.sampling import draw_sample, model_size, sample_of, smoothed, to_model
-from sfumato.video.shift import Shift, find_shift, shifted
+from sfumato.video.sampling import (
+    MAX_PIXELS,
+    draw_sample,
+    model_size,
+    sample_of,
+    smoothed,
+    to_model,
+)
+from sfumato.video.shift import UNMOVED, Shift, find_shift, shifted, unshifted
 
 # Radius of each of the two boxes that couple pixels, as a share of the height, and in pixels.
 COUPLING_RADIUS = 1 / 60
@@ -101,7 +108,7 @@ class BackgroundModel(BaseEstimator):
         coupling: float = 6.0,
         shadows: bool = True,
         refinement: int = 3,
-        max_pixels: int = 120_000,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.max_rank = max_rank
         self.coupling = coupling
@@ -188,9 +195,9 @@ class BackgroundModel(BaseEstimator):
         light = find_light(smoothed(x), self.model_.mean)
         x = light.undone(x)
         if not self.shakes_:
-            return x, light, (0.0, 0.0)
-        down, right = find_shift(smoothed(x), self.model_.mean)
-        return shifted(x, (-down, -right)), light, (down, right)
+            return x, light, UNMOVED
+        shift = find_shift(smoothed(x), self.model_.mean)
+        return unshifted(x, shift), light, shift
 
     @torch.no_grad()
     def probability(self, x: Tensor) -> Tensor:
@@ -202,8 +209,7 @@ class BackgroundModel(BaseEstimator):
             A frame at the size of the model, as it is in the video.
         """
         x, _, shift = self.aligned(x)
-        probability = self.aligned_probability(x)
-        return shifted(probability[None], shift)[0] if self.shakes_ else probability
+        return shifted(self.aligned_probability(x)[None], shift)[0]
 
     @torch.no_grad()
     def aligned_probability(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from sfumato.coupling import box_mean
 from sfumato.data import DataError, Video, open_video
 from sfumato.video.background_model import Frames, check_size
 from sfumato.video.detector import Detection, measured, region_of
+from sfumato.video.sampling import sample_indices
 
 # Levels of difference to the median; a usual choice.
 MEDIAN_LEVELS = 25
@@ -83,9 +84,8 @@ class Subtraction(BaseEstimator):
 def _median(video: Video) -> np.ndarray:
     if video.n_frames is None:
         raise DataError("A stream has no end, so no temporal median: use another method.")
-    last = video.n_frames - 1
-    indices = np.unique(np.linspace(0, last, min(N_MEDIAN_FRAMES, last + 1)).round().astype(int))
-    images = [frame.image for frame in video.at([int(i) for i in indices])]
+    indices = sample_indices(video.n_frames, N_MEDIAN_FRAMES)
+    images = [frame.image for frame in video.at(indices)]
     median: np.ndarray = np.median(np.stack(images), axis=0).astype(np.int16)
     return median
 

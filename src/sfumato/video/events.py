@@ -191,6 +191,13 @@ def calibrate(scores: Sequence[FrameScore]) -> float:
     return min(MOST, level + max(N_SPREADS * spread, LEAST_RISE))
 
 
+def threshold_of(scores: Sequence[FrameScore], rules: EventRules) -> float:
+    """Return the threshold of the rules, or that of :func:`calibrate`; 1 if no frame counts."""
+    if rules.threshold is not None:
+        return rules.threshold
+    return calibrate(scores) if any(frame.counts for frame in scores) else 1.0
+
+
 def find_events(scores: Sequence[FrameScore], rules: EventRules) -> list[Event]:
     """Find the events: frames over the threshold, joined over short gaps.
 
@@ -225,9 +232,7 @@ def find_events(scores: Sequence[FrameScore], rules: EventRules) -> list[Event]:
 
 def _over(scores: Sequence[FrameScore], rules: EventRules) -> list[int]:
     """Places in the table of the frames that count."""
-    if not any(frame.counts for frame in scores):
-        return []
-    threshold = calibrate(scores) if rules.threshold is None else rules.threshold
+    threshold = threshold_of(scores, rules)
     most = inf if rules.max_area is None else rules.max_area
     over = [
         i

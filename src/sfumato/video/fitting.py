@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sfumato.coupling import coupled_probability
 from sfumato.distributions import ColourHistogram
-from sfumato.models.background import CELL, CELL_VARIANCE, Background, robust_weight
+from sfumato.models.background import CELL_VARIANCE, Background, cells, decoded, robust_weight
 from sfumato.video.candidates import (
     MODE_WIDTH,
     Candidates,
@@ -96,7 +96,10 @@ def fit_background(
     chosen, candidates = choose_mean(still, earliness=EARLINESS)
     mean, basis = regress(sample.frames, chosen, codes)
     residual = torch.stack(
-        [_residual(x, mean, basis, z) for x, z in zip(sample.frames, codes, strict=True)]
+        [
+            (x - decoded(mean, basis, z)).abs().amax(0)
+            for x, z in zip(sample.frames, codes, strict=True)
+        ]
     )
     scale = noise_scale(residual)
     offsets, log_weights = further_modes(candidates, mean)
@@ -151,9 +154,8 @@ def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list
     noises : list of float
         Mean residual of the weighted cells in levels, for each rank.
     """
-    cell = min(CELL, *mean.shape[-2:])
-    cells = F.avg_pool2d(frames - mean, cell).double()
-    fits = [_low_rank(cells, rank) for rank in range(min(max_rank, len(frames) - 1) + 1)]
+    differences = cells(frames - mean).double()
+    fits = [_low_rank(differences, rank) for rank in range(min(max_rank, len(frames) - 1) + 1)]
     best = 0
     for rank, (_, noise) in enumerate(fits):
         if noise < WORTH * fits[best][1]:
@@ -161,10 +163,10 @@ def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list
     return fits[best][0].float(), [noise for _, noise in fits]
 
 
-def _low_rank(cells: Tensor, rank: int, n_steps: int = 8) -> tuple[Tensor, float]:
+def _low_rank(differences: Tensor, rank: int, n_steps: int = 8) -> tuple[Tensor, float]:
     """Return codes and noise of a weighted low-rank fit by alternating least squares."""
-    n, shape = len(cells), cells.shape[1:]
-    flat = cells.flatten(1)
+    n, shape = len(differences), differences.shape[1:]
+    flat = differences.flatten(1)
     offset = torch.zeros(flat.shape[1], dtype=flat.dtype)
     basis = torch.zeros(flat.shape[1], rank, dtype=flat.dtype)
     codes = torch.zeros(n, rank, dtype=flat.dtype)
@@ -199,11 +201,6 @@ def _moments(weights: Tensor, rows: Tensor) -> Tensor:
 
 def _ridge(rank: int) -> Tensor:
     return torch.diag(torch.tensor([3.0] * rank + [0.5]))
-
-
-def _residual(x: Tensor, mean: Tensor, basis: Tensor, z: Tensor) -> Tensor:
-    predicted = mean + torch.tensordot(z, basis, 1) if len(basis) else mean
-    return (x - predicted).abs().amax(0)
 
 
 def reach(height: int) -> int:

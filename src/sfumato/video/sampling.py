@@ -11,7 +11,7 @@ from sfumato.coupling import local_mean
 from sfumato.data import Video
 from sfumato.video.fitting import Sample
 from sfumato.video.light import find_light
-from sfumato.video.shift import find_shift, shakes, shifted
+from sfumato.video.shift import find_shift, shakes, unshifted
 
 # Larger frames are shrunk for the model; its masks are enlarged again.
 MAX_PIXELS = 120_000
@@ -94,8 +94,7 @@ def _align(seen: dict[int, Tensor], chosen: list[int]) -> bool:
         return False
     middle = seen[chosen[len(chosen) // 2]].float()
     for i, x in seen.items():
-        down, right = find_shift(x.float(), middle)
-        seen[i] = shifted(x.float(), (-down, -right)).half()
+        seen[i] = unshifted(x.float(), find_shift(x.float(), middle)).half()
     return True
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Shift = tuple[float, float]
+UNMOVED: Shift = (0.0, 0.0)
 # Largest shift that is looked for, as a share of the frame's sides.
 FARTHEST = 0.1
 # A camera shakes if aligning lowers the median difference of frames to this share.
@@ -57,11 +58,19 @@ def _peak(values: Tensor, i: int) -> float:
 
 def shifted(x: Tensor, shift: Shift) -> Tensor:
     """Move an image (c, height, width) by (down, right) pixels; the border is repeated."""
+    if shift == UNMOVED:
+        return x
     down, right = shift
     height, width = x.shape[1:]
     rows = (torch.arange(height) - down).clamp(0, height - 1)
     columns = (torch.arange(width) - right).clamp(0, width - 1)
     return _between(_between(x, rows, 1), columns, 2)
+
+
+def unshifted(x: Tensor, shift: Shift) -> Tensor:
+    """Undo :func:`shifted`, but for what the border has lost."""
+    down, right = shift
+    return shifted(x, (-down, -right))
 
 
 def _between(x: Tensor, places: Tensor, dim: int) -> Tensor:
@@ -85,13 +94,9 @@ def shakes(frames: Tensor) -> bool:
     for x in frames:
         shift = find_shift(x, middle)
         plain.append(_difference(x, middle))
-        aligned.append(_difference(_undone(x, shift), middle))
+        aligned.append(_difference(unshifted(x, shift), middle))
     before, after = torch.stack(plain).mean(), torch.stack(aligned).mean()
     return bool(after < WORTH * before)
-
-
-def _undone(x: Tensor, shift: Shift) -> Tensor:
-    return shifted(x, (-shift[0], -shift[1]))
 
 
 def _difference(x: Tensor, y: Tensor) -> Tensor:

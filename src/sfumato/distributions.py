@@ -271,6 +271,8 @@ class MaxNormLaplace(Distribution):
 
     def __init__(self, loc: Tensor, scale: Tensor) -> None:
         self.loc, self.scale = loc, scale
+        d = loc.shape[-1]
+        self._log_volume = d * (2 * scale).log() + lgamma(d + 1)
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
@@ -280,9 +282,8 @@ class MaxNormLaplace(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density in nats, shape (...)."""
-        d = self.loc.shape[-1]
         distance = (value - self.loc).abs().amax(-1)
-        return -distance / self.scale - d * (2 * self.scale).log() - lgamma(d + 1)
+        return -distance / self.scale - self._log_volume
 
 
 class ColourHistogram(nn.Module):
@@ -325,9 +326,10 @@ class ColourHistogram(nn.Module):
 
     @classmethod
     def _bins(cls, colours: Tensor) -> Tensor:
-        q = (colours * (cls.BINS / 256.0)).long().clamp(0, cls.BINS - 1)
+        q = (colours * (cls.BINS / 256.0)).int().clamp(0, cls.BINS - 1)
         return (q[..., 0] * cls.BINS + q[..., 1]) * cls.BINS + q[..., 2]
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log density in nats of colours of shape (..., 3)."""
-        return self.log_density[self._bins(value)]
+        bins = self._bins(value)
+        return self.log_density.index_select(0, bins.flatten()).reshape(bins.shape)

@@ -22,21 +22,25 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
     Tensor
         Of the same shape.
     """
-    return _line_mean(_line_mean(x, radius).mT, radius).mT
+    return _line_mean(_line_mean(x, radius, -1), radius, -2)
 
 
 def local_mean(x: Tensor, radius: int) -> Tensor:
     """Mean over the part of each window that lies in the image; shape as in box_mean."""
-    inside = box_mean(torch.ones_like(x[(0,) * (x.ndim - 2)]), radius)
-    return box_mean(x, radius) / inside
+    down, right = (_line_mean(_ones(n, x), radius) for n in x.shape[-2:])
+    return box_mean(x, radius) / (down[:, None] * right)
 
 
-def _line_mean(x: Tensor, radius: int) -> Tensor:
-    n = x.shape[-1]
-    sums = F.pad(x.cumsum(-1), (1, 0))
-    last = torch.arange(radius + 1, n + radius + 1, device=x.device).clamp(max=n)
-    first = torch.arange(-radius, n - radius, device=x.device).clamp(min=0)
-    return (sums.index_select(-1, last) - sums.index_select(-1, first)) / (2 * radius + 1)
+def _line_mean(x: Tensor, radius: int, dim: int = -1) -> Tensor:
+    window = 2 * radius + 1
+    padding = (radius + 1, radius)
+    sums = F.pad(x, padding if dim == -1 else (0, 0, *padding)).cumsum(dim)
+    n = x.shape[dim]
+    return (sums.narrow(dim, window, n) - sums.narrow(dim, 0, n)) / window
+
+
+def _ones(n: int, like: Tensor) -> Tensor:
+    return torch.ones(n, dtype=like.dtype, device=like.device)
 
 
 def neighbourhood(x: Tensor, radius: int) -> Tensor:
@@ -78,10 +82,7 @@ def coupled_probability(
 
 def _row_sums(like: Tensor, radius: int) -> Tensor:
     """W 1, shape (height, width): below one near the border; it is a product of two lines."""
-    down, right = (
-        _line_mean(_line_mean(torch.ones(n, dtype=like.dtype, device=like.device), radius), radius)
-        for n in like.shape[-2:]
-    )
+    down, right = (_line_mean(_line_mean(_ones(n, like), radius), radius) for n in like.shape[-2:])
     return down[:, None] * right
 
 

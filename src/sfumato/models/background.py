@@ -160,21 +160,20 @@ class Background(nn.Module):
 
         Parameters
         ----------
-        x : Tensor, shape (3, height, width)
+        x : Tensor, shape (..., 3, height, width)
         z : Tensor, shape (r,)
 
         Returns
         -------
-        Tensor, shape (3, height, width)
+        Tensor, shape (3, ..., height, width)
             Shadow has -inf where the model has no such class.
         """
         main = self.decoder(z)
-        pixels = x.movedim(0, -1)
-        modes = [self.log_weights[0] + main.log_prob(pixels)]
+        pixels = x.movedim(-3, -1)
+        background = self.log_weights[0] + main.log_prob(pixels)
         for offset, log_weight in zip(self.offsets, self.log_weights[1:], strict=True):
-            moved = MaxNormLaplace(main.loc + offset.movedim(0, -1), self.scale)
-            modes.append(log_weight + moved.log_prob(pixels))
-        background = torch.logsumexp(torch.stack(modes), 0) if len(modes) > 1 else modes[0]
+            mode = log_weight + main.log_prob(pixels - offset.movedim(0, -1))
+            background = torch.logaddexp(background, mode)
         shadow = (
             shadow_log_prob(pixels, main)
             if self.shadows
@@ -183,7 +182,7 @@ class Background(nn.Module):
         return torch.stack([background, shadow, self.foreground.log_prob(pixels)])
 
     def log_evidence(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Log density without and with foreground, each of shape (height, width), in nats."""
+        """Log density without and with foreground, each of shape (..., height, width), in nats."""
         background, shadow, foreground = self.log_likelihoods(x, z)
         if self.shadows:
             background = torch.logaddexp(
@@ -198,7 +197,7 @@ class Background(nn.Module):
 
 
 def shadow_log_prob(x: Tensor, background: MaxNormLaplace) -> Tensor:
-    r"""Log density of a darkened background, shape (height, width), in nats.
+    r"""Log density of a darkened background, shape (..., height, width), in nats.
 
     The integral over the share of light :math:`\alpha` is taken by its largest point: with
     :math:`\hat\alpha` the closest share and :math:`2\tau/\|b\|_\infty` the width of the peak,
@@ -208,4 +207,4 @@ def shadow_log_prob(x: Tensor, background: MaxNormLaplace) -> Tensor:
     b, scale = background.loc, background.scale
     share = ((x * b).sum(-1) / (b * b).sum(-1).clamp(min=1.0)).clamp(DARKEST, 1.0)
     width = (2 * scale / ((1 - DARKEST) * b.amax(-1).clamp(min=1.0))).clamp(max=1.0)
-    return MaxNormLaplace(b * share[..., None], scale).log_prob(x) + width.log()
+    return background.log_prob(x + b * (1 - share[..., None])) + width.log()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,28 @@ def check_size(size: tuple[int, int], fitted: tuple[int, int]) -> None:
             f"The frames are {size[1]} x {size[0]} pixels where the model was fitted to "
             f"{fitted[1]} x {fitted[0]}: resize them or fit anew."
         )
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame in the model's light and place, and the light and place that it had.
+
+    Attributes
+    ----------
+    sharp, smooth : Tensor, shape (3, height, width)
+        As it is, and each pixel averaged with those around it.
+    light : Light
+    shift : Shift
+    """
+
+    sharp: Tensor
+    smooth: Tensor
+    light: Light
+    shift: Shift
+
+    def replaced(self, image: Tensor) -> Tensor:
+        """Return a map of the view, shape (height, width), where the frame had it."""
+        return shifted(image[None], self.shift)[0]
 
 
 class BackgroundModel(BaseEstimator):
@@ -190,14 +213,16 @@ class BackgroundModel(BaseEstimator):
         """Posterior mean of a frame's code, shape (r,)."""
         return self.model_.encoder(x, 1 + self.refinement).mean
 
-    def aligned(self, x: Tensor) -> tuple[Tensor, Light, Shift]:
-        """Return a frame as in the model's light and place, and which light and place it had."""
-        light = find_light(smoothed(x), self.model_.mean)
-        x = light.undone(x)
+    def view(self, x: Tensor) -> View:
+        """Return a frame, shape (3, height, width), in the model's light and place."""
+        smooth = smoothed(x)
+        light = find_light(smooth, self.model_.mean)
+        x, smooth = light.undone(x), light.undone(smooth)
         if not self.shakes_:
-            return x, light, UNMOVED
-        shift = find_shift(smoothed(x), self.model_.mean)
-        return unshifted(x, shift), light, shift
+            return View(x, smooth, light, UNMOVED)
+        shift = find_shift(smooth, self.model_.mean)
+        x = unshifted(x, shift)
+        return View(x, smoothed(x), light, shift)
 
     @torch.no_grad()
     def probability(self, x: Tensor) -> Tensor:
@@ -208,18 +233,17 @@ class BackgroundModel(BaseEstimator):
         x : Tensor, shape (3, height, width)
             A frame at the size of the model, as it is in the video.
         """
-        x, _, shift = self.aligned(x)
-        return shifted(self.aligned_probability(x)[None], shift)[0]
+        view = self.view(x)
+        return view.replaced(self.view_probability(view))
 
     @torch.no_grad()
-    def aligned_probability(self, x: Tensor) -> Tensor:
+    def view_probability(self, view: View) -> Tensor:
         """Probability of foreground of a frame in the model's light and place."""
-        smooth = smoothed(x)
-        z = self.code(smooth)
+        z = self.code(view.smooth)
         # The mean around a pixel is what noise and leaves are told by, but a pixel beside an object
         # has some of the object in its mean, and nothing of it in itself.
-        odds = torch.minimum(self.model_.log_odds(smooth, z), self.model_.log_odds(x, z))
-        return foreground_probability(odds, self._coupling(x.shape[1]))
+        odds = self.model_.log_odds(torch.stack([view.smooth, view.sharp]), z).amin(0)
+        return foreground_probability(odds, self._coupling(odds.shape[0]))
 
     def enlarged(self, probability: Tensor) -> np.ndarray:
         """Return a map at the size of the frames, shape (height, width)."""
@@ -241,9 +265,7 @@ class BackgroundModel(BaseEstimator):
     @torch.no_grad()
     def transform(self, X: Frames) -> np.ndarray:
         """Posterior means of the codes, shape (n, r); r may be 0."""
-        return np.stack(
-            [self.code(smoothed(self.aligned(x)[0])).numpy() for x in self.frames_of(X)]
-        )
+        return np.stack([self.code(self.view(x).smooth).numpy() for x in self.frames_of(X)])
 
     @torch.no_grad()
     def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
@@ -266,7 +288,7 @@ class BackgroundModel(BaseEstimator):
 
         B_t is the bound of the coupled labels, :func:`sfumato.coupling.grid_bound`.
         """
-        rows = [self._terms(smoothed(self.aligned(x)[0])) for x in self.frames_of(X)]
+        rows = [self._terms(self.view(x).smooth) for x in self.frames_of(X)]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def _terms(self, x: Tensor) -> dict[str, float]:

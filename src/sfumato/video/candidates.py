@@ -86,7 +86,7 @@ def find_candidates(frames: Tensor, n_modes: int = N_MODES) -> Candidates:
     for x in frames.flatten(2):
         distance, nearest = (colours - x).abs().amax(1).min(0)
         new = distance >= MODE_WIDTH
-        k = torch.where(new, counts.argmin(0), nearest)[None]
+        k = torch.where(new, counts.min(0).indices, nearest)[None]
         count = torch.where(new, 0.0, counts.gather(0, k)[0]) + 1
         counts.scatter_(0, k, count[None])
         every = k[:, None].expand(1, channels, -1)

@@ -16,7 +16,6 @@ from sfumato.video.events import Event, EventRules, FrameScore, find_events
 from sfumato.video.light import Light
 from sfumato.video.objects import largest_box, remove_objects
 from sfumato.video.sampling import smoothed, to_model
-from sfumato.video.shift import shifted
 
 # Objects smaller than this share of the frame are noise.
 LEAST_OBJECT = 1.5e-4
@@ -228,13 +227,13 @@ class ChangeDetector(BaseEstimator):
         height, width, _ = frame.image.shape
         check_size((height, width), model.size_)
         x = to_model(frame.image, model.model_size_)
-        aligned, light, shift = model.aligned(x)
-        probability = model.aligned_probability(aligned)
-        switched = self._light is not None and light.differs(self._light)
-        self._light = light
+        view = model.view(x)
+        probability = model.view_probability(view)
+        switched = self._light is not None and view.light.differs(self._light)
+        self._light = view.light
         if self.adapt if adapt is None else adapt:
-            self._follow(smoothed(aligned), probability, seconds)
-        large = model.enlarged(shifted(probability[None], shift)[0])
+            self._follow(view.smooth, probability, seconds)
+        large = model.enlarged(view.replaced(probability))
         mask = remove_objects(
             (large > self.threshold) & self._region, self._least_area(), self.max_area
         )

@@ -1,5 +1,6 @@
 """How the background of a video is found: candidates, codes, means, noise, foreground."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,13 @@ class Sample:
     frames: Tensor
     motion: Tensor
 
+    def without(self, codes: Tensor, basis: Tensor) -> "Sample":
+        """Return the frames less what their codes, shape (n, r), put into them."""
+        steady = torch.empty_like(self.frames)
+        for t, (x, z) in enumerate(zip(self.frames, codes, strict=True)):
+            torch.sub(x, torch.tensordot(z, basis, 1), out=steady[t])
+        return Sample(steady, self.motion)
+
     def halved(self) -> "Sample":
         """Return the sample at half the size."""
         if min(self.frames.shape[-2:]) < 4:
@@ -89,19 +97,11 @@ def fit_background(
     still = sample
     if codes.shape[1]:
         _, basis = regress(sample.frames, first, codes)
-        steady = torch.stack(
-            [x - torch.tensordot(z, basis, 1) for x, z in zip(sample.frames, codes, strict=True)]
-        )
-        still = Sample(steady, sample.motion)
+        still = sample.without(codes, basis)
     chosen, candidates = choose_mean(still, earliness=EARLINESS)
     mean, basis = regress(sample.frames, chosen, codes)
-    residual = torch.stack(
-        [
-            (x - decoded(mean, basis, z)).abs().amax(0)
-            for x, z in zip(sample.frames, codes, strict=True)
-        ]
-    )
-    scale = noise_scale(residual)
+    behind = (decoded(mean, basis, z) for z in codes)
+    scale = noise_scale((x - b).abs().amax(0) for x, b in zip(sample.frames, behind, strict=True))
     offsets, log_weights = further_modes(candidates, mean)
     model = Background(mean, basis, scale, offsets, log_weights, ColourHistogram(), shadows)
     model.foreground = foreground_colours(model, sample.frames, codes, coupling)
@@ -154,49 +154,52 @@ def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list
     noises : list of float
         Mean residual of the weighted cells in levels, for each rank.
     """
-    differences = cells(frames - mean).double()
+    differences = cells(frames - mean)
     fits = [_low_rank(differences, rank) for rank in range(min(max_rank, len(frames) - 1) + 1)]
     best = 0
     for rank, (_, noise) in enumerate(fits):
         if noise < WORTH * fits[best][1]:
             best = rank
-    return fits[best][0].float(), [noise for _, noise in fits]
+    return fits[best][0], [noise for _, noise in fits]
 
 
 def _low_rank(differences: Tensor, rank: int, n_steps: int = 8) -> tuple[Tensor, float]:
     """Return codes and noise of a weighted low-rank fit by alternating least squares."""
     n, shape = len(differences), differences.shape[1:]
-    flat = differences.flatten(1)
-    offset = torch.zeros(flat.shape[1], dtype=flat.dtype)
-    basis = torch.zeros(flat.shape[1], rank, dtype=flat.dtype)
-    codes = torch.zeros(n, rank, dtype=flat.dtype)
+    offset = differences.new_zeros(shape)
+    basis, codes = differences.new_zeros(rank, *shape), differences.new_zeros(n, rank)
 
-    def weights() -> Tensor:
-        residual = (flat - offset - codes @ basis.T).reshape(n, *shape)
-        return robust_weight(residual.abs().amax(1), 2)[:, None].expand(n, *shape).flatten(1)
+    def residuals() -> tuple[Tensor, Tensor]:
+        residual = differences - offset - torch.tensordot(codes, basis, 1)
+        return residual.abs_(), robust_weight(residual.amax(1), 2)
 
     if rank:
-        u, s, v = torch.linalg.svd(flat * weights(), full_matrices=False)
-        codes, basis = u[:, :rank] * n**0.5, v[:rank].T * s[:rank] / n**0.5
+        _, weight = residuals()
+        u, s, v = torch.linalg.svd((differences * weight[:, None]).flatten(1), full_matrices=False)
+        codes = u[:, :rank] * n**0.5
+        basis = (v[:rank] * s[:rank, None] / n**0.5).reshape(rank, *shape)
     for _ in range(n_steps if rank else 0):
-        w = weights()
-        precision = _moments(w, basis) / CELL_VARIANCE + torch.eye(rank)
-        target = (w * (flat - offset)) @ basis / CELL_VARIANCE
-        codes = torch.linalg.solve(precision, target[..., None])[..., 0]
-        codes = (codes - codes.mean(0)) / codes.std(0).clamp(min=1e-9)
-        design = torch.cat([codes, torch.ones(n, 1, dtype=codes.dtype)], 1)
-        gram = _moments(w.T, design) + _ridge(rank).double()
-        solved = torch.linalg.solve(gram, ((w * flat).T @ design)[..., None])[..., 0]
-        basis, offset = solved[:, :rank], solved[:, rank]
-    w = weights()
-    noise = (w * (flat - offset - codes @ basis.T).abs()).sum() / w.sum().clamp(min=1e-9)
+        _, weight = residuals()
+        codes = _codes(differences - offset, basis, weight)
+        design = torch.cat([codes, codes.new_ones(n, 1)], 1)
+        products = (design[:, :, None] * design[:, None, :]).flatten(1)
+        gram = torch.tensordot(products, weight, ([0], [0])).unflatten(0, (rank + 1, rank + 1))
+        target = torch.tensordot(design, weight[:, None] * differences, ([0], [0]))
+        solved = _solve_pixels(gram + _ridge(rank)[:, :, None, None], target)
+        basis, offset = solved[:rank], solved[rank]
+    residual, weight = residuals()
+    noise = (weight[:, None] * residual).sum() / (shape[0] * weight.sum()).clamp(min=1e-9)
     return codes, float(noise)
 
 
-def _moments(weights: Tensor, rows: Tensor) -> Tensor:
-    """Sum of weighted outer products: weights (m, n) and rows (n, r) give (m, r, r)."""
-    outer = (rows[:, :, None] * rows[:, None, :]).flatten(1)
-    return (weights @ outer).unflatten(1, (rows.shape[1], rows.shape[1]))
+def _codes(differences: Tensor, basis: Tensor, weight: Tensor) -> Tensor:
+    """Return the codes, shape (n, r), of weighted least squares, each number of variance one."""
+    products = (basis[:, None] * basis).sum(2).flatten(0, 1)
+    precision = torch.tensordot(weight, products, ([1, 2], [1, 2])) / CELL_VARIANCE
+    precision = precision.unflatten(1, (len(basis), len(basis))) + torch.eye(len(basis))
+    target = (weight[:, None] * differences).flatten(1) @ basis.flatten(1).T / CELL_VARIANCE
+    codes = torch.linalg.solve(precision, target[..., None])[..., 0]
+    return (codes - codes.mean(0)) / codes.std(0).clamp(min=1e-9)
 
 
 def _ridge(rank: int) -> Tensor:
@@ -233,21 +236,21 @@ def _solve_pixels(gram: Tensor, target: Tensor) -> Tensor:
     return torch.linalg.solve(left, right).permute(2, 3, 0, 1).contiguous()
 
 
-def noise_scale(residual: Tensor) -> Tensor:
+def noise_scale(residuals: Iterable[Tensor]) -> Tensor:
     """Return tau: 1.5 plus the usual residual without the foreground, the largest around a pixel.
 
     Parameters
     ----------
-    residual : Tensor, shape (n, height, width)
-        In levels.
+    residuals : iterable of Tensor, shape (height, width)
+        Of the frames, in levels.
     """
-    total = torch.zeros_like(residual[0])
-    weighted = torch.zeros_like(total)
-    for r in residual:
-        weight = robust_weight(r, reach(len(r))) + 1e-3
-        total += weight
-        weighted += weight * r
-    usual = weighted / total
+    weights = torch.zeros(())
+    weighted = torch.zeros(())
+    for residual in residuals:
+        weight = robust_weight(residual, reach(len(residual))) + 1e-3
+        weights = weights + weight
+        weighted = weighted + weight * residual
+    usual = weighted / weights
     return LEAST_SCALE + F.max_pool2d(usual[None], 5, 1, 2)[0]
 
 

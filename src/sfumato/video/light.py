@@ -34,13 +34,10 @@ class Light:
     gain: Tensor
     offset: Tensor
 
-    @classmethod
-    def unchanged(cls) -> "Light":
-        """Return the light of the model."""
-        return cls(torch.ones(3), torch.zeros(3))
-
     def undone(self, x: Tensor) -> Tensor:
         """Return a frame, shape (3, h, w), as it would look in the light of the model."""
+        if self is UNCHANGED:
+            return x
         return (x - self.offset[:, None, None]) / self.gain[:, None, None]
 
     def differs(self, other: "Light") -> bool:
@@ -48,6 +45,9 @@ class Light:
         mine, others = (100 * light.gain + light.offset for light in (self, other))
         ratio = (mine.mean() / others.mean().clamp(min=1.0)).clamp(min=1e-3)
         return bool(ratio > SUDDEN or ratio < 1 / SUDDEN)
+
+
+UNCHANGED = Light(torch.ones(3), torch.zeros(3))
 
 
 def find_light(x: Tensor, background: Tensor) -> Light:
@@ -62,11 +62,11 @@ def find_light(x: Tensor, background: Tensor) -> Light:
     b, y = background.flatten(1)[:, ::STRIDE], x.flatten(1)[:, ::STRIDE]
     before = (y - b).abs().amax(0).median()
     if before < UNSUSPICIOUS:
-        return Light.unchanged()
+        return UNCHANGED
     light, after, fit = _fit(b, y)
     inside = GAINS[0] < light.gain.min() and light.gain.max() < GAINS[1]
     accepted = after < EXPLAINED * before and fit > LEAST_FIT and inside
-    return light if accepted else Light.unchanged()
+    return light if accepted else UNCHANGED
 
 
 def _fit(b: Tensor, y: Tensor) -> tuple[Light, float, float]:

@@ -70,31 +70,32 @@ def sample_of(
     size : (height, width)
         Of the model.
     """
-    needed = set(needed_indices(n_frames))
-    seen = {i: smoothed(to_model(image, size)).half() for i, image in images if i in needed}
+    needed = needed_indices(n_frames)
+    # One block of memory, for many that come and go among others leave holes.
+    rows = dict(zip(needed, torch.empty(len(needed), 3, *size, dtype=torch.half), strict=True))
+    seen = {i: rows[i].copy_(smoothed(to_model(image, size))) for i, image in images if i in rows}
     chosen = [int(i) for i in sample_indices(n_frames) if int(i) in seen]
     shaking = _align(seen, chosen)
-    frames, motion = [], []
-    for i in chosen:
-        x = seen[i].float()
-        others = [seen[j].float() for j in neighbours(i, n_frames) if j in seen]
-        frames.append(x)
-        moved = [(x - other).abs().amax(0) for other in others] or [torch.zeros(size)]
-        motion.append(torch.stack(moved).amax(0))
-    return Sample(torch.stack(frames), local_mean(torch.stack(motion), 2)), shaking
+    frames, motion = torch.empty(len(chosen), 3, *size), torch.zeros(len(chosen), *size)
+    for t, i in enumerate(chosen):
+        frames[t] = seen[i]
+        for j in neighbours(i, n_frames):
+            if j in seen:
+                torch.maximum(motion[t], (frames[t] - seen[j]).abs().amax(0), out=motion[t])
+    return Sample(frames, local_mean(motion, 2)), shaking
 
 
 def _align(seen: dict[int, Tensor], chosen: list[int]) -> bool:
     """Bring frames into the light and, if the camera shakes, the place of their middle one."""
     probes = chosen[:: max(1, len(chosen) // N_PROBES)]
     usual = torch.stack([seen[i].float() for i in probes]).median(0).values
-    for i, x in seen.items():
-        seen[i] = find_light(x.float(), usual).undone(x.float()).half()
+    for x in seen.values():
+        x.copy_(find_light(x.float(), usual).undone(x.float()))
     if not shakes(torch.stack([seen[i].float() for i in probes])):
         return False
     middle = seen[chosen[len(chosen) // 2]].float()
-    for i, x in seen.items():
-        seen[i] = unshifted(x.float(), find_shift(x.float(), middle)).half()
+    for x in seen.values():
+        x.copy_(unshifted(x.float(), find_shift(x.float(), middle)))
     return True
 
 

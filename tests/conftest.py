@@ -1,5 +1,9 @@
 """Fixtures: small data and small models, fitted once."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -20,3 +24,24 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def vae(digits: tuple[np.ndarray, np.ndarray]) -> VAE:
     trainer = Trainer(max_epochs=10)
     return VAE(latent_dim=4, hidden=(64,), random_state=0, trainer=trainer).fit(digits[0])
+
+
+@pytest.fixture
+def chromium(tmp_path):
+    """Run headless Chromium on a page."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not on PATH")
+    flags = (
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    )  # fmt: skip
+
+    def run(path: Path, *options: str) -> str:
+        # The hostile name of the data stands inside the page; the page's own path is plain.
+        words = [browser, *flags, *options, path.as_uri()]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=True)
+        return done.stdout
+
+    return run

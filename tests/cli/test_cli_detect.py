@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,16 +12,16 @@ from PIL import Image
 
 from sfumato.data import moving_digits, open_video, read_picture
 from sfumato.metrics import cdnet_scores
-from sfumato.video import find_events, read_scores
-from sfumato.video.events import EventRules
+from sfumato.report.video import N_STRETCHES, player
+from sfumato.video import EventRules, FrameScore, find_events, read_scores, write_scores
 
 pytest.importorskip("cv2")
 
 N, HEIGHT, WIDTH = 40, 48, 64
 MEASURES = {"recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure"}
 FILES = {
-    "background.png", "events.csv", "events.json", "masks", "overlay.mp4", "report.html",
-    "scores.csv", "summary.json",
+    "background.png", "events.csv", "events.json", "frames.png", "masks", "overlay.mp4",
+    "report.html", "scores.csv", "summary.json",
 }  # fmt: skip
 
 
@@ -112,6 +114,50 @@ def test_the_page_is_whole_in_itself(detected):
     assert "f_measure" in html
     # The player makes its pictures from the data beside it: nothing is fetched.
     assert "http" not in html.replace("http://www.w3.org", "")
+
+
+@pytest.fixture
+def two_events(cli, detected, tmp_path):
+    """Return the folder of a detection with two events: the digits at 0.3 and at 1.1 s."""
+    folder = tmp_path / "two"
+    shutil.copytree(detected[0], folder)
+    scores = [
+        replace(score, score=0.2 if 8 <= i < 10 or 28 <= i < 32 else 0.0)
+        for i, score in enumerate(read_scores(folder / "scores.csv"))
+    ]
+    write_scores(folder / "scores.csv", scores)
+    outcome = cli("events", folder, "--event-threshold", 0.1, "--merge", 0.1)
+    assert outcome.status == 0, outcome.err
+    return folder
+
+
+def test_a_click_on_an_event_shows_its_peak(chromium, two_events):
+    path = two_events / "report.html"
+    rows = re.findall(r'<tr class="event"[^>]*>.*?</tr>', chromium(path, "--dump-dom"))
+    pictures = [re.search(r'src="data:image/jpeg;base64,([^"]+)"', row).group(1) for row in rows]
+    assert len(set(pictures)) == 2
+    click = "addEventListener('load', () => document.querySelectorAll('tr.event')[1].click());"
+    path.write_text(path.read_text().replace("</body>", f"<script>{click}</script></body>"))
+    dom = chromium(path, "--dump-dom")
+    # The first of the frames with the highest score is number 28 of 25 a second.
+    assert re.search(r'id="when" class="note">([^<]*)<', dom).group(1) == "1.12 s"
+    assert re.search(r'<img id="picture"[^>]*base64,([^"]+)"', dom).group(1) == pictures[1]
+
+
+def test_events_brings_the_page_and_the_summary_up_to_date(two_events):
+    assert json.loads((two_events / "summary.json").read_text())["events"] == 2
+    html = (two_events / "report.html").read_text()
+    assert "2 events, found without labels" in html
+    assert html.count('<tr class="event"') == 2
+
+
+def test_a_long_table_is_drawn_by_the_highest_score_of_each_stretch():
+    scores = [FrameScore(i, i / 25, 0.5 if i == 7 else 0.1, 10) for i in range(180_000)]
+    data = player(scores, [], {0: b""}, 0.3).split('id="detection">')[1].split("</script>")[0]
+    drawn = json.loads(data)
+    assert len(drawn["times"]) == len(drawn["scores"]) == N_STRETCHES
+    assert max(drawn["scores"]) == 0.5
+    assert drawn["times"][drawn["scores"].index(0.5)] == 7 / 25
 
 
 def test_a_second_detection_needs_overwrite_and_then_replaces_the_first(cli, short, tmp_path):

@@ -1,11 +1,8 @@
 """The page is one file that needs nothing else, is well formed, and lets no data become HTML."""
 
 import re
-import shutil
-import subprocess
 from base64 import b64decode
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,27 +129,6 @@ def test_the_best_cell_is_marked_and_no_other():
 
 
 # in a browser
-
-
-@pytest.fixture
-def chromium(tmp_path):
-    """Run headless Chromium on a page."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("chromium is not on PATH")
-    flags = (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    )  # fmt: skip
-
-    def run(path: Path, *options: str) -> str:
-        # The hostile name of the data stands inside the page; the page's own path is plain.
-        words = [browser, *flags, *options, path.as_uri()]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=90, check=True)
-        return done.stdout
-
-    return run
 
 
 @pytest.mark.parametrize("name", SECTIONS)

@@ -1,5 +1,6 @@
 """`sfumato detect` and `sfumato events`: from videos to masks, scores, events and a page."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ from sfumato.data import (
     write_image,
 )
 from sfumato.metrics import Counts, count_pixels
-from sfumato.report import environment, page
-from sfumato.report import video as video_page
+from sfumato.report import page
+from sfumato.report.video import PANELS, detection_page, panels
 from sfumato.video import (
     ChangeDetector,
     Detection,
@@ -32,13 +33,12 @@ from sfumato.video import (
     Subtraction,
     find_events,
     read_scores,
-    threshold_of,
     write_events_csv,
     write_events_json,
 )
-from sfumato.video.recording import Recording, tracked
+from sfumato.video.recording import OVERLAY, SCORES, Recording, tracked
 
-SCORES, REPORT = "scores.csv", "report.html"
+SUMMARY, REPORT = "summary.json", "report.html"
 # Frames that are shown with everything that is known of them.
 N_PANELS = 4
 PANEL_WIDTH = 360
@@ -126,7 +126,7 @@ def detect(
     truth = None if groundtruth is None else read_groundtruth(groundtruth)
     make_directory(folder)
     detections = _detections(detector, video)
-    recording = Recording(folder, video.frame_rate, video.size, video.n_frames)
+    recording = Recording(folder, video.frame_rate, video.size)
     found = Found(recording, truth)
     with recording.opened():
         for detection in tracked(detections, video.n_frames, f"detect {video.name}"):
@@ -134,7 +134,9 @@ def detect(
     background = _background(detector)
     if background is not None:
         write_image(folder / "background.png", background)
-    return _finish(folder, video, found, rules, background, time.perf_counter() - start)
+    if found.rows:
+        replace_file(folder / PANELS, page.png(panels(found.rows)))
+    return _finish(folder, video, found, rules, time.perf_counter() - start)
 
 
 def _detections(detector: Any, video: Video) -> Any:
@@ -154,7 +156,6 @@ def _finish(
     video: Video,
     found: Found,
     rules: EventRules,
-    background: np.ndarray | None,
     seconds: float,
 ) -> dict[str, Any]:
     scores = found.recording.scores
@@ -170,10 +171,15 @@ def _finish(
         "events": len(events),
         **measures,
     }
-    replace_file(folder / "summary.json", to_json(output.finite(summary)))
-    html = _page(found, summary, events, threshold_of(scores, rules), background)
-    replace_file(folder / REPORT, html.encode())
+    _write_page(folder, summary, scores, rules)
     return summary
+
+
+def _write_page(
+    folder: Path, summary: dict[str, Any], scores: Sequence[FrameScore], rules: EventRules
+) -> None:
+    replace_file(folder / SUMMARY, to_json(output.finite(summary)))
+    replace_file(folder / REPORT, detection_page(folder, summary, scores, rules).encode())
 
 
 def write_events(folder: Path, scores: Sequence[FrameScore], rules: EventRules) -> list[Event]:
@@ -186,36 +192,12 @@ def write_events(folder: Path, scores: Sequence[FrameScore], rules: EventRules) 
 
 def again(folder: Path, rules: EventRules) -> list[Event]:
     """Find the events of a finished detection anew; the video is not needed."""
-    return write_events(folder, read_scores(folder / SCORES), rules)
-
-
-def _page(
-    found: Found,
-    summary: dict[str, Any],
-    events: list[Event],
-    threshold: float,
-    background: np.ndarray | None,
-) -> str:
-    scores, pictures = found.recording.scores, found.recording.pictures
-    content = {"Player": video_page.player(scores, events, pictures, threshold)}
-    content["Events"] = video_page.event_table(events, scores, pictures)
-    if found.rows:
-        content["Pictures"] = page.picture(
-            video_page.panels(found.rows), "Frames spread over the video, and what was made of them"
-        )
-    shown = {name: _short(value) for name, value in summary.items()}
-    content["Summary"] = page.pairs(shown)
-    content["Environment"] = page.pairs(environment())
-    lead = (
-        f"{summary['frames']} frames of {summary['width']} x {summary['height']} pixels, "
-        f"{summary['events']} events, found without labels. A click on the timeline or an event "
-        "shows that moment."
-    )
-    return page.render(f"sfumato: {summary['video']}", lead, content)
-
-
-def _short(value: object) -> object:
-    return f"{value:.4g}" if isinstance(value, float) else value
+    scores = read_scores(folder / SCORES)
+    events = write_events(folder, scores, rules)
+    if (folder / OVERLAY).exists() and (folder / SUMMARY).exists():
+        summary = json.loads((folder / SUMMARY).read_text())
+        _write_page(folder, {**summary, "events": len(events)}, scores, rules)
+    return events
 
 
 def _shown(n_frames: int | None) -> set[int]:

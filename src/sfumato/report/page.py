@@ -7,6 +7,8 @@ from io import BytesIO
 
 from matplotlib.figure import Figure
 
+DPI = 144
+
 STYLE = """
 :root { --ink: #26221f; --paper: #fbf8f4; --line: #e4dcd3; --accent: #8c4a2f; --soft: #6d645c; }
 * { box-sizing: border-box; }
@@ -41,13 +43,24 @@ pre { background: #f2ece4; padding: .8rem 1rem; overflow-x: auto; border-radius:
 
 def picture(figure: Figure, caption: str) -> str:
     """Return a figure as an inline image with its caption, which is also its text alternative."""
+    return inline(png(figure), caption)
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=144, metadata={"Software": None})
-    data = b64encode(buffer.getvalue()).decode()
-    width = round(figure.get_figwidth() * 96)
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def inline(data: bytes, caption: str) -> str:
+    """Return what :func:`png` made as an inline image with its caption."""
+    # The header of a PNG file holds the width in these bytes; a page has 96 dots an inch.
+    width = round(int.from_bytes(data[16:20], "big") * 96 / DPI)
+    encoded = b64encode(data).decode()
     return (
-        f'<figure><img src="data:image/png;base64,{data}" width="{width}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f'<figure><img src="data:image/png;base64,{encoded}" width="{width}" '
+        f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 

@@ -83,7 +83,7 @@ def _fit(b: Tensor, y: Tensor) -> tuple[Light, float, float]:
         gain = (joint + FLAT * n_kept * common) / (spread + FLAT * n_kept)
         offset = (mean_y[:, 0] - gain * mean_b[:, 0]).contiguous()
         residual = (y - gain[:, None] * b - offset[:, None]).abs().amax(0)
-        kept = residual.argsort()[:n_kept]
+        kept = (residual <= residual.kthvalue(n_kept).values).nonzero()[:, 0]
     unexplained = (y - gain[:, None] * b - offset[:, None])[:, kept].square().sum()
     total = (y[:, kept] - y[:, kept].mean(1, keepdim=True)).square().sum().clamp(min=1.0)
     return Light(gain, offset), float(residual.median()), float(1 - unexplained / total)

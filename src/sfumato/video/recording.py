@@ -10,16 +10,14 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from sfumato.artifacts import make_directory
-from sfumato.data import ClipWriter, encode_jpeg, write_image
+from sfumato.data import ClipWriter, write_image
 from sfumato.video.detector import Detection
 from sfumato.video.events import FrameScore, write_scores
 
 # The outline and the tint of what changed.
 COLOUR = np.array([230, 80, 40], np.float32)
 TINT = 0.35
-# Pictures on the page: at most so many, so wide.
-N_PICTURES = 240
-PICTURE_WIDTH = 320
+SCORES, OVERLAY, MASKS = "scores.csv", "overlay.mp4", "masks"
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -44,38 +42,31 @@ def _inner(mask: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Recording:
-    """Writes masks and the overlay frame by frame, and keeps scores and a few small pictures.
+    """Writes masks and the overlay frame by frame, and keeps the scores.
 
     Parameters
     ----------
     folder : Path
     frame_rate : float
     size : (height, width)
-    n_frames : int, optional
-        Expected, to spread the pictures.
     """
 
     folder: Path
     frame_rate: float
     size: tuple[int, int]
-    n_frames: int | None
     scores: list[FrameScore] = field(default_factory=list)
-    pictures: dict[int, bytes] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._every = max(1, (self.n_frames or 0) // N_PICTURES)
 
     @contextmanager
     def opened(self) -> Iterator["Recording"]:
         """Open the overlay; when left, whatever way, what was found so far is complete on disk."""
-        masks = make_directory(self.folder / "masks")
+        masks = make_directory(self.folder / MASKS)
         for old in masks.glob("*.png"):
             old.unlink()
-        self._overlay = ClipWriter(self.folder / "overlay.mp4", self.frame_rate, self.size)
+        self._overlay = ClipWriter(self.folder / OVERLAY, self.frame_rate, self.size)
         try:
             yield self
         finally:
-            write_scores(self.folder / "scores.csv", self.scores)
+            write_scores(self.folder / SCORES, self.scores)
             if self.scores:
                 self._overlay.close()
             else:
@@ -83,22 +74,10 @@ class Recording:
 
     def add(self, detection: Detection) -> None:
         """Write one frame."""
-        number = len(self.scores)
-        mask = detection.mask.astype(np.uint8) * 255
-        write_image(self.folder / "masks" / f"{number + 1:06d}.png", mask)
-        painted = overlay(detection.frame.image, detection.mask)
-        self._overlay.write(painted)
         self.scores.append(detection.score)
-        if number % self._every == 0:
-            self._keep(number, painted)
-
-    def _keep(self, number: int, painted: np.ndarray) -> None:
-        step = max(1, round(painted.shape[1] / PICTURE_WIDTH))
-        self.pictures[number] = encode_jpeg(painted[::step, ::step], 70)
-        if len(self.pictures) > 2 * N_PICTURES:
-            # A stream of unknown length: every second picture is enough.
-            self.pictures = dict(list(self.pictures.items())[::2])
-            self._every *= 2
+        mask = detection.mask.astype(np.uint8) * 255
+        write_image(self.folder / MASKS / f"{len(self.scores):06d}.png", mask)
+        self._overlay.write(overlay(detection.frame.image, detection.mask))
 
 
 def tracked(

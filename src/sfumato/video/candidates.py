@@ -68,8 +68,11 @@ class Candidates:
 
     def pick(self, choice: Tensor) -> Tensor:
         """Return the colour of the most probable mode, shape (3, height, width)."""
-        best = choice.argmax(0)[None, None].expand(1, 3, -1, -1)
-        return self.colours.gather(0, best)[0]
+        return self.colour(choice.argmax(0))
+
+    def colour(self, modes: Tensor) -> Tensor:
+        """Return the colours of a map of modes, shape (3, height, width)."""
+        return self.colours.gather(0, modes[None, None].expand(1, 3, -1, -1))[0]
 
 
 def find_candidates(frames: Tensor, n_modes: int = N_MODES) -> Candidates:

@@ -17,6 +17,7 @@ from sfumato.video.candidates import (
     find_candidates,
     stability,
 )
+from sfumato.video.ghosts import without_objects
 
 # A further number in the code must lower the noise to this share.
 WORTH = 0.8
@@ -123,7 +124,7 @@ def choose_roughly(sample: Sample, earliness: float) -> tuple[Tensor, Tensor]:
     early = torch.exp(-earliness * torch.arange(n) / n)[:, None, None]
     candidates = find_candidates(small.frames, N_COARSE_MODES)
     weight = stability(small.motion) * early
-    choice = choose(candidates, weight)
+    choice = without_objects(candidates, choose(candidates, weight), weight)
     visible = candidates.probability(choice) * weight
     mean = F.interpolate(candidates.pick(choice)[None], size, mode="bilinear")[0]
     return mean, F.interpolate(visible[:, None], size, mode="nearest")[:, 0]

@@ -61,6 +61,11 @@ class Candidates:
             sums.scatter_add_(0, shown[None].long(), w[None])
         return sums[:-1]
 
+    def counts(self, region: Tensor, weight: Tensor) -> Tensor:
+        """Return the weight of each mode in each frame in a region of p pixels: (K, n, p)."""
+        shown, w = self.shown[:, region], weight[:, region]
+        return torch.stack([(shown == k) * w for k in range(len(self))])
+
     def probability(self, choice: Tensor) -> Tensor:
         """r: probability that each frame shows the background, shape (n, height, width)."""
         table = F.pad(choice, (0, 0, 0, 0, 0, 1))

@@ -4,7 +4,7 @@ Where a pixel has two colours that each stay for long, time cannot tell which is
 and which an object's. Its surroundings can: an object has an outline, and the background goes on.
 Of the colours that a connected region R shows at a time, it takes those with the largest
 
-.. math:: \frac1{|R|} \sum_{p \in R} \log e_p - 2 \log C
+.. math:: \frac1{|R|} \sum_{p \in R} \log e_p - 5 \log C
 
 where e is for how long the colour of a pixel is seen, and C the mean step of colour across the
 outline of R.
@@ -27,14 +27,18 @@ LEAST_DIFFERENCE = 15.0
 # Smaller regions, as a share of the image, are left as they are.
 LEAST_AREA = 5e-4
 # Steps of colour are compared over so many pixels, for an outline is not sharp.
-STRIDE = 3
+STRIDE = 4
+RIM = 2
 # Steps across an outline, in levels: below the first is noise, from the second it is an edge.
 LEAST_STEP, MOST_STEP = 4.0, 60.0
-WEIGHT = 2.0
+WEIGHT = 5.0
 # Objects come and go in at most this share of the frames; leaves and water do so in more.
 MOST_CHANGES = 0.2
 # Frames with less than this share of the clearest frame's say do not tell which side is shown.
 UNTOLD = 0.1
+# Pixels belong to a part whose times explain this share of their changes.
+EXPLAINED = 0.5
+MOST_PARTS = 6
 # What the present colours are ahead by.
 MARGIN = 0.3
 
@@ -57,8 +61,9 @@ def without_objects(candidates: Candidates, choice: Tensor, weight: Tensor) -> T
         (present - candidates.colour(other)).abs().amax(0) > LEAST_DIFFERENCE
     )
     found = best.clone()
-    for region in regions_of(contested):
-        found = _settled(region, candidates, evidence, found, other)
+    for region in connected(contested):
+        for part, side in changing_together(region, candidates.shown, best, other):
+            found = _settled(part, side, candidates, weight, found)
     return torch.where(found == best, choice, torch.zeros_like(choice).scatter(0, found[None], 1.0))
 
 
@@ -66,70 +71,94 @@ def _of(table: Tensor, k: Tensor) -> Tensor:
     return table.gather(0, k[None])[0]
 
 
-def regions_of(mask: Tensor) -> Iterator[Tensor]:
+def connected(mask: Tensor) -> Iterator[Tensor]:
     """Yield the connected regions of a mask that are large enough, as bool of its shape."""
-    solid = ndimage.binary_opening(mask.numpy())
-    labels, _ = ndimage.label(solid, np.ones((3, 3)))
+    labels, _ = ndimage.label(ndimage.binary_opening(mask.numpy()), np.ones((3, 3)))
     areas = np.bincount(labels.ravel())
     areas[0] = 0
-    for label in np.flatnonzero(areas >= max(4, LEAST_AREA * solid.size)):
+    for label in np.flatnonzero(areas >= least_area(mask)):
         yield torch.from_numpy(labels == label)
 
 
+def least_area(mask: Tensor) -> float:
+    """Return the pixels of the smallest region that is looked at."""
+    return max(4.0, LEAST_AREA * mask.numel())
+
+
+def changing_together(
+    region: Tensor, shown: Tensor, one: Tensor, two: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the parts of a region whose pixels change between two modes at the same times.
+
+    The first singular vector of what the frames show tells the times; the pixels that it explains
+    are a part, and the others are looked at again. A part that keeps changing, as leaves and water
+    do, is left out.
+
+    Parameters
+    ----------
+    region : bool Tensor, shape (height, width)
+    shown : Tensor, shape (n, height, width)
+        Modes that the frames show.
+    one, two : Tensor, shape (height, width)
+        Two modes of each pixel.
+
+    Yields
+    ------
+    part : bool Tensor, shape (height, width)
+    side : Tensor, shape (n,)
+        1 and -1 for frames that show one side of the change and the other; 0 for those that do not
+        tell.
+    """
+    shows = ((shown == one).double() - (shown == two).double()) * region
+    for _ in range(MOST_PARTS):
+        flat = shows.flatten(1)
+        time = torch.linalg.eigh(flat @ flat.T)[1][:, -1]
+        side = time.sign() * (time.abs() > UNTOLD * time.abs().max())
+        part = torch.tensordot(time, shows, 1).square() > EXPLAINED * shows.square().sum(0)
+        if part.sum() < least_area(region):
+            return
+        told = side[side != 0]
+        if (told[1:] != told[:-1]).sum() <= MOST_CHANGES * len(time):
+            yield from ((piece, side) for piece in connected(part))
+        shows = shows * ~part
+
+
+def _with_rim(region: Tensor) -> Tensor:
+    """Return a region without holes and with its rim, whose pixels are mixtures."""
+    wide = ndimage.binary_dilation(region.numpy(), iterations=RIM)
+    return torch.from_numpy(ndimage.binary_fill_holes(wide))
+
+
 def _settled(
-    region: Tensor, candidates: Candidates, evidence: Tensor, found: Tensor, other: Tensor
+    region: Tensor, side: Tensor, candidates: Candidates, weight: Tensor, found: Tensor
 ) -> Tensor:
     """Return the modes, shape (height, width), with the best of three choices within a region."""
-    one, two = found[region], other[region]
-    together, n_changes = sides(candidates.shown[:, region], one, two)
-    if n_changes > MOST_CHANGES * len(candidates.shown):
-        return found
-    first, second = torch.where(together, one, two), torch.where(together, two, one)
+    wide = _with_rim(region)
+    core = region[wide]
+    counts = candidates.counts(wide, weight)
+    seen = counts.sum(1).clamp(min=1e-6).log()
+    choices = [(found[wide], MARGIN)]
+    choices += [(counts[:, side == s].sum(1).argmax(0), 0.0) for s in (1, -1)]
     outside = candidates.colour(found)
     best, best_score = found, -torch.inf
-    for modes, advantage in ((one, MARGIN), (first, 0.0), (second, 0.0)):
+    for modes, advantage in choices:
         image = found.clone()
-        image[region] = modes
-        step = outline_step(candidates.colour(image), outside, region)
-        seen = float(_of(evidence, image)[region].log().mean())
-        score = seen - WEIGHT * log(step) + advantage
+        image[wide] = modes
+        step = outline_step(candidates.colour(image), outside, region, wide)
+        score = float(_of(seen, modes)[core].mean()) - WEIGHT * log(step) + advantage
         if score > best_score:
             best, best_score = image, score
     return best
 
 
-def sides(shown: Tensor, one: Tensor, two: Tensor) -> tuple[Tensor, int]:
-    """Return which pixels of a region show their first mode together, and how often that changes.
-
-    The first singular vector of what the frames show: pixels that change sides at the same times
-    belong to the same side.
-
-    Parameters
-    ----------
-    shown : Tensor, shape (n, p)
-        Modes that the frames show.
-    one, two : Tensor, shape (p,)
-        Two modes of each pixel.
-
-    Returns
-    -------
-    together : bool Tensor, shape (p,)
-        Pixels that show ``one`` when those that are not among them show ``two``.
-    n_changes : int
-    """
-    side = (shown == one).float() - (shown == two).float()
-    time = torch.linalg.eigh(side @ side.T)[1][:, -1]
-    told = time[time.abs() > UNTOLD * time.abs().max()] > 0
-    return side.T @ time > 0, int((told[1:] != told[:-1]).sum())
-
-
-def outline_step(inside: Tensor, outside: Tensor, region: Tensor) -> float:
+def outline_step(inside: Tensor, outside: Tensor, region: Tensor, wide: Tensor) -> float:
     """Mean step of colour from one image within a region to another around it, in levels.
 
     Parameters
     ----------
     inside, outside : Tensor, shape (3, height, width)
-    region : bool Tensor, shape (height, width)
+    region, wide : bool Tensor, shape (height, width)
+        Without and with the rim, which lies on neither side.
     """
     steps = [torch.empty(0)]
     for dim in (0, 1):
@@ -137,7 +166,7 @@ def outline_step(inside: Tensor, outside: Tensor, region: Tensor) -> float:
         for a, b in ((0, STRIDE), (STRIDE, 0)):
             if n <= 0:
                 continue
-            leaving = region.narrow(dim, a, n) & ~region.narrow(dim, b, n)
+            leaving = region.narrow(dim, a, n) & ~wide.narrow(dim, b, n)
             step = inside.narrow(dim + 1, a, n) - outside.narrow(dim + 1, b, n)
             steps.append(step.abs().amax(0)[leaving])
     found = torch.cat(steps).clamp(LEAST_STEP, MOST_STEP)

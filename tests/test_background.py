@@ -321,6 +321,7 @@ def test_a_frames_mask_does_not_depend_on_the_other_frames(digits, fitted):
 def test_saved_and_loaded_a_model_predicts_the_same(digits, fitted, tmp_path):
     fitted.save(tmp_path / "model")
     loaded = BackgroundModel.load(tmp_path / "model")
+    assert loaded.bounds_ == fitted.bounds_
     assert loaded.get_params() == fitted.get_params()
     np.testing.assert_array_equal(loaded.predict_proba(digits), fitted.predict_proba(digits))
     np.testing.assert_array_equal(loaded.background_, fitted.background_)
@@ -359,6 +360,19 @@ def test_the_terms_are_finite_and_a_frame_of_noise_is_less_likely_than_one_of_th
     noise = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
     # Some nats at each of 3072 pixels.
     assert fitted.score_samples(noise)[0] < scores.min() - len(noise[0].reshape(-1, 3))
+
+
+@pytest.mark.parametrize("kind", ["flicker", "still"])
+def test_the_bound_rises_while_fitting(kind):
+    frames = moving_digits(60, size=SIZE)[0].astype(float)
+    if kind == "flicker":
+        frames *= 1 + 0.1 * np.sin(np.arange(60))[:, None, None, None]
+    bounds = BackgroundModel().fit(filmed(frames)).bounds_
+    assert list(bounds) == ["first", "codes", "modes", "colours"]
+    steps = np.diff(list(bounds.values()))
+    # Modes that a pixel does not need cost it some thousandths of a nat.
+    assert (steps > -0.01).all()
+    assert bounds["colours"] > bounds["first"] + (0.3 if kind == "flicker" else 0.05)
 
 
 def test_the_code_of_a_term_is_its_normal_density(digits, fitted):

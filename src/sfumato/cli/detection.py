@@ -136,7 +136,7 @@ def detect(
         write_image(folder / "background.png", background)
     if found.rows:
         replace_file(folder / PANELS, page.png(panels(found.rows)))
-    return _finish(folder, video, found, rules, time.perf_counter() - start)
+    return _finish(folder, video, found, rules, detector, time.perf_counter() - start)
 
 
 def _detections(detector: Any, video: Video) -> Any:
@@ -151,11 +151,18 @@ def _background(detector: Any) -> np.ndarray | None:
     return detector.model_.background_ if isinstance(detector, ChangeDetector) else None
 
 
+def _bounds(detector: Any) -> dict[str, float]:
+    if not isinstance(detector, ChangeDetector):
+        return {}
+    return {f"bound_{step}": value for step, value in detector.model_.bounds_.items()}
+
+
 def _finish(
     folder: Path,
     video: Video,
     found: Found,
     rules: EventRules,
+    detector: Any,
     seconds: float,
 ) -> dict[str, Any]:
     scores = found.recording.scores
@@ -169,6 +176,7 @@ def _finish(
         "seconds": seconds,
         "frames_per_second": len(scores) / max(seconds, 1e-9),
         "events": len(events),
+        **_bounds(detector),
         **measures,
     }
     _write_page(folder, summary, scores, rules)

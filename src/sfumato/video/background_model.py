@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.artifacts import ArtifactError, read_directory, write_directory
-from sfumato.coupling import grid_bound
 from sfumato.data import DataError, Video, open_video
 from sfumato.distributions import ColourHistogram
-from sfumato.models.background import PRIOR_LOG_ODDS, Background
+from sfumato.models.background import Background
 from sfumato.video.fitting import (
     MAX_RANK,
     Coupling,
     Sample,
     fit_background,
     foreground_probability,
+    negative_bound,
 )
 from sfumato.video.light import Light, find_light
 from sfumato.video.sampling import (
@@ -108,6 +108,9 @@ class BackgroundModel(BaseEstimator):
         Of the frames.
     shakes_ : bool
         Whether the camera shakes, so that frames are aligned.
+    bounds_ : dict of float
+        Mean bound of a frame in nats per pixel after each step of the fit:
+        :func:`sfumato.video.fitting.fit_background`.
     background_ : ndarray, shape (height, width, 3), uint8
         The mean background.
 
@@ -167,7 +170,7 @@ class BackgroundModel(BaseEstimator):
 
     def _fit(self, sample: Sample, shakes: bool, size: tuple[int, int]) -> "BackgroundModel":
         with torch.no_grad():
-            self.model_ = fit_background(
+            self.model_, self.bounds_ = fit_background(
                 sample,
                 self._coupling(sample.frames.shape[-2]),
                 max_rank=self.max_rank,
@@ -281,25 +284,14 @@ class BackgroundModel(BaseEstimator):
 
     @torch.no_grad()
     def terms(self, X: Frames) -> dict[str, np.ndarray]:
-        r"""Negative bound of each frame, smoothed, at its code, in nats; terms of shape (n,).
+        """Negative bound of each frame, smoothed, at its code, in nats; terms of shape (n,).
 
-        .. math:: -\log p(x_t, z_t) \le \underbrace{-\sum_p \log p(x_{tp}|\neg\text{fg}, z_t)
-                  - B_t}_{\text{pixels}} \underbrace{- \log N(z_t; 0, I)}_{\text{code}}
-
-        B_t is the bound of the coupled labels, :func:`sfumato.coupling.grid_bound`.
+        They are those of :func:`sfumato.video.fitting.negative_bound`.
         """
-        rows = [self._terms(self.view(x).smooth) for x in self.frames_of(X)]
+        coupling = self._coupling(self.model_size_[0])
+        smooth = (self.view(x).smooth for x in self.frames_of(X))
+        rows = [negative_bound(self.model_, x, self.code(x), coupling) for x in smooth]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-    def _terms(self, x: Tensor) -> dict[str, float]:
-        coupling = self._coupling(x.shape[1])
-        z = self.code(x)
-        odds = self.model_.log_odds(x, z)
-        r = foreground_probability(odds, coupling)
-        labels = grid_bound(r, odds, coupling.strength, coupling.radius)
-        behind = self.model_.log_evidence(x, z)[0] + F.logsigmoid(torch.tensor(-PRIOR_LOG_ODDS))
-        code = 0.5 * (z.square() + np.log(2 * np.pi)).sum()
-        return {"pixels": float(-behind.sum() - labels), "code": float(code)}
 
     def score_samples(self, X: Frames) -> np.ndarray:
         """Bound of each frame in nats, shape (n,): low where the model does not know the frame."""
@@ -314,6 +306,7 @@ class BackgroundModel(BaseEstimator):
             "params": self.get_params(),
             "size": list(self.size_),
             "shakes": self.shakes_,
+            "bounds": self.bounds_,
         }
         write_directory(path, description, dict(self.model_.state_dict()), [])
 
@@ -335,4 +328,5 @@ class BackgroundModel(BaseEstimator):
         height, width = description["size"]
         model.size_ = (height, width)
         model.shakes_ = bool(description["shakes"])
+        model.bounds_ = dict(description["bounds"])
         return model

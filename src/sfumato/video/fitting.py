@@ -2,14 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import log, pi
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.coupling import coupled_probability
+from sfumato.coupling import coupled_probability, grid_bound
 from sfumato.distributions import ColourHistogram
-from sfumato.models.background import CELL_VARIANCE, Background, cells, decoded, robust_weight
+from sfumato.models.background import (
+    CELL_VARIANCE,
+    PRIOR_LOG_ODDS,
+    Background,
+    cells,
+    decoded,
+    robust_weight,
+)
 from sfumato.video.candidates import (
     MODE_WIDTH,
     Candidates,
@@ -40,6 +48,8 @@ MODE_SHARE, MODE_VISITS, MODE_LIKENESS, MODE_REACH = 0.03, 5, 12.0, 0.0125
 N_FURTHER_MODES = 2
 # Frames that the foreground's colours are taken from.
 N_COLOUR_FRAMES = 40
+# Frames that the bound is taken over while fitting.
+N_BOUND_FRAMES = 12
 
 
 @dataclass(frozen=True)
@@ -81,32 +91,83 @@ class Coupling:
 
 def fit_background(
     sample: Sample, coupling: Coupling, *, max_rank: int = MAX_RANK, shadows: bool = True
-) -> Background:
+) -> tuple[Background, dict[str, float]]:
     """Fit the background of a video.
 
     Parameters
     ----------
     sample : Sample
     coupling : Coupling
-        Of the pixels, where the foreground's colours are found.
+        Of the pixels.
     max_rank : int
         Most numbers in a code.
     shadows : bool
+
+    Returns
+    -------
+    model : Background
+    bounds : dict of float
+        Mean bound of a frame in nats per pixel, with what is known at first, with codes and the
+        final means, with further modes, and with the foreground's colours.
     """
     first, _ = choose_mean(sample, earliness=0.0)
     codes, _ = fit_codes(sample.frames, first, max_rank)
+    model = model_of(sample.frames, first, torch.zeros(0, *first.shape), codes[:, :0], shadows)
+    bounds = {"first": mean_bound(model, sample.frames, codes[:, :0], coupling)}
     still = sample
     if codes.shape[1]:
         _, basis = regress(sample.frames, first, codes)
         still = sample.without(codes, basis)
     chosen, candidates = choose_mean(still, earliness=EARLINESS)
     mean, basis = regress(sample.frames, chosen, codes)
-    behind = (decoded(mean, basis, z) for z in codes)
-    scale = noise_scale((x - b).abs().amax(0) for x, b in zip(sample.frames, behind, strict=True))
-    offsets, log_weights = further_modes(candidates, mean)
-    model = Background(mean, basis, scale, offsets, log_weights, ColourHistogram(), shadows)
+    model = model_of(sample.frames, mean, basis, codes, shadows)
+    bounds["codes"] = mean_bound(model, sample.frames, codes, coupling)
+    model.offsets, model.log_weights = further_modes(candidates, mean)
+    bounds["modes"] = mean_bound(model, sample.frames, codes, coupling)
     model.foreground = foreground_colours(model, sample.frames, codes, coupling)
-    return model
+    bounds["colours"] = mean_bound(model, sample.frames, codes, coupling)
+    return model, bounds
+
+
+def model_of(
+    frames: Tensor, mean: Tensor, basis: Tensor, codes: Tensor, shadows: bool
+) -> Background:
+    """Return a model with the noise that its backgrounds leave, one mode, and any foreground."""
+    behind = (decoded(mean, basis, z) for z in codes)
+    scale = noise_scale((x - b).abs().amax(0) for x, b in zip(frames, behind, strict=True))
+    offsets, log_weights = torch.zeros(0, *mean.shape), torch.zeros(1, *mean.shape[1:])
+    return Background(mean, basis, scale, offsets, log_weights, ColourHistogram(), shadows)
+
+
+def mean_bound(model: Background, frames: Tensor, codes: Tensor, coupling: Coupling) -> float:
+    """Mean bound of a few of the frames at their codes, in nats per pixel."""
+    every = max(1, len(frames) // N_BOUND_FRAMES)
+    pairs = list(zip(frames[::every], codes[::every], strict=True))
+    total = sum(sum(negative_bound(model, x, z, coupling).values()) for x, z in pairs)
+    return -total / len(pairs) / frames[0, 0].numel()
+
+
+def negative_bound(model: Background, x: Tensor, z: Tensor, coupling: Coupling) -> dict[str, float]:
+    r"""Terms of the negative bound of a frame at a code, in nats.
+
+    .. math:: -\log p(x_t, z_t) \le \underbrace{-\sum_p \log p(x_{tp}|\neg\text{fg}, z_t)
+              - B_t}_{\text{pixels}} \underbrace{- \log N(z_t; 0, I)}_{\text{code}}
+
+    B_t is the bound of the coupled labels, :func:`sfumato.coupling.grid_bound`.
+
+    Parameters
+    ----------
+    model : Background
+    x : Tensor, shape (3, height, width)
+    z : Tensor, shape (r,)
+    coupling : Coupling
+    """
+    odds = model.log_odds(x, z)
+    r = foreground_probability(odds, coupling)
+    labels = grid_bound(r, odds, coupling.strength, coupling.radius)
+    behind = model.log_evidence(x, z)[0] + F.logsigmoid(torch.tensor(-PRIOR_LOG_ODDS))
+    code = 0.5 * (z.square() + log(2 * pi)).sum()
+    return {"pixels": float(-behind.sum() - labels), "code": float(code)}
 
 
 def choose_roughly(sample: Sample, earliness: float) -> tuple[Tensor, Tensor]:

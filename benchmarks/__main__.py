@@ -2,13 +2,15 @@
 
 import sys
 
-from benchmarks import clustering, collapse, quality, speed, threads, video
+from benchmarks import clustering, collapse, likelihoods, quality, speed, stress, threads, video
 
 BENCHMARKS = {
     "clustering": clustering.main,
     "collapse": collapse.main,
+    "likelihoods": likelihoods.main,
     "quality": quality.main,
     "speed": speed.main,
+    "stress": stress.main,
     "threads": threads.main,
     "video": video.main,
 }

@@ -21,6 +21,7 @@ ALLOWED["estimators"] = {*ALLOWED["training"], "training", "data"}
 ALLOWED["video"] = {*ALLOWED["estimators"], "metrics"}
 ALLOWED["evaluation"] = {*ALLOWED["estimators"], "estimators", "metrics"}
 ALLOWED["report"] = {*ALLOWED["evaluation"], "evaluation", "video"}
+ALLOWED["loading"] = {"artifacts", "estimators", "video"}
 ALLOWED["cli"] = {*ALLOWED["report"], "report"}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 FILES += [SOURCE / "distributions.py", SOURCE / "artifacts.py"]

@@ -1,5 +1,6 @@
 """The background model: densities by quadrature, codes by construction, backgrounds by planting."""
 
+import json
 from copy import deepcopy
 from math import log
 
@@ -10,6 +11,7 @@ from scipy.integrate import quad
 from torch.distributions import Laplace
 from torch.nn import functional as F
 
+from sfumato import load
 from sfumato.artifacts import ArtifactError
 from sfumato.coupling import coupled_probability
 from sfumato.data import DataError, moving_digits
@@ -327,9 +329,27 @@ def test_saved_and_loaded_a_model_predicts_the_same(digits, fitted, tmp_path):
     np.testing.assert_array_equal(loaded.background_, fitted.background_)
 
 
+def test_the_librarys_one_load_knows_background_models(digits, fitted, tmp_path):
+    fitted.save(tmp_path)
+    loaded = load(tmp_path)
+    assert type(loaded) is BackgroundModel
+    np.testing.assert_array_equal(loaded.predict(digits[:3]), fitted.predict(digits[:3]))
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(ArtifactError):
         BackgroundModel.load(tmp_path)
+    with pytest.raises(ArtifactError, match="is not a run"):
+        load(tmp_path)
+
+
+def test_a_folder_whose_description_lacks_something_is_refused_in_one_sentence(fitted, tmp_path):
+    fitted.save(tmp_path)
+    description = json.loads((tmp_path / "params.json").read_text())
+    del description["size"]
+    (tmp_path / "params.json").write_text(json.dumps(description))
+    with pytest.raises(ArtifactError, match="is damaged"):
+        load(tmp_path)
 
 
 def test_the_backgrounds_of_the_codes_show_the_light_of_their_frames(digits, fitted):

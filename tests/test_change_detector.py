@@ -6,6 +6,8 @@ from itertools import count
 import numpy as np
 import pytest
 
+from sfumato import load
+from sfumato.artifacts import ArtifactError
 from sfumato.data import DataError, Frame, Video, moving_digits, open_video
 from sfumato.metrics import cdnet_scores
 from sfumato.video import BackgroundModel, ChangeDetector, EventRules, Subtraction, find_events
@@ -154,6 +156,33 @@ def test_a_saved_model_gives_the_same_masks(clip, detector, tmp_path):
     loaded.model_ = BackgroundModel.load(tmp_path / "model")
     loaded._settle()
     np.testing.assert_array_equal(loaded.predict(clip[0]), detector.predict(clip[0]))
+
+
+def test_a_saved_detector_goes_on_where_it_was(empty, tmp_path):
+    roi = np.ones(SIZE, np.uint8)
+    roi[:10] = 0
+    settings = {"roi": roi, "min_area": 20, "background": np.rint(picture()).astype(np.uint8)}
+    model, rules = BackgroundModel(coupling=4.0), EventRules(threshold=0.01)
+    detector = ChangeDetector(model=model, rules=rules, **settings).fit(filmed(20))
+    darker = (filmed(30, seed=1) * 0.95).astype(np.uint8)
+    detector.update(darker)
+    detector.save(tmp_path)
+    loaded = load(tmp_path)
+    assert type(loaded) is ChangeDetector
+    assert loaded.rules == rules
+    assert loaded.model.get_params() == model.get_params()
+    for name, value in settings.items():
+        np.testing.assert_array_equal(getattr(loaded, name), value)
+    # The background has followed since the fit, and that is kept.
+    further = with_square(darker[:3])
+    np.testing.assert_array_equal(loaded.update(further), detector.update(further))
+
+
+def test_a_detector_is_no_background_model(clip, detector, tmp_path):
+    detector.save(tmp_path)
+    with pytest.raises(ArtifactError, match="holds no BackgroundModel"):
+        BackgroundModel.load(tmp_path)
+    np.testing.assert_array_equal(load(tmp_path).predict(clip[0]), detector.predict(clip[0]))
 
 
 def test_settings_of_the_model_are_those_that_were_given(clip):

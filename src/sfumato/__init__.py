@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sfumato.coupling import Coupling
-    from sfumato.estimators import GMVAE, VAE, Autoencoder, MixtureVAE, VaDE, load
+    from sfumato.estimators import GMVAE, VAE, Autoencoder, MixtureVAE, VaDE
+    from sfumato.loading import load
     from sfumato.objectives import ELBO, IWAE, Deformation, GMVAEBound, MixtureELBO
     from sfumato.training import EarlyStopping, Trainer
     from sfumato.video import BackgroundModel, ChangeDetector, EventRules
@@ -18,7 +19,7 @@ _HOMES = {
     "MixtureVAE": "sfumato.estimators",
     "GMVAE": "sfumato.estimators",
     "VaDE": "sfumato.estimators",
-    "load": "sfumato.estimators",
+    "load": "sfumato.loading",
     "ELBO": "sfumato.objectives",
     "IWAE": "sfumato.objectives",
     "MixtureELBO": "sfumato.objectives",

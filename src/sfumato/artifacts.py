@@ -9,7 +9,8 @@ Two layouts share one content, a *description* (JSON) and named tensors:
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,37 @@ def read_directory(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         ) from None
 
 
+@contextmanager
+def understanding(path: Path) -> Iterator[None]:
+    """Turn whatever a description of the wrong shape leads to into one sentence."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError):
+        raise ArtifactError(
+            f"{str(path)!r} is damaged or was written by another version of sfumato; fit it anew."
+        ) from None
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"Cannot read {path} ({error.strerror}); is it a run?") from None
+
+
+def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read the description of a run alone; empty where there is none.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be read.
+    """
+    params = Path(path) / PARAMS
+    description = _read_json(params) if params.exists() else {}
+    return description if isinstance(description, dict) else {}
 
 
 def _read_json(path: Path) -> Any:

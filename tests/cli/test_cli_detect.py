@@ -20,7 +20,7 @@ pytest.importorskip("cv2")
 N, HEIGHT, WIDTH = 40, 48, 64
 MEASURES = {"recall", "specificity", "fpr", "fnr", "pwc", "precision", "f_measure"}
 FILES = {
-    "background.png", "events.csv", "events.json", "frames.png", "masks", "overlay.mp4",
+    "background.png", "events.csv", "events.json", "frames.png", "masks", "model", "overlay.mp4",
     "report.html", "scores.csv", "summary.json",
 }  # fmt: skip
 
@@ -95,6 +95,19 @@ def test_the_overlay_and_the_background_have_the_size_of_the_video(detected):
     overlay = open_video(out / "overlay.mp4")
     assert (len(list(overlay)), overlay.size, overlay.frame_rate) == (N, (HEIGHT, WIDTH), 25)
     assert read_picture(out / "background.png").shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_model_of_a_detection_finds_the_same_without_a_fit(cli, clip, detected, tmp_path):
+    outcome = cli("detect", clip[0], "--model", detected[0], "--out", tmp_path / "again", "--json")
+    assert outcome.status == 0, outcome.err
+    for first, second in zip(masks_of(detected[0]), masks_of(tmp_path / "again"), strict=True):
+        np.testing.assert_array_equal(first, second)
+    stricter = tmp_path / "stricter"
+    outcome = cli(
+        "detect", clip[0], "--model", detected[0] / "model", "--min-area", 10**6, "--out", stricter
+    )
+    assert outcome.status == 0, outcome.err
+    assert not any(mask.any() for mask in masks_of(stricter))
 
 
 def test_the_measures_are_those_of_the_masks_within_the_frames_that_count(clip, detected):
@@ -187,7 +200,7 @@ def test_without_change_there_are_no_events_and_no_background_of_a_classical_met
     outcome = cli("detect", short, "--out", tmp_path / "a", "--method", "mog2", "--json")
     assert (outcome.status, outcome.json["events"], outcome.json["frames"]) == (0, 0, 6)
     assert not MEASURES & outcome.json.keys()
-    assert {path.name for path in (tmp_path / "a").iterdir()} == FILES - {"background.png"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == FILES - {"background.png", "model"}
     assert "No event was found." in (tmp_path / "a" / "report.html").read_text()
 
 
@@ -228,6 +241,8 @@ def refused(outcome, sentence):
         (("text.mp4",), "is not a video that OpenCV can read"),
         (("short", "--method", "median", "--adapt"), "median takes no --adapt."),
         (("short", "--method", "mog2", "--min-area", 3), "mog2 takes no --min-area."),
+        (("short", "--method", "knn", "--model", "empty"), "knn takes no --model."),
+        (("short", "--model", "empty"), "empty"),
         (("short", "--groundtruth", "none"), "none is not a folder"),
         (("short", "--groundtruth", "empty"), "empty holds no images"),
         (("short", "--roi", "none.png"), "none.png"),

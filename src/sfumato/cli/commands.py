@@ -431,6 +431,7 @@ def _rules(event_threshold: float | None, min_length: float, merge: float) -> An
     show_default=True,
     help="Ours, or a classical one beside it.",
 )
+@click.option("--model", metavar="DIR", help="Fit nothing: take the model of a detection.")
 @click.option("--groundtruth", metavar="DIR", help="A CDnet groundtruth folder to score against.")
 @click.option("--roi", metavar="IMAGE", help="Only where this image is not black.")
 @click.option("--background", metavar="IMAGE", help="The empty scene, set by hand.")
@@ -449,6 +450,7 @@ def detect(
     videos: tuple[str, ...],
     out: str,
     method: str,
+    model: str | None,
     groundtruth: str | None,
     event_threshold: float | None,
     min_length: float,
@@ -466,7 +468,7 @@ def detect(
         folder.name: detection.detect(
             video,
             folder,
-            detection.make_detector(method, settings),
+            detection.make_detector(method, model, settings),
             rules,
             groundtruth=groundtruth,
             overwrite=overwrite,

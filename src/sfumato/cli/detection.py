@@ -38,7 +38,7 @@ from sfumato.video import (
 )
 from sfumato.video.recording import OVERLAY, SCORES, Recording, tracked
 
-SUMMARY, REPORT = "summary.json", "report.html"
+SUMMARY, REPORT, MODEL = "summary.json", "report.html", "model"
 # Frames that are shown with everything that is known of them.
 N_PANELS = 4
 PANEL_WIDTH = 360
@@ -77,26 +77,45 @@ def folders(videos: Sequence[str], out: Path) -> list[Path]:
     return [out / (f"{i}-{name}" if repeated else name) for i, name in enumerate(names, 1)]
 
 
-def make_detector(method: str, settings: dict[str, Any]) -> Any:
+def make_detector(method: str, model: str | None, settings: dict[str, Any]) -> Any:
     """Return the detector of a method, with the settings of the command line.
+
+    Parameters
+    ----------
+    method : "sfumato", or one of the classical ones
+    model : str, optional
+        Folder of a detection, or of a detector that was saved: nothing is fitted.
+    settings : dict
 
     Raises
     ------
     ValueError
-        If a classical method is given a setting that it does not have.
+        If a method is given a setting that it does not have.
+    ArtifactError
+        If the model cannot be loaded.
     """
     settings = dict(settings)
     for name in ("roi", "background"):
         if settings[name] is not None:
             settings[name] = read_picture(settings[name])
-    if method == "sfumato":
+    if method == "sfumato" and model is None:
         return ChangeDetector(**settings)
-    roi = settings.pop("roi")
     usual = ChangeDetector().get_params()
-    given = [name for name, value in settings.items() if value != usual[name]]
-    if given:
-        raise ValueError(f"{method} takes no --{given[0].replace('_', '-')}.")
-    return Subtraction(method, roi)
+    given = {n: v for n, v in settings.items() if isinstance(v, np.ndarray) or v != usual[n]}
+    if method == "sfumato":
+        _refuse("a fitted model", given.keys() & {"background"})
+        return ChangeDetector.load(_model_in(Path(str(model)))).set_params(**given)
+    _refuse(method, given.keys() - {"roi"} if model is None else {"model"})
+    return Subtraction(method, settings["roi"])
+
+
+def _refuse(what: str, settings: set[str]) -> None:
+    if settings:
+        raise ValueError(f"{what} takes no --{min(settings).replace('_', '-')}.")
+
+
+def _model_in(folder: Path) -> Path:
+    return folder / MODEL if (folder / MODEL).is_dir() else folder
 
 
 def detect(
@@ -131,15 +150,17 @@ def detect(
     with recording.opened():
         for detection in tracked(detections, video.n_frames, f"detect {video.name}"):
             found.add(detection, video, detector)
-    background = _background(detector)
-    if background is not None:
-        write_image(folder / "background.png", background)
+    if isinstance(detector, ChangeDetector):
+        write_image(folder / "background.png", detector.model_.background_)
+        detector.save(folder / MODEL)
     if found.rows:
         replace_file(folder / PANELS, page.png(panels(found.rows)))
     return _finish(folder, video, found, rules, detector, time.perf_counter() - start)
 
 
 def _detections(detector: Any, video: Video) -> Any:
+    if hasattr(detector, "model_"):
+        return detector.detect(video)
     if video.n_frames is None and isinstance(detector, ChangeDetector):
         return detector.stream(video)
     with output.working(f"Learning the background of {video.name}"):

@@ -2,8 +2,6 @@
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from sfumato.artifacts import (
     read_directory,
     subtree,
     tensor_tree,
+    understanding,
     write_directory,
 )
 from sfumato.estimators.autoencoder import Autoencoder
@@ -111,7 +110,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not (folder / PARAMS).exists():
         raise ArtifactError(f"{str(path)!r} is not a run: it holds no {PARAMS}.")
     description, tensors, history = read_directory(folder)
-    with _understanding(folder):
+    with understanding(folder):
         if "encoder" in description:
             return _restore_two_steps(description, tensors, history)
         if "baseline" in description:
@@ -119,22 +118,9 @@ def load(path: str | os.PathLike[str]) -> Any:
         return _restore(description, subtree("model", tensors), history)
 
 
-@contextmanager
-def _understanding(path: Path) -> Iterator[None]:
-    """Turn whatever a description of the wrong shape leads to into one sentence."""
-    try:
-        yield
-    except ArtifactError:
-        raise
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError):
-        raise ArtifactError(
-            f"{str(path)!r} is damaged or was written by another version of sfumato; fit it anew."
-        ) from None
-
-
 def _load_unfinished(checkpoint: Path) -> LatentEstimator:
     description, tensors = read_checkpoint(checkpoint)
-    with _understanding(checkpoint):
+    with understanding(checkpoint):
         history = description["history"]
         estimator = _restore(description["run"], subtree("model", tensors), history)
     warnings.warn(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.artifacts import ArtifactError, read_directory, write_directory
+from sfumato.artifacts import ArtifactError, read_directory, understanding, write_directory
 from sfumato.data import DataError, Video, open_video
 from sfumato.distributions import ColourHistogram
 from sfumato.models.background import Background
@@ -300,15 +301,17 @@ class BackgroundModel(BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a folder of JSON and safetensors."""
         check_is_fitted(self, "model_")
-        description = {
-            "format": 1,
-            "estimator": type(self).__name__,
+        description = {"format": 1, "estimator": type(self).__name__, **self.describe()}
+        write_directory(path, description, dict(self.model_.state_dict()), [])
+
+    def describe(self) -> dict[str, Any]:
+        """Return all but the tensors, as JSON can hold it."""
+        return {
             "params": self.get_params(),
             "size": list(self.size_),
             "shakes": self.shakes_,
             "bounds": self.bounds_,
         }
-        write_directory(path, description, dict(self.model_.state_dict()), [])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "BackgroundModel":
@@ -322,6 +325,12 @@ class BackgroundModel(BaseEstimator):
         description, tensors, _ = read_directory(Path(path))
         if description.get("estimator") != cls.__name__:
             raise ArtifactError(f"{str(path)!r} holds no {cls.__name__}.")
+        with understanding(Path(path)):
+            return cls.restored(description, tensors)
+
+    @classmethod
+    def restored(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> "BackgroundModel":
+        """Return the model of a description and of its tensors."""
         model = cls(**description["params"])
         foreground = ColourHistogram(tensors.pop("foreground.log_density"))
         model.model_ = Background(**tensors, foreground=foreground, shadows=model.shadows)

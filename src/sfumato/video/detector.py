@@ -1,7 +1,9 @@
 """ChangeDetector: masks, scores and events of a video, in one pass and with bounded memory."""
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +11,14 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sfumato.artifacts import (
+    ArtifactError,
+    read_directory,
+    subtree,
+    tensor_tree,
+    understanding,
+    write_directory,
+)
 from sfumato.data import DataError, Frame, Video, open_video
 from sfumato.video.background_model import BackgroundModel, Frames, check_size
 from sfumato.video.candidates import MODE_WIDTH
@@ -21,6 +31,8 @@ from sfumato.video.sampling import smoothed, to_model
 LEAST_OBJECT = 1.5e-4
 # A stream's model is fitted to so many seconds of its beginning.
 LEARNING_SECONDS = 20.0
+# Settings that are pictures.
+IMAGES = ("roi", "background")
 
 
 @dataclass(frozen=True)
@@ -210,6 +222,51 @@ class ChangeDetector(BaseEstimator):
             yield self.step(frame, step, adapt=True)
         for frame in frames:
             yield self.step(frame, step, adapt=True)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the detector, as it is after the frames that it has seen, to a folder."""
+        check_is_fitted(self, "model_")
+        params = self.get_params(deep=False)
+        images = {name: params.pop(name) for name in IMAGES}
+        rules = params.pop("rules")
+        params["model"] = None if self.model is None else self.model.get_params()
+        description = {
+            "format": 1,
+            "estimator": type(self).__name__,
+            "detector": {**params, "rules": None if rules is None else asdict(rules)},
+            **self.model_.describe(),
+        }
+        tensors = tensor_tree("model", self.model_.model_.state_dict())
+        given = {name: image for name, image in images.items() if image is not None}
+        tensors |= {name: torch.from_numpy(np.asarray(image)) for name, image in given.items()}
+        write_directory(path, description, tensors, [])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "ChangeDetector":
+        """Load what :meth:`save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder holds no such detector.
+        """
+        description, tensors, _ = read_directory(path)
+        if description.get("estimator") != cls.__name__:
+            raise ArtifactError(f"{str(path)!r} holds no {cls.__name__}.")
+        with understanding(Path(path)):
+            params = description["detector"]
+            rules, model = params.pop("rules"), params.pop("model")
+            params |= {name: tensors[name].numpy() for name in IMAGES if name in tensors}
+            detector = cls(
+                model=None if model is None else BackgroundModel(**model),
+                rules=None if rules is None else EventRules(**rules),
+                **params,
+            )
+            detector.model_ = BackgroundModel.restored(description, subtree("model", tensors))
+        # A background set by hand is in the model already, and may have been followed since.
+        detector._start_mean = detector.model_.model_.mean
+        detector._begin()
+        return detector
 
     @torch.no_grad()
     def step(self, frame: Frame, seconds: float, *, adapt: bool | None = None) -> Detection:

@@ -1,0 +1,43 @@
+"""One way to load whatever was saved."""
+
+import os
+from typing import Any
+
+from sfumato import estimators
+from sfumato.artifacts import read_description
+from sfumato.video import BackgroundModel, ChangeDetector
+
+_OF_VIDEO: dict[str, Any] = {cls.__name__: cls for cls in (BackgroundModel, ChangeDetector)}
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Load a fitted estimator, of rows or of video, from the folder that it was saved to.
+
+    Nothing in the folder is executed. An interrupted run is loaded at its last complete epoch, with
+    a warning.
+
+    Parameters
+    ----------
+    path : str or path
+        The folder.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is no run, or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sfumato import BackgroundModel, load
+    >>> from sfumato.data import moving_digits
+    >>> frames, _ = moving_digits(30, seed=0)
+    >>> model = BackgroundModel().fit(frames)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(folder)
+    ...     same = load(folder)
+    >>> bool((same.predict(frames[:2]) == model.predict(frames[:2])).all())
+    True
+    """
+    found = _OF_VIDEO.get(str(read_description(path).get("estimator")))
+    return estimators.load(path) if found is None else found.load(path)

@@ -25,6 +25,8 @@ from sfumato.video import METHODS
 MOST_FRAMES = 700
 # Labelled frames that are counted in each clip.
 N_COUNTED = 60
+# Levels; a step that is larger is a movement.
+MOST_GRAIN = 12.0
 Generator = np.random.Generator
 
 
@@ -108,15 +110,25 @@ class Person:
         image = ndimage.zoom(self.image, (factor, factor, 1), order=1)
         return Person(image, ndimage.zoom(self.mask.astype(np.uint8), factor, order=0) > 0)
 
-    def enter(self, frame: np.ndarray, label: np.ndarray, top: int, left: int) -> None:
-        """Paint the person into a frame and its labels, as far as inside."""
+    def enter(
+        self, frame: np.ndarray, label: np.ndarray, grain: np.ndarray, top: int, left: int
+    ) -> None:
+        """Paint the person into a frame and its labels, as far as inside, with the grain."""
         height, width = label.shape
         rows, columns = np.nonzero(self.mask)
         inside = (rows + top >= 0) & (rows + top < height)
         inside &= (columns + left >= 0) & (columns + left < width)
         rows, columns = rows[inside], columns[inside]
-        frame[rows + top, columns + left] = self.image[rows, columns]
-        label[rows + top, columns + left] = 255
+        places = rows + top, columns + left
+        seen = self.image[rows, columns] + grain[places]
+        frame[places] = seen.clip(0, 255).astype(np.uint8)
+        label[places] = 255
+
+
+def grain_of(clip: Clip, i: int) -> np.ndarray:
+    """Return the noise of a frame: what differs from the frame before, but for what moves."""
+    step = clip.frames[i].astype(np.float32) - clip.frames[max(0, i - 1)]
+    return (step / 2**0.5).clip(-MOST_GRAIN, MOST_GRAIN)
 
 
 def person(office: Clip) -> Person:
@@ -137,7 +149,13 @@ def standing(clip: Clip, rng: Generator, cut: Person, start: float, end: float) 
     for i in range(n):
         label = truth.get(i, np.zeros((height, width), np.uint8)).copy()
         early, late = max(0.0, start * n - i), max(0.0, i - end * n)
-        one.enter(frames[i], label, top, middle + round(3 * (late - early) + rng.normal(0, 0.5)))
+        one.enter(
+            frames[i],
+            label,
+            grain_of(clip, i),
+            top,
+            middle + round(3 * (late - early) + rng.normal(0, 0.5)),
+        )
         if i in truth:
             truth[i] = label
     return Clip(frames, truth, clip.roi)
@@ -164,7 +182,7 @@ def crowd(clip: Clip, rng: Generator, cut: Person, n_people: int, stays: int) ->
             else:
                 place = place + 4 * way / np.hypot(*way)
             label = truth.get(i, np.zeros((height, width), np.uint8))
-            one.enter(frames[i], label, *(int(side) for side in place))
+            one.enter(frames[i], label, grain_of(clip, i), *(int(side) for side in place))
     return Clip(frames, truth, clip.roi)
 
 

@@ -50,6 +50,7 @@ class Found:
 
     recording: Recording
     truth: GroundTruth | None
+    shown: set[int]
     counts: Counts | None = None
     rows: list[dict[str, np.ndarray]] = field(default_factory=list)
 
@@ -63,7 +64,7 @@ class Found:
             self.counts = counted if self.counts is None else self.counts + counted
         position = len(self.recording.scores)
         self.recording.add(detection)
-        if position in _shown(video.n_frames):
+        if position in self.shown:
             background = _background(detector)
             self.rows.append(_row(detection, background, label, self.truth is not None))
 
@@ -146,7 +147,7 @@ def detect(
     make_directory(folder)
     detections = _detections(detector, video)
     recording = Recording(folder, video.frame_rate, video.size)
-    found = Found(recording, truth)
+    found = Found(recording, truth, _shown(video, truth))
     with recording.opened():
         for detection in tracked(detections, video.n_frames, f"detect {video.name}"):
             found.add(detection, video, detector)
@@ -229,9 +230,17 @@ def again(folder: Path, rules: EventRules) -> list[Event]:
     return events
 
 
-def _shown(n_frames: int | None) -> set[int]:
-    n = n_frames or 1
-    return {int((2 * i + 1) * n / (2 * N_PANELS)) for i in range(N_PANELS)}
+def _shown(video: Video, truth: GroundTruth | None) -> set[int]:
+    """Return the frames that are shown, spread over the video, or over those with a truth."""
+    places = range(video.n_frames or 1)
+    if truth is not None:
+        labelled = [i for i in places if video.number(i) in truth.frames]
+        return {labelled[i] for i in _spread(len(labelled))}
+    return _spread(len(places))
+
+
+def _spread(n: int) -> set[int]:
+    return {int((2 * i + 1) * n / (2 * N_PANELS)) for i in range(N_PANELS)} if n else set()
 
 
 def _row(

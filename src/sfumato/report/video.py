@@ -118,8 +118,8 @@ def detection_page(
     content["Environment"] = page.pairs(environment())
     lead = (
         f"{summary['frames']} frames of {summary['width']} x {summary['height']} pixels, "
-        f"{summary['events']} events, found without labels. A click on the timeline or an event "
-        "shows that moment."
+        f"{len(events)} event{'' if len(events) == 1 else 's'}, found without labels. A click on "
+        "the timeline or an event shows that moment."
     )
     return page.render(f"sfumato: {summary['video']}", lead, content)
 

@@ -22,7 +22,7 @@ ALLOWED["video"] = {*ALLOWED["estimators"], "metrics"}
 ALLOWED["evaluation"] = {*ALLOWED["estimators"], "estimators", "metrics"}
 ALLOWED["report"] = {*ALLOWED["evaluation"], "evaluation", "video"}
 ALLOWED["loading"] = {"artifacts", "estimators", "video"}
-ALLOWED["cli"] = {*ALLOWED["report"], "report"}
+ALLOWED["cli"] = {*ALLOWED["report"], "report", "loading"}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 FILES += [SOURCE / "distributions.py", SOURCE / "artifacts.py"]
 

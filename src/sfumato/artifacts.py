@@ -88,11 +88,11 @@ def write_directory(
     """
     directory = make_directory(path)
     weights = tensors_to_bytes(_contiguous(tensors))
+    sealed = to_json({**description, "weights_sha256": sha256(weights).hexdigest()})
     (directory / PARAMS).unlink(missing_ok=True)
     replace_file(directory / WEIGHTS, weights)
     replace_file(directory / HISTORY, to_json(history))
-    sealed = {**description, "weights_sha256": sha256(weights).hexdigest()}
-    replace_file(directory / PARAMS, to_json(sealed))
+    replace_file(directory / PARAMS, sealed)
 
 
 def read_directory(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor], Any]:
@@ -104,8 +104,8 @@ def read_directory(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         If a file is missing, cut short, corrupt, or not the one that belongs to the run.
     """
     directory = Path(path)
-    description = _read_json(directory / PARAMS)
-    history = _read_json(directory / HISTORY)
+    description = read_json(directory / PARAMS)
+    history = read_json(directory / HISTORY)
     content = _read_bytes(directory / WEIGHTS)
     if not isinstance(description, dict) or "weights_sha256" not in description:
         raise ArtifactError(f"{directory / PARAMS} does not describe a run.")
@@ -151,11 +151,18 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
         If it cannot be read.
     """
     params = Path(path) / PARAMS
-    description = _read_json(params) if params.exists() else {}
+    description = read_json(params) if params.exists() else {}
     return description if isinstance(description, dict) else {}
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no such file, or it is damaged.
+    """
     content = _read_bytes(path)
     try:
         return json.loads(content)

@@ -1,10 +1,11 @@
 """One way to load whatever was saved."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from sfumato import estimators
-from sfumato.artifacts import read_description
+from sfumato.artifacts import PARAMS, read_description
 from sfumato.video import BackgroundModel, ChangeDetector
 
 _OF_VIDEO: dict[str, Any] = {cls.__name__: cls for cls in (BackgroundModel, ChangeDetector)}
@@ -19,7 +20,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : str or path
-        The folder.
+        The folder, or that of a detection, which keeps its detector.
 
     Raises
     ------
@@ -39,5 +40,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     >>> bool((same.predict(frames[:2]) == model.predict(frames[:2])).all())
     True
     """
+    inner = Path(path) / "model"
+    path = inner if not (Path(path) / PARAMS).exists() and (inner / PARAMS).exists() else path
     found = _OF_VIDEO.get(str(read_description(path).get("estimator")))
     return estimators.load(path) if found is None else found.load(path)

@@ -435,12 +435,15 @@ def _rules(event_threshold: float | None, min_length: float, merge: float) -> An
 @click.option("--groundtruth", metavar="DIR", help="A CDnet groundtruth folder to score against.")
 @click.option("--roi", metavar="IMAGE", help="Only where this image is not black.")
 @click.option("--background", metavar="IMAGE", help="The empty scene, set by hand.")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True)
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Of the probability; usually 0.5.")
 @click.option("--min-area", type=click.IntRange(0), help="Least pixels of an object.")
 @click.option("--max-area", type=click.IntRange(1), help="Most pixels of an object.")
 @click.option("--adapt", is_flag=True, help="Follow slow changes of the background.")
 @click.option(
-    "--absorb-after", type=float, metavar="SECONDS", help="What stands so long is background."
+    "--absorb-after",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="What stands so long is background.",
 )
 @_with_rules
 @click.option("--overwrite", is_flag=True, help="Replace the detection that DIR holds.")

@@ -1,6 +1,6 @@
 """`sfumato detect` and `sfumato events`: from videos to masks, scores, events and a page."""
 
-import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 import numpy as np
 
-from sfumato.artifacts import ArtifactError, make_directory, replace_file, to_json
+from sfumato.artifacts import ArtifactError, make_directory, read_json, replace_file, to_json
 from sfumato.cli import output
 from sfumato.data import (
+    DataError,
     GroundTruth,
     Video,
     open_video,
@@ -21,6 +22,7 @@ from sfumato.data import (
     read_picture,
     write_image,
 )
+from sfumato.loading import load
 from sfumato.metrics import Counts, count_pixels
 from sfumato.report import page
 from sfumato.report.video import PANELS, detection_page, panels
@@ -36,9 +38,13 @@ from sfumato.video import (
     write_events_csv,
     write_events_json,
 )
-from sfumato.video.recording import OVERLAY, SCORES, Recording, tracked
+from sfumato.video.recording import MASKS, OVERLAY, SCORES, Recording, tracked
 
 SUMMARY, REPORT, MODEL = "summary.json", "report.html", "model"
+RESULTS = (
+    *(SCORES, OVERLAY, SUMMARY, REPORT, PANELS),
+    *("background.png", "events.csv", "events.json"),
+)
 # Frames that are shown with everything that is known of them.
 N_PANELS = 4
 PANEL_WIDTH = 360
@@ -66,14 +72,17 @@ class Found:
         self.recording.add(detection)
         if position in self.shown:
             background = _background(detector)
-            self.rows.append(_row(detection, background, label, self.truth is not None))
+            self.rows.append(_row(detection, background, label))
 
 
 def folders(videos: Sequence[str], out: Path) -> list[Path]:
     """Return the folder of each video: ``out`` itself for one, else one within it for each."""
     if len(videos) == 1:
         return [out]
-    names = [Path(video).stem or f"video{i}" for i, video in enumerate(videos, 1)]
+    names = [
+        Path(video).resolve().stem if Path(video).exists() else f"video{i}"
+        for i, video in enumerate(videos, 1)
+    ]
     repeated = len(set(names)) < len(names)
     return [out / (f"{i}-{name}" if repeated else name) for i, name in enumerate(names, 1)]
 
@@ -95,28 +104,24 @@ def make_detector(method: str, model: str | None, settings: dict[str, Any]) -> A
     ArtifactError
         If the model cannot be loaded.
     """
-    settings = dict(settings)
-    for name in ("roi", "background"):
-        if settings[name] is not None:
-            settings[name] = read_picture(settings[name])
-    if method == "sfumato" and model is None:
-        return ChangeDetector(**settings)
-    usual = ChangeDetector().get_params()
-    given = {n: v for n, v in settings.items() if isinstance(v, np.ndarray) or v != usual[n]}
-    if method == "sfumato":
-        _refuse("a fitted model", given.keys() & {"background"})
-        return ChangeDetector.load(_model_in(Path(str(model)))).set_params(**given)
-    _refuse(method, given.keys() - {"roi"} if model is None else {"model"})
-    return Subtraction(method, settings["roi"])
+    given = {n: v for n, v in settings.items() if v is not None and v is not False}
+    for name in given.keys() & {"roi", "background"}:
+        given[name] = read_picture(given[name])
+    if method != "sfumato":
+        _refuse(method, given.keys() - {"roi"} if model is None else {"model"})
+        return Subtraction(method, given.get("roi"))
+    if model is None:
+        return ChangeDetector(**given)
+    _refuse("a fitted model", given.keys() & {"background"})
+    detector = load(model)
+    if not isinstance(detector, ChangeDetector):
+        raise ArtifactError(f"{model!r} holds no model of a detection.")
+    return detector.set_params(**given)
 
 
 def _refuse(what: str, settings: set[str]) -> None:
     if settings:
         raise ValueError(f"{what} takes no --{min(settings).replace('_', '-')}.")
-
-
-def _model_in(folder: Path) -> Path:
-    return folder / MODEL if (folder / MODEL).is_dir() else folder
 
 
 def detect(
@@ -137,33 +142,60 @@ def detect(
     DataError
         If the video or the truth cannot be read.
     """
-    if (folder / SCORES).exists() and not overwrite:
-        raise ArtifactError(
-            f"{str(folder)!r} already holds a detection; add --overwrite or choose another folder."
-        )
     start = time.perf_counter()
     video = open_video(source)
     truth = None if groundtruth is None else read_groundtruth(groundtruth)
-    make_directory(folder)
-    detections = _detections(detector, video)
-    recording = Recording(folder, video.frame_rate, video.size)
-    found = Found(recording, truth, _shown(video, truth))
-    with recording.opened():
-        for detection in tracked(detections, video.n_frames, f"detect {video.name}"):
-            found.add(detection, video, detector)
+    shown = _shown(video, truth)
+    _prepare(folder, Path(source), overwrite=overwrite)
+    found = Found(Recording(folder, video.frame_rate, video.size), truth, shown)
+    bounds = _record(found, video, detector)
     if isinstance(detector, ChangeDetector):
         write_image(folder / "background.png", detector.model_.background_)
         detector.save(folder / MODEL)
     if found.rows:
         replace_file(folder / PANELS, page.png(panels(found.rows)))
-    return _finish(folder, video, found, rules, detector, time.perf_counter() - start)
+    return _finish(folder, video, found, rules, bounds, time.perf_counter() - start)
+
+
+def _prepare(folder: Path, source: Path, *, overwrite: bool) -> None:
+    """Make the folder of a detection, or clear it of an old one; nothing else is deleted."""
+    if folder.resolve() == source.resolve():
+        raise ArtifactError(f"{str(folder)!r} is the video itself; choose another folder.")
+    old = (folder / SCORES).exists()
+    if not overwrite and (old or any((folder / MASKS).glob("*"))):
+        what = "a detection" if old else "masks"
+        raise ArtifactError(
+            f"{str(folder)!r} already holds {what}; add --overwrite or choose another folder."
+        )
+    make_directory(folder)
+    for name in RESULTS:
+        (folder / name).unlink(missing_ok=True)
+    if old and (folder / MODEL).is_dir():
+        shutil.rmtree(folder / MODEL)
+
+
+def _record(found: Found, video: Video, detector: Any) -> dict[str, float]:
+    """Detect in all frames, and return the bounds of the fit if there was one.
+
+    Whoever stops a stream has seen enough of it, and gets the results so far.
+    """
+    fitted = hasattr(detector, "model_")
+    with found.recording.opened():
+        detections = _detections(detector, video)
+        try:
+            for detection in tracked(detections, video.n_frames, f"detect {video.name}"):
+                found.add(detection, video, detector)
+        except KeyboardInterrupt:
+            if video.n_frames is not None or not found.recording.scores:
+                raise
+    return {} if fitted else _bounds(detector)
 
 
 def _detections(detector: Any, video: Video) -> Any:
-    if hasattr(detector, "model_"):
-        return detector.detect(video)
     if video.n_frames is None and isinstance(detector, ChangeDetector):
         return detector.stream(video)
+    if hasattr(detector, "model_"):
+        return detector.detect(video)
     with output.working(f"Learning the background of {video.name}"):
         detector.fit(video)
     return detector.detect(video)
@@ -184,7 +216,7 @@ def _finish(
     video: Video,
     found: Found,
     rules: EventRules,
-    detector: Any,
+    bounds: dict[str, float],
     seconds: float,
 ) -> dict[str, Any]:
     scores = found.recording.scores
@@ -198,7 +230,7 @@ def _finish(
         "seconds": seconds,
         "frames_per_second": len(scores) / max(seconds, 1e-9),
         "events": len(events),
-        **_bounds(detector),
+        **bounds,
         **measures,
     }
     _write_page(folder, summary, scores, rules)
@@ -224,9 +256,9 @@ def again(folder: Path, rules: EventRules) -> list[Event]:
     """Find the events of a finished detection anew; the video is not needed."""
     scores = read_scores(folder / SCORES)
     events = write_events(folder, scores, rules)
-    if (folder / OVERLAY).exists() and (folder / SUMMARY).exists():
-        summary = json.loads((folder / SUMMARY).read_text())
-        _write_page(folder, {**summary, "events": len(events)}, scores, rules)
+    if (folder / SUMMARY).exists():
+        summary = {**read_json(folder / SUMMARY), "events": len(events)}
+        _write_page(folder, summary, scores, rules)
     return events
 
 
@@ -235,6 +267,11 @@ def _shown(video: Video, truth: GroundTruth | None) -> set[int]:
     places = range(video.n_frames or 1)
     if truth is not None:
         labelled = [i for i in places if video.number(i) in truth.frames]
+        if not labelled and video.n_frames is not None:
+            raise DataError(
+                f"None of the {len(places)} frames of {video.name} has a truth: number frames and "
+                "truth alike."
+            )
         return {labelled[i] for i in _spread(len(labelled))}
     return _spread(len(places))
 
@@ -244,7 +281,7 @@ def _spread(n: int) -> set[int]:
 
 
 def _row(
-    detection: Detection, background: np.ndarray | None, label: np.ndarray | None, with_truth: bool
+    detection: Detection, background: np.ndarray | None, label: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     image = detection.frame.image
     row = {"frame": image}
@@ -252,8 +289,8 @@ def _row(
         row["background"] = background
     row["probability"] = detection.probability * 255
     row["mask"] = detection.mask * 255
-    if with_truth:
-        row["truth"] = np.full(image.shape[:2], 128) if label is None else label
+    if label is not None:
+        row["truth"] = label
     step = max(1, round(image.shape[1] / PANEL_WIDTH))
     # Copies: a view would keep the whole frame.
     return {name: picture[::step, ::step].copy() for name, picture in row.items()}

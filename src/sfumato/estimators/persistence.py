@@ -110,6 +110,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not (folder / PARAMS).exists():
         raise ArtifactError(f"{str(path)!r} is not a run: it holds no {PARAMS}.")
     description, tensors, history = read_directory(folder)
+    kind = description.get("estimator")
+    if "baseline" not in description and isinstance(kind, str) and kind not in ESTIMATORS:
+        raise ArtifactError(f"{str(path)!r} holds a {kind}, which is no model of rows.")
     with understanding(folder):
         if "encoder" in description:
             return _restore_two_steps(description, tensors, history)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from sfumato.data import encode_jpeg, open_video
+from sfumato.data import DataError, encode_jpeg, open_video
 from sfumato.report import page
 from sfumato.report.environment import environment
 from sfumato.video import Event, EventRules, FrameScore, find_events, threshold_of
@@ -59,6 +59,7 @@ function draw() {
 }
 const source = i => 'data:image/jpeg;base64,' + data.pictures[i];
 function show(i) {
+  if (!data.pictures.length) return draw();
   now = Math.max(0, Math.min(i, data.pictures.length - 1));
   picture.src = source(now);
   label.textContent = data.kept[now].toFixed(2) + ' s';
@@ -112,7 +113,7 @@ def detection_page(
             f"The {N_EVENTS} largest of {len(events)} events; events.csv holds all.", "note"
         )
     if (folder / PANELS).exists():
-        caption = "Frames spread over the video, and what was made of them"
+        caption = "Some of the frames, and what was made of them"
         content["Pictures"] = page.inline((folder / PANELS).read_bytes(), caption)
     content["Summary"] = page.pairs({name: _short(value) for name, value in summary.items()})
     content["Environment"] = page.pairs(environment())
@@ -144,8 +145,13 @@ def overlay_pictures(overlay: Path, positions: Sequence[int]) -> dict[int, bytes
     positions : sequence of int
         Ascending.
     """
-    found = {}
-    for frame in open_video(overlay).at(positions):
+    found: dict[int, bytes] = {}
+    try:
+        video = open_video(overlay)
+    except DataError:
+        # A page without pictures is better than none.
+        return found
+    for frame in video.at([i for i in positions if i < (video.n_frames or 0)]):
         step = max(1, round(frame.image.shape[1] / PICTURE_WIDTH))
         found[frame.index] = encode_jpeg(frame.image[::step, ::step], 70)
     return found
@@ -207,11 +213,11 @@ def event_table(
     heads = ("", "start s", "end s", "peak s", "largest px", "peak %", "box")
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     pictures = {scores[position].index: k for k, position in enumerate(positions)}
-    body = "".join(_event_row(event, pictures[event.peak_frame]) for event in events)
+    body = "".join(_event_row(event, pictures.get(event.peak_frame)) for event in events)
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def _event_row(event: Event, picture: int) -> str:
+def _event_row(event: Event, picture: int | None) -> str:
     box = "" if event.box is None else "{2} x {3} at {0}, {1}".format(*event.box)
     cells = [
         f"{event.start:.2f}",
@@ -222,6 +228,8 @@ def _event_row(event: Event, picture: int) -> str:
         box,
     ]
     numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+    if picture is None:
+        return f"<tr><td></td>{numbers}</tr>"
     return f'<tr class="event" data-picture="{picture}"><td><img alt=""></td>{numbers}</tr>'
 
 

@@ -280,7 +280,7 @@ class BackgroundModel(BaseEstimator):
         )
 
     def background(self, X: Frames) -> np.ndarray:
-        """Return the background of every frame, shape (n, height, width, 3), bytes."""
+        """Background of every frame in the model's light, shape (n, height, width, 3), bytes."""
         return self.inverse_transform(self.transform(X))
 
     @torch.no_grad()

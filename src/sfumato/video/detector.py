@@ -3,7 +3,9 @@
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +33,8 @@ from sfumato.video.sampling import smoothed, to_model
 LEAST_OBJECT = 1.5e-4
 # A stream's model is fitted to so many seconds of its beginning.
 LEARNING_SECONDS = 20.0
+# Large frames: to fewer, for they are kept until they are detected in.
+LEARNING_BYTES = 500e6
 # Settings that are pictures.
 IMAGES = ("roi", "background")
 
@@ -68,13 +72,13 @@ class ChangeDetector(BaseEstimator):
     min_area, max_area : int, optional
         Limits of an object, in pixels; by default at least 1.5e-4 of the frame.
     background : ndarray of shape (height, width, 3), optional
-        Set by hand; noise and foreground are still found in the video.
+        Set by hand, in levels of 0 to 255; noise and foreground are still found in the video.
     adapt : bool
         Whether the background follows slow changes while frames are seen.
     memory : float
         Seconds over which an adapting background forgets.
     absorb_after : float, optional
-        Seconds after which what stands still becomes background; by default never.
+        Seconds after which what stands still becomes background, adapting or not; by default never.
     rules : EventRules, optional
         How events are made of the scores of the frames.
 
@@ -159,6 +163,10 @@ class ChangeDetector(BaseEstimator):
         self._since: Tensor | None = None
         self._held: Tensor | None = None
         self._region = region_of(self.roi, self.model_.size_)
+        for name in ("memory", "absorb_after"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0 seconds, not {value}.")
 
     def score(self, X: Frames) -> np.ndarray:
         """Log odds of foreground at every pixel, neighbours included, shape (n, h, w)."""
@@ -201,27 +209,37 @@ class ChangeDetector(BaseEstimator):
             Frames in a second, for arrays.
         """
         check_is_fitted(self, "model_")
-        video = open_video(X)
-        steps = (self.step(frame, 1 / frame_rate, adapt=True) for frame in video)
+        video = open_video(X, frame_rate if isinstance(X, np.ndarray) else None)
+        steps = (self.step(frame, 1 / video.frame_rate, adapt=True) for frame in video)
         return np.stack([detection.mask for detection in steps])
 
     def stream(self, video: Video) -> Iterator[Detection]:
-        """Yield detections of a stream: its beginning is kept, fitted to, and then detected in."""
-        beginning: list[Frame] = []
+        """Yield detections of a stream; the background follows.
+
+        Without a fit, its beginning is kept, fitted to, and then detected in.
+        """
         frames = iter(video)
+        beginning: list[Frame] = []
+        if hasattr(self, "model_"):
+            self._begin()
+        else:
+            beginning = self._learn(frames, video.name)
+        for frame in chain(beginning, frames):
+            yield self.step(frame, 1 / video.frame_rate, adapt=True)
+
+    def _learn(self, frames: Iterator[Frame], name: str) -> list[Frame]:
+        """Fit to the first frames of a stream, and return them."""
+        beginning: list[Frame] = []
         for frame in frames:
             beginning.append(frame)
-            if frame.time - beginning[0].time >= LEARNING_SECONDS:
+            long_enough = frame.time - beginning[0].time >= LEARNING_SECONDS
+            if long_enough or len(beginning) * frame.image.nbytes >= LEARNING_BYTES:
                 break
         if not beginning:
-            raise DataError(f"{video.name} sent no frames.")
+            raise DataError(f"{name} sent no frames.")
         self.model_ = self._new_model().fit_frames([frame.image for frame in beginning])
         self._settle()
-        step = 1 / video.frame_rate
-        for frame in beginning:
-            yield self.step(frame, step, adapt=True)
-        for frame in frames:
-            yield self.step(frame, step, adapt=True)
+        return beginning
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the detector, as it is after the frames that it has seen, to a folder."""
@@ -229,6 +247,7 @@ class ChangeDetector(BaseEstimator):
         params = self.get_params(deep=False)
         images = {name: params.pop(name) for name in IMAGES}
         rules = params.pop("rules")
+        params = {name: _plain(value) for name, value in params.items()}
         params["model"] = None if self.model is None else self.model.get_params()
         description = {
             "format": 1,
@@ -238,7 +257,9 @@ class ChangeDetector(BaseEstimator):
         }
         tensors = tensor_tree("model", self.model_.model_.state_dict())
         given = {name: image for name, image in images.items() if image is not None}
-        tensors |= {name: torch.from_numpy(np.asarray(image)) for name, image in given.items()}
+        tensors |= {
+            name: torch.from_numpy(np.ascontiguousarray(image)) for name, image in given.items()
+        }
         write_directory(path, description, tensors, [])
 
     @classmethod
@@ -288,8 +309,8 @@ class ChangeDetector(BaseEstimator):
         probability = model.view_probability(view)
         switched = self._light is not None and view.light.differs(self._light)
         self._light = view.light
-        if self.adapt if adapt is None else adapt:
-            self._follow(view.smooth, probability, seconds)
+        if (self.adapt if adapt is None else adapt) or self.absorb_after is not None:
+            self._follow(view.smooth, probability, seconds, drift=self.adapt or bool(adapt))
         large = model.enlarged(view.replaced(probability))
         mask = remove_objects(
             (large > self.threshold) & self._region, self._least_area(), self.max_area
@@ -300,13 +321,14 @@ class ChangeDetector(BaseEstimator):
         height, width = self.model_.size_
         return round(LEAST_OBJECT * height * width) if self.min_area is None else self.min_area
 
-    def _follow(self, x: Tensor, probability: Tensor, seconds: float) -> None:
-        """Move the mean background towards what is background now."""
+    def _follow(self, x: Tensor, probability: Tensor, seconds: float, *, drift: bool) -> None:
+        """Move the mean background towards what is background now, and take in what has stood."""
         background = self.model_.model_
         z = self.model_.code(x)
         difference = x - background.decoder(z).mean.movedim(-1, 0)
-        rate = min(1.0, seconds / self.memory)
-        background.mean = background.mean + rate * (1 - probability) * difference
+        if drift:
+            rate = min(1.0, seconds / self.memory)
+            background.mean = background.mean + rate * (1 - probability) * difference
         if self.absorb_after is not None:
             self._absorb(x, difference, probability > self.threshold, seconds)
 
@@ -320,6 +342,11 @@ class ChangeDetector(BaseEstimator):
         old = self._since >= (self.absorb_after or 0.0)
         background = self.model_.model_
         background.mean = torch.where(old, background.mean + difference, background.mean)
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar of NumPy's as Python's, which JSON can hold."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def measured(

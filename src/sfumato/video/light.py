@@ -71,7 +71,7 @@ def find_light(x: Tensor, background: Tensor) -> Light:
 
 def _fit(b: Tensor, y: Tensor) -> tuple[Light, float, float]:
     """Return a map, the median difference that it leaves, and its share of explained variance."""
-    n_kept = max(3, int(KEPT * b.shape[1]))
+    n_kept = min(b.shape[1], max(3, int(KEPT * b.shape[1])))
     kept = torch.arange(b.shape[1])
     for _ in range(N_STEPS):
         part_b, part_y = b[:, kept], y[:, kept]

@@ -1,5 +1,6 @@
 """What a detection leaves in its folder, written as it goes."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress as Bar
 
 from sfumato.artifacts import make_directory
@@ -18,6 +20,7 @@ from sfumato.video.events import FrameScore, write_scores
 COLOUR = np.array([230, 80, 40], np.float32)
 TINT = 0.35
 SCORES, OVERLAY, MASKS = "scores.csv", "overlay.mp4", "masks"
+MASK_NAME = re.compile(r"\d{6,}\.png")
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -60,17 +63,20 @@ class Recording:
     def opened(self) -> Iterator["Recording"]:
         """Open the overlay; when left, whatever way, what was found so far is complete on disk."""
         masks = make_directory(self.folder / MASKS)
-        for old in masks.glob("*.png"):
-            old.unlink()
+        for old in masks.iterdir():
+            if MASK_NAME.fullmatch(old.name):
+                old.unlink()
         self._overlay = ClipWriter(self.folder / OVERLAY, self.frame_rate, self.size)
         try:
             yield self
         finally:
-            write_scores(self.folder / SCORES, self.scores)
             if self.scores:
+                write_scores(self.folder / SCORES, self.scores)
                 self._overlay.close()
             else:
                 self._overlay.discard()
+                if not any(masks.iterdir()):
+                    masks.rmdir()
 
     def add(self, detection: Detection) -> None:
         """Write one frame."""
@@ -87,9 +93,11 @@ def tracked(
     console = Console(stderr=True)
     every = max(1, (n_frames or 1000) // 10)
     with Bar(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=n_frames)
+        task = bar.add_task(escape(title), total=n_frames)
         for number, detection in enumerate(detections, 1):
             yield detection
             bar.advance(task)
             if not console.is_terminal and number % every == 0:
-                console.print(f"{title}: frame {number} of {n_frames or '?'}", highlight=False)
+                console.print(
+                    f"{title}: frame {number} of {n_frames or '?'}", highlight=False, markup=False
+                )

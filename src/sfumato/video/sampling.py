@@ -53,6 +53,7 @@ def sample_indices(n_frames: int, n_samples: int = N_SAMPLES) -> np.ndarray:
 
 def neighbours(index: int, n_frames: int, gap: int = GAP) -> tuple[int, int]:
     """Return the frames a moment before and after; at an end the same one twice."""
+    gap = min(gap, max(1, n_frames // 2))
     before, after = index - gap, index + gap
     if before < 0:
         before = min(after, n_frames - 1)

@@ -452,6 +452,25 @@ def test_the_sample_is_spread_from_the_first_to_the_last_frame(n):
             assert i not in neighbours(i, n)
 
 
+@pytest.mark.parametrize(("n", "changed"), [(2, 1), (3, 2), (3, 0), (4, 1)])
+def test_what_one_of_a_few_frames_shows_is_not_the_background(n, changed):
+    images = np.repeat(scene()[None], n, axis=0)
+    images[changed, 10:30, 20:40] = (220, 30, 30)
+    masks = BackgroundModel().fit(filmed(images)).predict(filmed(images))
+    areas = masks.sum(axis=(1, 2))
+    if n == 2:
+        # One of two: time cannot tell, and the outline does.
+        assert areas[1 - changed] == 0
+    assert areas[changed] > 350
+    assert (np.delete(areas, changed) < 20).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 4), (8, 8)])
+def test_frames_of_a_few_pixels_are_no_error(size):
+    frames = np.random.default_rng(0).integers(0, 256, (6, *size, 3), dtype=np.uint8)
+    assert BackgroundModel().fit(frames).predict(frames).shape == (6, *size)
+
+
 def test_the_models_image_is_smoothed_by_one_two_one():
     image = np.zeros((5, 6, 3), np.uint8)
     image[2, 3] = 160

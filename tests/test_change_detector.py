@@ -178,6 +178,22 @@ def test_a_saved_detector_goes_on_where_it_was(empty, tmp_path):
     np.testing.assert_array_equal(loaded.update(further), detector.update(further))
 
 
+def test_settings_from_numpy_are_saved(empty, tmp_path):
+    flipped = np.rint(picture()).astype(np.uint8)[..., ::-1]
+    given = {"min_area": np.int64(20), "threshold": np.float32(0.5), "background": flipped}
+    like(empty, **given).save(tmp_path)
+    loaded = load(tmp_path)
+    assert (loaded.min_area, loaded.threshold) == (20, 0.5)
+    np.testing.assert_array_equal(loaded.background, flipped)
+
+
+def test_a_save_that_fails_leaves_the_earlier_one(empty, tmp_path):
+    empty.save(tmp_path)
+    with pytest.raises(TypeError):
+        like(empty, min_area=object()).save(tmp_path)
+    assert load(tmp_path).min_area == empty.min_area
+
+
 def test_a_detector_is_no_background_model(clip, detector, tmp_path):
     detector.save(tmp_path)
     with pytest.raises(ArtifactError, match="holds no BackgroundModel"):
@@ -367,6 +383,41 @@ def test_what_stands_becomes_background_after_so_many_seconds_and_not_before(emp
     # It has stood for n frames once n more have come, and is absorbed with the next at the latest.
     assert areas[5 : 5 + n].min() >= LEAST
     assert areas[5 + n + 2 :].max() <= 0.05 * LEAST
+
+
+def test_what_stands_is_absorbed_by_a_background_that_does_not_adapt(empty):
+    frames = filmed(40, seed=3)
+    frames[5:] = with_square(frames[5:])
+    detector = like(empty, absorb_after=0.4)
+    areas = [detection.score.area for detection in detector.detect(frames)]
+    # At 25 frames a second it has stood for 0.4 s after ten frames more.
+    assert min(areas[5:14]) >= LEAST
+    assert max(areas[18:]) == 0
+
+
+@pytest.mark.parametrize("settings", [{"memory": 0.0}, {"absorb_after": 0.0}, {"absorb_after": -5}])
+def test_times_must_be_above_zero(empty, settings):
+    with pytest.raises(ValueError, match="must be above 0 seconds"):
+        like(empty, **settings).predict(filmed(2))
+
+
+def test_a_files_own_frame_rate_counts_where_a_stream_is_updated(empty):
+    frames = filmed(12, seed=3)
+    frames[2:] = with_square(frames[2:])
+    detector = like(empty, absorb_after=1.0)
+    # Ten frames are two seconds at five a second, and 0.4 at 25.
+    assert detector.update(open_video(frames, frame_rate=5.0))[-1].sum() == 0
+
+
+def test_a_fitted_detector_follows_a_stream_without_learning_it_again(empty):
+    frames = filmed(60, seed=2)
+    slow = (frames * np.linspace(1, 0.97, 60)[:, None, None, None]).astype(np.uint8)
+    detector = like(empty, memory=2.0)
+    before = detector.model_.model_.mean.clone()
+    assert len(list(detector.stream(Stream(slow, frame_rate=25.0)))) == 60
+    after = detector.model_.model_.mean
+    assert not after.equal(before)
+    assert float(after.mean()) < float(before.mean()) - 0.5
 
 
 def test_what_stands_stays_foreground_where_nothing_is_absorbed(empty):

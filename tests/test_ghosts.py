@@ -10,6 +10,7 @@ from sfumato.video.candidates import Candidates
 from sfumato.video.ghosts import (
     LEAST_STEP,
     MOST_STEP,
+    _with_rim,
     changing_together,
     outline_step,
     without_objects,
@@ -97,6 +98,31 @@ def test_what_keeps_changing_is_no_object():
     # The same shares of time at a stretch are those of an object.
     candidates = planted((standing(0, 0.6), OBJECT))
     assert (without_objects(candidates, choice, weight).argmax(0) == 0).all()
+
+
+@pytest.mark.parametrize(("share", "swapped"), [(0.55, False), (0.75, True)])
+def test_where_outlines_are_alike_only_much_more_time_changes_the_choice(share, swapped):
+    # Left of the region the scene has one of its colours and right of it the other.
+    candidates = planted((standing(0, share), OBJECT))
+    right = torch.arange(SIZE[1]) >= 29
+    candidates.colours[0, :, :, right] = 180.0
+    candidates.colours[0][(slice(None), *OBJECT)] = 100.0
+    choice = torch.zeros(2, *SIZE)
+    choice[0] = 1
+    found = without_objects(candidates, choice, torch.ones(N, *SIZE)).argmax(0)
+    # log(0.55 / 0.45) = 0.2 is less than MARGIN = 0.3, and log(3) = 1.1 is more.
+    assert bool((found[OBJECT] == 1).float().mean() > 0.9) == swapped
+
+
+def test_a_rim_is_two_pixels_wide_and_holes_are_filled():
+    ring = torch.zeros(SIZE, dtype=torch.bool)
+    ring[20:32, 20:32] = True
+    ring[25:27, 25:27] = False
+    wide = _with_rim(ring)
+    assert wide[20:32, 20:32].all()
+    assert wide[18:34, 20:32].all()
+    # The corners are cut off: the rim grows by the four sides of a pixel.
+    assert wide.sum() == 16 * 16 - 4 * 3
 
 
 @pytest.mark.parametrize("height", [10.0, 33.0])

@@ -13,7 +13,14 @@ from PIL import Image
 from sfumato.data import moving_digits, open_video, read_picture
 from sfumato.metrics import cdnet_scores
 from sfumato.report.video import N_STRETCHES, player
-from sfumato.video import EventRules, FrameScore, find_events, read_scores, write_scores
+from sfumato.video import (
+    BackgroundModel,
+    EventRules,
+    FrameScore,
+    find_events,
+    read_scores,
+    write_scores,
+)
 
 pytest.importorskip("cv2")
 
@@ -97,7 +104,12 @@ def test_the_overlay_and_the_background_have_the_size_of_the_video(detected):
     assert read_picture(out / "background.png").shape == (HEIGHT, WIDTH, 3)
 
 
-def test_the_model_of_a_detection_finds_the_same_without_a_fit(cli, clip, detected, tmp_path):
+def test_the_model_of_a_detection_finds_the_same_without_a_fit(
+    cli, clip, detected, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        BackgroundModel, "fit", lambda self, X, y=None: pytest.fail("it was fitted")
+    )
     outcome = cli("detect", clip[0], "--model", detected[0], "--out", tmp_path / "again", "--json")
     assert outcome.status == 0, outcome.err
     for first, second in zip(masks_of(detected[0]), masks_of(tmp_path / "again"), strict=True):
@@ -204,6 +216,70 @@ def test_without_change_there_are_no_events_and_no_background_of_a_classical_met
     assert "No event was found." in (tmp_path / "a" / "report.html").read_text()
 
 
+def test_pictures_of_others_are_never_deleted(cli, short, tmp_path):
+    mine = tmp_path / "home" / "masks" / "mine.png"
+    mine.parent.mkdir(parents=True)
+    Image.new("L", (4, 4)).save(mine)
+    words = ("detect", short, "--out", tmp_path / "home", "--method", "median")
+    assert refused(cli(*words), "already holds masks")
+    assert cli(*words, "--overwrite").status == 0
+    assert mine.exists()
+
+
+def test_the_folder_of_the_video_is_no_place_for_its_results(cli, short):
+    before = sorted(path.name for path in short.iterdir())
+    assert refused(cli("detect", short, "--out", short), "is the video itself")
+    assert sorted(path.name for path in short.iterdir()) == before
+
+
+def test_overwriting_leaves_nothing_of_the_old_detection(cli, detected, short, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(detected[0], out)
+    assert cli("detect", short, "--out", out, "--method", "median", "--overwrite").status == 0
+    assert not (out / "background.png").exists()
+    assert not (out / "model").exists()
+    assert len(masks_of(out)) == 6
+
+
+@pytest.mark.parametrize("harm", ["missing", "garbage"])
+def test_events_are_found_anew_where_the_overlay_is_lost(cli, two_events, harm):
+    (two_events / "overlay.mp4").unlink()
+    if harm == "garbage":
+        (two_events / "overlay.mp4").write_bytes(b"no video" * 99)
+    outcome = cli("events", two_events, "--event-threshold", 0.3, "--json")
+    assert (outcome.status, outcome.json["events"]) == (0, [])
+    assert json.loads((two_events / "summary.json").read_text())["events"] == 0
+    assert "0 events, found" in (two_events / "report.html").read_text()
+
+
+def test_a_truth_of_other_frames_is_refused(cli, short, tmp_path):
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    Image.new("L", (32, 24)).save(truth / "gt001001.png")
+    outcome = cli("detect", short, "--out", tmp_path / "out", "--groundtruth", truth)
+    assert refused(outcome, "None of the 6 frames of short has a truth")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stream_that_is_stopped_gives_what_was_found_so_far(cli, tmp_path, monkeypatch):
+    frames = moving_digits(N, (HEIGHT, WIDTH))[0]
+
+    class Stopped(type(open_video(frames))):
+        def __iter__(self):
+            yield from self.at(range(N - 5))
+            raise KeyboardInterrupt
+
+    stream = open_video(frames)
+    stream.__class__, stream.n_frames = Stopped, None
+    monkeypatch.setattr("sfumato.cli.detection.open_video", lambda source: stream)
+    # The stream itself goes on longer than the beginning that is learned from.
+    monkeypatch.setattr("sfumato.video.detector.LEARNING_SECONDS", 0.5)
+    outcome = cli("detect", "7", "--out", tmp_path / "out", "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["frames"] == N - 5
+    assert (tmp_path / "out" / "report.html").exists()
+
+
 def test_two_videos_give_a_folder_each_and_a_page_that_leads_to_both(cli, short, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(short, other)
@@ -279,6 +355,7 @@ def test_what_fails_at_the_first_frame_is_named_and_not_the_clip_it_leaves_empty
     wide = tmp_path / "wide" / ("gt000000.png" if option == "--roi" else "")
     words = ("detect", short, "--out", tmp_path / "out", "--method", "median", option, wide)
     assert refused(cli(*words), sentence)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(

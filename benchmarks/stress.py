@@ -25,7 +25,7 @@ from sfumato.video import METHODS
 MOST_FRAMES = 700
 # Labelled frames that are counted in each clip.
 N_COUNTED = 60
-# Levels; a step that is larger is a movement.
+# Levels; a larger step is a movement and counts as so much.
 MOST_GRAIN = 12.0
 Generator = np.random.Generator
 
@@ -126,7 +126,7 @@ class Person:
 
 
 def grain_of(clip: Clip, i: int) -> np.ndarray:
-    """Return the noise of a frame: what differs from the frame before, but for what moves."""
+    """Return the noise of a frame: what differs from the frame before, but little of what moves."""
     step = clip.frames[i].astype(np.float32) - clip.frames[max(0, i - 1)]
     return (step / 2**0.5).clip(-MOST_GRAIN, MOST_GRAIN)
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato import load
+from sfumato.cli.detection import folders
 from sfumato.data import moving_digits, open_video, read_picture
 from sfumato.metrics import cdnet_scores
 from sfumato.report.video import N_STRETCHES, player
@@ -299,6 +301,33 @@ def test_videos_of_one_name_get_folders_of_different_names(cli, short, tmp_path)
     out = tmp_path / "out"
     assert cli("detect", short, twin, "--out", out, "--method", "median").status == 0
     assert {path.name for path in out.iterdir()} == {"1-short", "2-short", "report.html"}
+
+
+def test_folders_are_named_by_files_and_never_by_addresses(tmp_path, monkeypatch):
+    inside = tmp_path / "home" / "inside"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    videos = ("..", "rtsp://user:secret@host/1", "0")
+    names = [folder.name for folder in folders(videos, tmp_path / "out")]
+    assert names == ["home", "video2", "video3"]
+
+
+def test_a_setting_given_with_a_model_counts_even_if_it_is_the_usual_one(
+    cli, clip, detected, tmp_path
+):
+    found = {}
+    source = detected[0]
+    for threshold in (0.9, 0.5):
+        out = tmp_path / str(threshold)
+        words = ("detect", clip[0], "--model", source, "--threshold", threshold, "--out", out)
+        assert cli(*words).status == 0
+        found[threshold], source = load(out).threshold, out
+    assert found == {0.9: 0.9, 0.5: 0.5}
+
+
+def test_a_detector_is_no_model_of_rows(cli, detected):
+    outcome = cli("evaluate", detected[0] / "model", "--json")
+    assert refused(outcome, "holds a ChangeDetector, which is no model of rows")
 
 
 def refused(outcome, sentence):

@@ -234,6 +234,24 @@ def test_the_folder_of_the_video_is_no_place_for_its_results(cli, short):
     assert sorted(path.name for path in short.iterdir()) == before
 
 
+def test_a_failed_detection_deletes_nothing_in_a_folder_that_holds_none(cli, short, tmp_path):
+    (tmp_path / "background.png").write_bytes(b"mine")
+    Image.new("RGB", (40, 24)).save(tmp_path / "wide.png")
+    words = ("detect", short, "--out", tmp_path, "--roi", tmp_path / "wide.png")
+    assert refused(cli(*words), "region of interest")
+    assert (tmp_path / "background.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["overlay.mp4", "masks"])
+def test_results_are_not_overwritten_while_they_are_the_video(cli, detected, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(detected[0], out)
+    words = ("detect", out / name, "--out", out, "--overwrite", "--method", "median")
+    assert refused(cli(*words), "holds it among results")
+    assert len(masks_of(out)) == N
+    assert (out / "overlay.mp4").exists()
+
+
 def test_overwriting_leaves_nothing_of_the_old_detection(cli, detected, short, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(detected[0], out)

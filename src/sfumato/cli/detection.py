@@ -159,8 +159,11 @@ def detect(
 
 def _prepare(folder: Path, source: Path, *, overwrite: bool) -> None:
     """Make the folder of a detection, or clear it of an old one; nothing else is deleted."""
-    if folder.resolve() == source.resolve():
-        raise ArtifactError(f"{str(folder)!r} is the video itself; choose another folder.")
+    if source.resolve() in {(folder / name).resolve() for name in ("", MASKS, *RESULTS)}:
+        raise ArtifactError(
+            f"{str(folder)!r} is the video itself, or holds it among results; choose another "
+            "folder."
+        )
     old = (folder / SCORES).exists()
     if not overwrite and (old or any((folder / MASKS).glob("*"))):
         what = "a detection" if old else "masks"
@@ -168,10 +171,10 @@ def _prepare(folder: Path, source: Path, *, overwrite: bool) -> None:
             f"{str(folder)!r} already holds {what}; add --overwrite or choose another folder."
         )
     make_directory(folder)
-    for name in RESULTS:
-        (folder / name).unlink(missing_ok=True)
-    if old and (folder / MODEL).is_dir():
-        shutil.rmtree(folder / MODEL)
+    if old:
+        for name in RESULTS:
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / MODEL, ignore_errors=True)
 
 
 def _record(found: Found, video: Video, detector: Any) -> dict[str, float]:

@@ -96,7 +96,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     Examples
     --------
     >>> import tempfile
-    >>> from sfumato import Autoencoder, Trainer, load
+    >>> from sfumato import Autoencoder, Trainer
+    >>> from sfumato.estimators import load
     >>> ae = Autoencoder(random_state=0, trainer=Trainer(max_epochs=1)).fit("digits")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     ae.save(folder)

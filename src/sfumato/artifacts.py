@@ -122,6 +122,22 @@ def read_directory(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         ) from None
 
 
+def read_saved(
+    path: str | os.PathLike[str], estimator: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read description and tensors of a saved estimator of one class.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder holds none of that class, or it is damaged.
+    """
+    description, tensors, _ = read_directory(path)
+    if description.get("estimator") != estimator:
+        raise ArtifactError(f"{str(path)!r} holds no {estimator}.")
+    return description, tensors
+
+
 @contextmanager
 def understanding(path: Path) -> Iterator[None]:
     """Turn whatever a description of the wrong shape leads to into one sentence."""

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.artifacts import ArtifactError, read_directory, understanding, write_directory
+from sfumato.artifacts import read_saved, understanding, write_directory
 from sfumato.data import DataError, Video, open_video
 from sfumato.distributions import ColourHistogram
 from sfumato.models.background import Background
@@ -322,9 +322,7 @@ class BackgroundModel(BaseEstimator):
         ArtifactError
             If the folder holds no such model.
         """
-        description, tensors, _ = read_directory(Path(path))
-        if description.get("estimator") != cls.__name__:
-            raise ArtifactError(f"{str(path)!r} holds no {cls.__name__}.")
+        description, tensors = read_saved(path, cls.__name__)
         with understanding(Path(path)):
             return cls.restored(description, tensors)
 

@@ -14,8 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sfumato.artifacts import (
-    ArtifactError,
-    read_directory,
+    read_saved,
     subtree,
     tensor_tree,
     understanding,
@@ -271,9 +270,7 @@ class ChangeDetector(BaseEstimator):
         ArtifactError
             If the folder holds no such detector.
         """
-        description, tensors, _ = read_directory(path)
-        if description.get("estimator") != cls.__name__:
-            raise ArtifactError(f"{str(path)!r} holds no {cls.__name__}.")
+        description, tensors = read_saved(path, cls.__name__)
         with understanding(Path(path)):
             params = description["detector"]
             rules, model = params.pop("rules"), params.pop("model")

@@ -110,19 +110,18 @@ def fit_background(
         Mean bound of a frame in nats per pixel, with what is known at first, with codes and the
         final means, with further modes, and with the foreground's colours.
     """
-    first, _ = choose_mean(sample, earliness=0.0)
+    modes = find_modes(sample)
+    first = choose_mean(modes, earliness=0.0)
     codes, _ = fit_codes(sample.frames, first, max_rank)
     model = model_of(sample.frames, first, torch.zeros(0, *first.shape), codes[:, :0], shadows)
     bounds = {"first": mean_bound(model, sample.frames, codes[:, :0], coupling)}
-    still = sample
     if codes.shape[1]:
         _, basis = regress(sample.frames, first, codes)
-        still = sample.without(codes, basis)
-    chosen, candidates = choose_mean(still, earliness=EARLINESS)
-    mean, basis = regress(sample.frames, chosen, codes)
+        modes = find_modes(sample.without(codes, basis))
+    mean, basis = regress(sample.frames, choose_mean(modes, earliness=EARLINESS), codes)
     model = model_of(sample.frames, mean, basis, codes, shadows)
     bounds["codes"] = mean_bound(model, sample.frames, codes, coupling)
-    model.offsets, model.log_weights = further_modes(candidates, mean)
+    model.offsets, model.log_weights = further_modes(modes.fine, mean)
     bounds["modes"] = mean_bound(model, sample.frames, codes, coupling)
     model.foreground = foreground_colours(model, sample.frames, codes, coupling)
     bounds["colours"] = mean_bound(model, sample.frames, codes, coupling)
@@ -170,7 +169,31 @@ def negative_bound(model: Background, x: Tensor, z: Tensor, coupling: Coupling) 
     return {"pixels": float(-behind.sum() - labels), "code": float(code)}
 
 
-def choose_roughly(sample: Sample, earliness: float) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Modes:
+    """What each pixel of a sample shows.
+
+    Attributes
+    ----------
+    fine, coarse : Candidates
+        At full size and at half the size.
+    stillness : Tensor, shape (n, height, width)
+        Weights of the frames at half the size.
+    """
+
+    fine: Candidates
+    coarse: Candidates
+    stillness: Tensor
+
+
+def find_modes(sample: Sample) -> Modes:
+    """Find the modes of every pixel at both sizes."""
+    small = sample.halved()
+    coarse = find_candidates(small.frames, N_COARSE_MODES)
+    return Modes(find_candidates(sample.frames), coarse, stability(small.motion))
+
+
+def choose_roughly(modes: Modes, earliness: float) -> tuple[Tensor, Tensor]:
     """Choose the background at half the size, where pixels are coupled.
 
     Returns
@@ -180,31 +203,29 @@ def choose_roughly(sample: Sample, earliness: float) -> tuple[Tensor, Tensor]:
     visible : Tensor, shape (n, height, width)
         How far each frame shows the background at each pixel, times its weight.
     """
-    n, size = len(sample.frames), sample.frames.shape[-2:]
-    small = sample.halved()
-    early = torch.exp(-earliness * torch.arange(n) / n)[:, None, None]
-    candidates = find_candidates(small.frames, N_COARSE_MODES)
-    weight = stability(small.motion) * early
+    n, *size = modes.fine.shown.shape
+    candidates = modes.coarse
+    weight = modes.stillness * torch.exp(-earliness * torch.arange(n) / n)[:, None, None]
     choice = without_objects(candidates, choose(candidates, weight), weight)
     visible = candidates.probability(choice) * weight
     mean = F.interpolate(candidates.pick(choice)[None], size, mode="bilinear")[0]
     return mean, F.interpolate(visible[:, None], size, mode="nearest")[:, 0]
 
 
-def choose_mean(sample: Sample, earliness: float) -> tuple[Tensor, Candidates]:
-    """Return the background's colour at each pixel, and all candidates.
+def choose_mean(modes: Modes, earliness: float) -> Tensor:
+    """Return the background's colour at each pixel, shape (3, height, width).
 
     Each pixel takes the mode that it shows when its surroundings show their background, and that is
     like what half the size found there.
     """
-    rough, visible = choose_roughly(sample, earliness)
-    candidates = find_candidates(sample.frames)
+    rough, visible = choose_roughly(modes, earliness)
+    candidates = modes.fine
     evidence = candidates.total(visible)
     likeness = torch.exp(-(candidates.colours - rough).abs().amax(1) / LIKENESS)
     mean = candidates.pick(evidence * likeness)
     # A pixel of many colours may have given up the mode of its background.
     lost = evidence.amax(0) < LOST * visible.sum(0)
-    return torch.where(lost, rough, mean), candidates
+    return torch.where(lost, rough, mean)
 
 
 def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list[float]]:

@@ -22,8 +22,16 @@ from sfumato import (
     IWAE,
     VAE,
     Autoencoder,
+    Contractive,
+    Correntropy,
     EarlyStopping,
+    Gaussian,
+    KLSparsity,
+    KSparse,
+    Masking,
     MixtureVAE,
+    SaltAndPepper,
+    StackedAutoencoder,
     Trainer,
     VaDE,
     load,
@@ -40,8 +48,8 @@ QUICK = Trainer(max_epochs=2, batch_size=64)
 
 
 def quick(cls, **params):
-    defaults = {"latent_dim": 2, "hidden": (16,), "random_state": 0, "trainer": QUICK}
-    return cls(**{**defaults, **params})
+    shape = {} if "layers" in params else {"latent_dim": 2, "hidden": (16,)}
+    return cls(**{**shape, "random_state": 0, "trainer": QUICK, **params})
 
 
 VARIANTS = {
@@ -65,6 +73,18 @@ VARIANTS = {
     "ae-tied": (Autoencoder, {"tied": True}),
     "ae-standard": (Autoencoder, {"scaling": "standard"}),
     "ae-overcomplete": (Autoencoder, {"latent_dim": 80}),
+    "ae-denoising": (Autoencoder, {"corruption": (Gaussian(0.1), Masking(0.2)), "dropout": 0.2}),
+    "ae-sparse": (Autoencoder, {"penalty": KLSparsity(0.1, 0.5), "latent_dim": 80}),
+    "ae-k-sparse": (Autoencoder, {"penalty": KSparse(5, alpha=1.5), "latent_dim": 80}),
+    "ae-contractive": (Autoencoder, {"penalty": Contractive(0.1), "corruption": SaltAndPepper()}),
+    "ae-contractive-estimated": (Autoencoder, {"penalty": (Contractive(0.1, 2), KSparse(2))}),
+    "ae-robust": (Autoencoder, {"loss": Correntropy(0.3)}),
+    "stacked": (StackedAutoencoder, {"layers": (16, 2), "corruption": Masking(0.2)}),
+    "stacked-conv": (StackedAutoencoder, {"layers": (4, 8, 2), "backbone": "conv"}),
+    "stacked-cross-entropy": (
+        StackedAutoencoder,
+        {"layers": (16, 8, 2), "loss": "cross-entropy", "dropout": 0.1},
+    ),
     "mixture-vae": (MixtureVAE, {}),
     "mixture-vae-gumbel": (MixtureVAE, {"inference": "gumbel"}),
     "mixture-vae-binary-code": (MixtureVAE, {"latent_likelihood": "bernoulli"}),
@@ -94,6 +114,8 @@ def fitted(name, digits):
         quick(Autoencoder),
         quick(Autoencoder, loss="cross-entropy"),
         quick(Autoencoder, tied=True),
+        quick(Autoencoder, penalty=Contractive(0.1), corruption=Masking(0.1)),
+        quick(StackedAutoencoder, layers=(16, 2)),
         quick(MixtureVAE, n_components=2),
         quick(GMVAE, n_components=2, likelihood="gaussian"),
         quick(VaDE, n_components=2, recipe="paper"),

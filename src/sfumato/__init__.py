@@ -5,9 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sfumato.coupling import Coupling
-    from sfumato.estimators import GMVAE, VAE, Autoencoder, MixtureVAE, VaDE
+    from sfumato.estimators import GMVAE, VAE, Autoencoder, MixtureVAE, StackedAutoencoder, VaDE
     from sfumato.loading import load
-    from sfumato.objectives import ELBO, IWAE, Deformation, GMVAEBound, MixtureELBO
+    from sfumato.objectives import (
+        ELBO,
+        IWAE,
+        Contractive,
+        Correntropy,
+        Deformation,
+        Gaussian,
+        GMVAEBound,
+        KLSparsity,
+        KSparse,
+        Masking,
+        MixtureELBO,
+        SaltAndPepper,
+    )
     from sfumato.training import EarlyStopping, Trainer
     from sfumato.video import BackgroundModel, ChangeDetector, EventRules
 
@@ -15,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Autoencoder": "sfumato.estimators",
+    "StackedAutoencoder": "sfumato.estimators",
     "VAE": "sfumato.estimators",
     "MixtureVAE": "sfumato.estimators",
     "GMVAE": "sfumato.estimators",
@@ -25,6 +39,13 @@ _HOMES = {
     "MixtureELBO": "sfumato.objectives",
     "GMVAEBound": "sfumato.objectives",
     "Deformation": "sfumato.objectives",
+    "Gaussian": "sfumato.objectives",
+    "Masking": "sfumato.objectives",
+    "SaltAndPepper": "sfumato.objectives",
+    "KLSparsity": "sfumato.objectives",
+    "KSparse": "sfumato.objectives",
+    "Contractive": "sfumato.objectives",
+    "Correntropy": "sfumato.objectives",
     "Coupling": "sfumato.coupling",
     "EarlyStopping": "sfumato.training",
     "Trainer": "sfumato.training",
@@ -40,13 +61,21 @@ __all__ = [
     "Autoencoder",
     "BackgroundModel",
     "ChangeDetector",
+    "Contractive",
+    "Correntropy",
     "Coupling",
     "Deformation",
     "EarlyStopping",
     "EventRules",
     "GMVAEBound",
+    "Gaussian",
+    "KLSparsity",
+    "KSparse",
+    "Masking",
     "MixtureELBO",
     "MixtureVAE",
+    "SaltAndPepper",
+    "StackedAutoencoder",
     "Trainer",
     "VaDE",
     "__version__",

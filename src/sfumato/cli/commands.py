@@ -66,6 +66,7 @@ def _plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--config", metavar="FILE", help="Settings in a TOML file.")
 @epochs_option
 @click.option("--seed", default=0, show_default=True)
+@click.option("--labels", is_flag=True, help="Learn from the data's labels too, if MODEL can.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted or a shorter run.")
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder holds.")
 @json_option
@@ -78,6 +79,7 @@ def fit(
     config: str | None,
     epochs: int | None,
     seed: int,
+    labels: bool,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -94,11 +96,12 @@ def fit(
     estimator = entry.build(seed if entry.seeded else None)
     parser.apply(estimator, chosen)
     bundle = load_data(data)
-    if entry.supervised and bundle.y is None:
+    if (entry.supervised or labels) and bundle.y is None:
         raise ValueError(f"The model {model!r} needs labels, and the data have none.")
+    y = bundle.y if entry.supervised or labels else None
     record = runs.describe(model, data, seed, click.get_current_context().obj)
     with runs.opened(out, resume=resume, overwrite=overwrite) as folder:
-        _fit_into(folder, estimator, bundle, record)
+        _fit_into(folder, estimator, bundle, y, record)
     records = estimator.history_.records if entry.deep else []
     last = records[-1] if records else {}
     if as_json:
@@ -111,7 +114,7 @@ def fit(
     output.say(f"Saved in {out}. Next: sfumato evaluate {out}")
 
 
-def _fit_into(folder: Path, estimator: Any, bundle: Any, record: dict[str, Any]) -> None:
+def _fit_into(folder: Path, estimator: Any, bundle: Any, y: Any, record: dict[str, Any]) -> None:
     """Fit and save, with what is known of the run beside it from the start."""
     from sfumato.cli import runs
     from sfumato.estimators import as_float, entry_of, save
@@ -123,7 +126,7 @@ def _fit_into(folder: Path, estimator: Any, bundle: Any, record: dict[str, Any])
         loggers = (Progress(record["model"]),)
         estimator.set_params(trainer__checkpoint=str(folder), trainer__loggers=loggers)
     start, cpu = time.perf_counter(), time.process_time()
-    estimator.fit(bundle if deep else as_float(bundle.X), bundle.y)
+    estimator.fit(bundle if deep else as_float(bundle.X), y)
     record["seconds"] = round(time.perf_counter() - start, 3)
     record["cpu_seconds"] = round(time.process_time() - cpu, 3)
     save(estimator, folder)
@@ -186,9 +189,9 @@ def _computing(
 
 
 def _require(estimator: Any, operation: str, command: str) -> None:
-    from sfumato.estimators import MODELS, entry_of
+    from sfumato.estimators import MODELS, operations_of
 
-    if operation not in entry_of(estimator).operations:
+    if operation not in operations_of(estimator):
         able = ", ".join(
             name for name, e in MODELS.items() if e.storable and operation in e.operations
         )

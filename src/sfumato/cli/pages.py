@@ -6,7 +6,7 @@ from typing import Any
 from sfumato.artifacts import make_directory, replace_file
 from sfumato.cli import output, runs
 from sfumato.data import load_data
-from sfumato.estimators import entry_of, load
+from sfumato.estimators import learned_from_labels, load
 from sfumato.evaluation import as_fitted, measure_beside
 from sfumato.report import environment, page, sections
 
@@ -23,7 +23,7 @@ def write_run_report(run: str, data: str | None, n_samples: int) -> Path:
     content = {"Asked": sections.asked(record, estimator)}
     content |= sections.of_estimator(estimator, split, bundle.image_shape)
     content["Measures"] = sections.measures(
-        results, split, supervised=entry_of(estimator).supervised
+        results, split, supervised=learned_from_labels(estimator)
     )
     content["Environment"] = page.pairs(made_in)
     rows, values = bundle.X.shape

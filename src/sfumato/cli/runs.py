@@ -21,9 +21,9 @@ from sfumato.artifacts import (
     to_json,
 )
 from sfumato.report import environment
+from sfumato.training import PHASES
 
 RUN, METRICS, REPORT = "run.json", "metrics.json", "report.html"
-PHASES = "phases"
 FILES = (PARAMS, WEIGHTS, HISTORY, CHECKPOINT, RUN, METRICS, REPORT)
 # What a run has that is fitted further no longer tells the truth about it.
 OUTDATED = (PARAMS, RUN, METRICS, REPORT)

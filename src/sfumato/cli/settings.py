@@ -17,9 +17,16 @@ from sfumato.estimators import GMVAE, LatentEstimator, MixtureVAE, VaDE
 from sfumato.objectives import (
     ELBO,
     IWAE,
+    Contractive,
+    Correntropy,
     Deformation,
+    Gaussian,
     GMVAEBound,
+    KLSparsity,
+    KSparse,
+    Masking,
     MixtureELBO,
+    SaltAndPepper,
 )
 from sfumato.training import EarlyStopping
 
@@ -32,26 +39,31 @@ OBJECTS = {
     "coupling": Coupling,
     "deformation": Deformation,
     "early-stopping": EarlyStopping,
+    "gaussian-noise": Gaussian,
+    "masking": Masking,
+    "salt-and-pepper": SaltAndPepper,
+    "sparsity": KLSparsity,
+    "k-sparse": KSparse,
+    "contractive": Contractive,
+    "correntropy": Correntropy,
 }
 # The number of clusters goes by one name in every model.
 SYNONYMS = {
     (cls, "n_clusters"): "n_components" for cls in (GaussianMixture, MixtureVAE, GMVAE, VaDE)
 }
 # What a setting takes where the command line takes less than Python does.
-TAKES: Mapping[str, Any] = {"objective": ELBO | IWAE | None}
+TAKES: Mapping[str, Any] = {
+    "objective": ELBO | IWAE | None,
+    "corruption": Gaussian | Masking | SaltAndPepper | None,
+    "penalty": KLSparsity | KSparse | Contractive | None,
+}
 IN_WORDS = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     str: "a word",
     types.NoneType: "none",
-    ELBO: "elbo",
-    IWAE: "iwae",
-    MixtureELBO: "mixture-elbo",
-    GMVAEBound: "gmvae-bound",
-    Coupling: "coupling",
-    Deformation: "deformation",
-    EarlyStopping: "early-stopping",
+    **{cls: name for name, cls in OBJECTS.items()},
 }
 
 
@@ -149,7 +161,7 @@ def _fitting(estimator: BaseEstimator, name: str, value: Any) -> Any:
     prefix, _, last = name.rpartition("__")
     owner = estimator.get_params()[prefix] if prefix else estimator
     kind = get_type_hints(type(owner).__init__).get(last, object)
-    kind = TAKES.get(last, kind) if kind in (Any, object) else kind
+    kind = TAKES.get(last, kind)
     for candidate in (value, (value,), str(value)):
         if _is(candidate, kind):
             return candidate

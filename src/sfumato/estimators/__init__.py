@@ -8,6 +8,8 @@ from sfumato.estimators.catalogue import (
     as_float,
     entry_of,
     find_model,
+    learned_from_labels,
+    operations_of,
     reconstruct,
     sample,
 )
@@ -15,6 +17,7 @@ from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.persistence import load, save
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
+from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 
 __all__ = [
@@ -27,12 +30,15 @@ __all__ = [
     "LatentEstimator",
     "MixtureEstimator",
     "MixtureVAE",
+    "StackedAutoencoder",
     "Umap",
     "VaDE",
     "as_float",
     "entry_of",
     "find_model",
+    "learned_from_labels",
     "load",
+    "operations_of",
     "reconstruct",
     "sample",
     "save",

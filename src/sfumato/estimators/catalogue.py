@@ -20,6 +20,7 @@ from sfumato.estimators.base import LatentEstimator
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
+from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 from sfumato.training import Trainer
 
@@ -98,6 +99,12 @@ MODELS: dict[str, Entry] = {
     "vade": Entry(VaDE, "variational deep embedding", MIXED, {}),
     "autoencoder": Entry(
         Autoencoder, "deterministic autoencoder", CODES | {"score"} | GENERATES, {}
+    ),
+    "stacked-autoencoder": Entry(
+        StackedAutoencoder,
+        "deep autoencoder, trained layer by layer; with labels also a classifier",
+        CODES | {"score"} | GENERATES,
+        {},
     ),
     "pca": Entry(PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}),
     # The cosine kernel has no length scale that would have to fit the data's units.
@@ -194,6 +201,20 @@ def find_model(name: str) -> Entry:
 def entry_of(estimator: BaseEstimator) -> Entry:
     """Return the entry of an estimator's class."""
     return next(entry for entry in MODELS.values() if entry.cls is type(estimator))
+
+
+def operations_of(estimator: BaseEstimator) -> frozenset[str]:
+    """Return what can be asked of a fitted model: what its class can, and what labels taught it."""
+    return entry_of(estimator).operations | (
+        CLUSTERS if learned_from_labels(estimator) else frozenset()
+    )
+
+
+def learned_from_labels(estimator: BaseEstimator) -> bool:
+    """Tell whether the fit of a model used labels."""
+    if isinstance(estimator, StackedAutoencoder):
+        return estimator.classes_ is not None
+    return entry_of(estimator).supervised
 
 
 def as_float(X: np.ndarray) -> np.ndarray:

@@ -40,7 +40,15 @@ from sfumato.nn import (
     SharedScaleGaussianFamily,
 )
 from sfumato.objectives import Deformation
-from sfumato.training import Engine, History, Rows, Trainer, check_choice, check_count
+from sfumato.training import (
+    Engine,
+    History,
+    Rows,
+    Trainer,
+    check_choice,
+    check_count,
+    finish_phases,
+)
 
 # name -> (default scaling, family of p(x|z) given the row's length)
 LIKELIHOODS: dict[str, tuple[str, Callable[[int], Family]]] = {
@@ -146,7 +154,7 @@ class MixtureEstimator(LatentEstimator):
         else:
             fits = [self._train_alone(plan, start) for start in range(self.n_init)]
             found = min(fits, key=lambda fit: fit[1].records[-1]["loss"])
-        plan.finish()
+        finish_phases(trainer)
         return found
 
     def _train_coupled(self, plan: Plan) -> tuple[LatentVariableModel, History]:
@@ -256,6 +264,8 @@ class MixtureEstimator(LatentEstimator):
             "backbone": self.backbone,
             "activation": self.activation,
             "loss": "cross-entropy" if self.likelihood == "bernoulli" else "mse",
+            "penalty": None,
+            "dropout": 0.0,
         }
 
     def _check_pretrained(self, autoencoder: Autoencoder) -> None:

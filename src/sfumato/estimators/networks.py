@@ -52,7 +52,7 @@ def hidden_of(estimator: Any) -> tuple[int, ...]:
 
 def build_pair(
     estimator: Any, posterior: Family, likelihood: Family, *, tied: bool = False
-) -> tuple[nn.Module, nn.Module]:
+) -> tuple[nn.Sequential, nn.Sequential]:
     """Build encoder and decoder networks with as many outputs as the two families need."""
     n_features, latent_dim = estimator.n_features_in_, estimator.latent_dim
     hidden, activation = hidden_of(estimator), estimator.activation

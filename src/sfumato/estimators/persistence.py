@@ -31,11 +31,12 @@ from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.pipelines import CodesThenClusters
 from sfumato.estimators.scaling import Scaling
 from sfumato.estimators.settings import params_from_json, params_to_json
+from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 from sfumato.training import History
 
 ESTIMATORS: dict[str, type[LatentEstimator]] = {
-    cls.__name__: cls for cls in (Autoencoder, VAE, MixtureVAE, GMVAE, VaDE)
+    cls.__name__: cls for cls in (Autoencoder, StackedAutoencoder, VAE, MixtureVAE, GMVAE, VaDE)
 }
 
 

@@ -1,16 +1,12 @@
 """How a mixture model is trained: codes, neighbours, a coupled mixture, and rounds of both."""
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.decomposition import PCA
 from torch import Tensor
 
@@ -30,7 +26,7 @@ from sfumato.inference import (
 )
 from sfumato.nn import ImageShape, Recogniser
 from sfumato.objectives import CoupledELBO, Deformation
-from sfumato.training import AssignedRows, Engine, History, Labelled, Rows, Trainer
+from sfumato.training import AssignedRows, Engine, History, Rows, Trainer, phase_of
 
 Build = Callable[[int], Any]
 # Neighbours are first looked for among so many principal components of the rows.
@@ -39,7 +35,6 @@ N_PRINCIPAL = 30
 ROWS_PER_COMPONENT = 20
 # gamma: what the recogniser weighs beside the code.
 DISTILLATION = 20.0
-PHASES = "phases"
 
 
 @dataclass(frozen=True)
@@ -95,18 +90,7 @@ class Plan:
 
     def phase(self, name: str, share: int = 1) -> Trainer:
         """Return the trainer of one phase that has 1 / share of the epochs."""
-        trainer: Trainer = clone(self.trainer)
-        trainer.loggers = tuple(Labelled(logger, name) for logger in self.trainer.loggers)
-        trainer.max_epochs = max(1, -(-trainer.max_epochs // share))
-        trainer.min_steps = -(-trainer.min_steps // share)
-        if self.trainer.checkpoint is not None:
-            trainer.checkpoint = os.fspath(Path(self.trainer.checkpoint) / PHASES / name)
-        return trainer
-
-    def finish(self) -> None:
-        """Remove the checkpoints of the phases: the fit is complete."""
-        if self.trainer.checkpoint is not None:
-            shutil.rmtree(Path(self.trainer.checkpoint) / PHASES, ignore_errors=True)
+        return phase_of(self.trainer, name, share)
 
 
 @dataclass

@@ -8,20 +8,40 @@ from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import ArtifactError
 from sfumato.coupling import Coupling
-from sfumato.objectives import ELBO, IWAE, Deformation, GMVAEBound, MixtureELBO
+from sfumato.objectives import (
+    ELBO,
+    IWAE,
+    Contractive,
+    Correntropy,
+    Deformation,
+    Gaussian,
+    GMVAEBound,
+    KLSparsity,
+    KSparse,
+    Masking,
+    MixtureELBO,
+    SaltAndPepper,
+)
 from sfumato.training import EarlyStopping, Trainer
 
 # Only these can be named by a file: loading never looks a class up anywhere else.
 SETTINGS: Mapping[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
+        Contractive,
+        Correntropy,
         Coupling,
         Deformation,
         EarlyStopping,
         ELBO,
+        Gaussian,
         GMVAEBound,
         IWAE,
+        KLSparsity,
+        KSparse,
+        Masking,
         MixtureELBO,
+        SaltAndPepper,
         Trainer,
     )
 }

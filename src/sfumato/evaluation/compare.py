@@ -121,16 +121,17 @@ def run(
     for name, entry in entries.items():
         for seed in seeds if entry.seeded else seeds[:1]:
             estimator = configure(name, entry.build(seed))
-            measures = _fit_and_measure(estimator, split, n_samples, seed)
+            y = split.y_train if entry.supervised else None
+            measures = _fit_and_measure(estimator, split, y, n_samples, seed)
             yield Result(name, seed, measures, estimator)
 
 
-def _fit_and_measure(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
+def _fit_and_measure(estimator: Any, split: Split, y: Any, n_samples: int, seed: int) -> Measures:
     wall, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
         # A baseline that stops at its iteration limit is part of the comparison.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(split.X_train, split.y_train)
+        estimator.fit(split.X_train, y)
     times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
     return measure(estimator, split, n_samples=n_samples, seed=seed) | times
 

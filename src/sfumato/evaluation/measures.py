@@ -13,7 +13,7 @@ from sfumato.estimators import (
     VAE,
     LatentEstimator,
     MixtureEstimator,
-    entry_of,
+    operations_of,
     reconstruct,
 )
 from sfumato.evaluation.split import Split
@@ -100,7 +100,7 @@ def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
     seed : int
         Of k-means on the codes.
     """
-    operations = entry_of(estimator).operations
+    operations = operations_of(estimator)
     measures: Measures = {}
     for operation, measured in MEASURES.items():
         if operation in operations:

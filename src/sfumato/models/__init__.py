@@ -3,12 +3,17 @@
 from sfumato.models.gmvae import GMVAE, gmvae_elbo
 from sfumato.models.latent import LatentVariableModel
 from sfumato.models.mixture_vae import MixtureVAE, class_divergence, mixture_elbo
+from sfumato.models.stacked import Classifier, Layer, StackedModel, layers_of
 
 __all__ = [
     "GMVAE",
+    "Classifier",
     "LatentVariableModel",
+    "Layer",
     "MixtureVAE",
+    "StackedModel",
     "class_divergence",
     "gmvae_elbo",
+    "layers_of",
     "mixture_elbo",
 ]

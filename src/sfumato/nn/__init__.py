@@ -1,6 +1,14 @@
 """Backbones, families of distributions, and priors."""
 
-from sfumato.nn.backbones import ACTIVATIONS, ImageShape, conv_pair, mlp, mlp_pair, tied_mlp_pair
+from sfumato.nn.backbones import (
+    ACTIVATIONS,
+    ImageShape,
+    conv_pair,
+    dropping_out,
+    mlp,
+    mlp_pair,
+    tied_mlp_pair,
+)
 from sfumato.nn.components import (
     BernoulliComponents,
     Components,
@@ -21,6 +29,7 @@ from sfumato.nn.families import (
 )
 from sfumato.nn.priors import FittedMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser
+from sfumato.nn.sparsity import TopK
 
 __all__ = [
     "ACTIVATIONS",
@@ -42,7 +51,9 @@ __all__ = [
     "SharedScaleGaussianFamily",
     "StandardNormal",
     "StyledComponents",
+    "TopK",
     "conv_pair",
+    "dropping_out",
     "mlp",
     "mlp_pair",
     "tied_mlp_pair",

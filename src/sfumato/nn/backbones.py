@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ImageShape = tuple[int, int, int]
-Pair = tuple[nn.Module, nn.Module]
+Pair = tuple[nn.Sequential, nn.Sequential]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -19,6 +19,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
 }
+_ACTIVATION_TYPES = tuple(type(make()) for make in ACTIVATIONS.values())
 
 
 def mlp(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
@@ -33,6 +34,22 @@ def mlp(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
+
+
+def dropping_out(network: nn.Sequential, p: float) -> nn.Sequential:
+    """Return the layers with dropout of probability p after every activation.
+
+    Examples
+    --------
+    >>> [type(layer).__name__ for layer in dropping_out(mlp([4, 3, 2]), 0.5)]
+    ['Linear', 'ReLU', 'Dropout', 'Linear']
+    """
+    layers: list[nn.Module] = []
+    for layer in network:
+        layers.append(layer)
+        if isinstance(layer, _ACTIVATION_TYPES):
+            layers.append(nn.Dropout(p))
+    return nn.Sequential(*layers)
 
 
 class TransposedLinear(nn.Module):

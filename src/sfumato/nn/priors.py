@@ -29,12 +29,16 @@ class StandardNormal(nn.Module):
         return Independent(normal, 1, validate_args=False)
 
 
+# Numbers in all covariances together.
+MAX_COVARIANCES = 10**6
+
+
 class FittedMixture(nn.Module):
     r"""p(z) = a Gaussian mixture, fitted to the codes of a trained autoencoder.
 
     A deterministic autoencoder has no prior of its own; a density fitted to its codes afterwards
     makes it generative (Ghosh et al., From Variational to Deterministic Autoencoders, 2020, use
-    ten components).
+    ten components). Wide codes get fewer: a covariance grows with the square of their length.
     """
 
     log_weights: Tensor
@@ -43,6 +47,7 @@ class FittedMixture(nn.Module):
 
     def __init__(self, dim: int, n_components: int = 10) -> None:
         super().__init__()
+        n_components = max(1, min(n_components, MAX_COVARIANCES // dim**2))
         self.register_buffer("log_weights", torch.full((n_components,), torch.nan))
         self.register_buffer("loc", torch.zeros(n_components, dim))
         self.register_buffer("scale_tril", torch.eye(dim).repeat(n_components, 1, 1))

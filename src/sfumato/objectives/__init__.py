@@ -8,16 +8,27 @@ from sfumato.objectives.base import (
     require_positive,
 )
 from sfumato.objectives.binarized import Binarized, binarized
+from sfumato.objectives.corruption import Corruption, Gaussian, Masking, SaltAndPepper
 from sfumato.objectives.coupled import Assigned, CoupledELBO, coupled_elbo
 from sfumato.objectives.deformation import Deformation
 from sfumato.objectives.elbo import ELBO, elbo
 from sfumato.objectives.importance import IWAE, importance
 from sfumato.objectives.mixtures import GMVAEBound, MixtureELBO
+from sfumato.objectives.penalties import (
+    Contractive,
+    KLSparsity,
+    KSparse,
+    Penalty,
+    jacobian_norm,
+)
 from sfumato.objectives.reconstruction import (
+    Correntropy,
+    Reconstruction,
     negative_log_likelihood,
     reconstruction,
     squared_error,
 )
+from sfumato.objectives.stacked import classification, layer_reconstruction
 
 __all__ = [
     "ELBO",
@@ -25,16 +36,29 @@ __all__ = [
     "AnnealedObjective",
     "Assigned",
     "Binarized",
+    "Contractive",
+    "Correntropy",
+    "Corruption",
     "CoupledELBO",
     "Deformation",
     "GMVAEBound",
+    "Gaussian",
+    "KLSparsity",
+    "KSparse",
+    "Masking",
     "MixtureELBO",
     "Objective",
+    "Penalty",
+    "Reconstruction",
+    "SaltAndPepper",
     "Terms",
     "binarized",
+    "classification",
     "coupled_elbo",
     "elbo",
     "importance",
+    "jacobian_norm",
+    "layer_reconstruction",
     "negative_log_likelihood",
     "objective_at",
     "reconstruction",

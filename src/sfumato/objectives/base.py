@@ -53,6 +53,19 @@ def require_not_negative(**values: float) -> None:
             raise ValueError(f"{name} must not be negative, got {value}.")
 
 
+def require_share(**values: float) -> None:
+    """Check probabilities.
+
+    Raises
+    ------
+    ValueError
+        If one is not between zero and one.
+    """
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie between 0 and 1, got {value}.")
+
+
 def objective_at(objective: Any, epoch: int) -> Objective:
     """Return the function to minimise in one epoch; a plain function stays itself."""
     return objective.at(epoch) if isinstance(objective, AnnealedObjective) else objective

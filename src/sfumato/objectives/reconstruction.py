@@ -1,12 +1,17 @@
 """Reconstruction errors: what a deterministic autoencoder minimises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import pi, sqrt
 
+from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.distributions import Distribution
 
 from sfumato.models import LatentVariableModel
-from sfumato.objectives.base import Terms
+from sfumato.objectives.base import AnnealedObjective, Objective, Terms
+from sfumato.objectives.corruption import Corruption
+from sfumato.objectives.penalties import Penalty
 
 Loss = Callable[[Distribution, Tensor], Tensor]
 
@@ -21,10 +26,47 @@ def negative_log_likelihood(p: Distribution, x: Tensor) -> Tensor:
     return -p.log_prob(x)
 
 
-def reconstruction(model: LatentVariableModel, x: Tensor, *, loss: Loss = squared_error) -> Terms:
-    r"""Error of the reconstruction from a deterministic code.
+class Correntropy(BaseEstimator):
+    r"""Minus the correntropy of data and reconstruction: a loss that outliers cannot drive.
 
-    .. math:: L(x, g(f(x)))
+    .. math:: L(x, \hat x) = -\sum_k K_\sigma(x_k - \hat x_k), \qquad
+              K_\sigma(a) = \frac{1}{\sqrt{2\pi}\,\sigma} \exp\Big(-\frac{a^2}{2\sigma^2}\Big)
+
+    Errors far beyond sigma have no gradient; errors far below it count as squares.
+
+    Parameters
+    ----------
+    sigma : float
+        Width of the kernel, in model units.
+
+    References
+    ----------
+    Qi, Wang, Zheng and Wu, Robust Feature Learning by Stacked Autoencoder with Maximum Correntropy
+    Criterion, ICASSP 2014.
+    """
+
+    def __init__(self, sigma: float = 0.5) -> None:
+        self.sigma = sigma
+
+    def __call__(self, p: Distribution, x: Tensor) -> Tensor:
+        """Return the loss of the mean of p, shape (n,)."""
+        if not self.sigma > 0:
+            raise ValueError(f"sigma must be positive, got {self.sigma}.")
+        kernel = (-((x - p.mean) / self.sigma).square() / 2).exp() / (sqrt(2 * pi) * self.sigma)
+        return -kernel.sum(-1)
+
+
+def reconstruction(
+    model: LatentVariableModel,
+    x: Tensor,
+    *,
+    loss: Loss = squared_error,
+    corruptions: Sequence[Corruption] = (),
+    penalties: Sequence[Penalty] = (),
+) -> Terms:
+    r"""Error of the reconstruction from a deterministic code, and penalties on that code.
+
+    .. math:: L(x, g(f(\tilde x))) + \Omega(f), \qquad \tilde x \sim C(\tilde x | x)
 
     Parameters
     ----------
@@ -32,11 +74,55 @@ def reconstruction(model: LatentVariableModel, x: Tensor, *, loss: Loss = square
         Its encoder returns a point mass at f(x).
     x : Tensor, shape (n, d)
     loss : callable (p(x|z), x) -> (n,)
+    corruptions : sequence of callables (n, d) -> (n, d)
+        Applied to the input one after the other; without them the input is x.
+    penalties : sequence of Penalty
 
     Returns
     -------
     dict
-        ``reconstruction``, shape (n,), in the unit of the loss.
+        ``reconstruction``, shape (n,), in the unit of the loss, and the penalties' terms.
     """
-    z = model.encoder(x).rsample()
-    return {"reconstruction": loss(model.decoder(z), x)}
+    corrupted = x
+    for corruption in corruptions:
+        corrupted = corruption(corrupted)
+    z = model.encoder(corrupted).rsample()
+    terms = {"reconstruction": loss(model.decoder(z), x)}
+    for penalty in penalties:
+        terms |= penalty(model, x, z)
+    return terms
+
+
+class Reconstruction(AnnealedObjective):
+    """:func:`reconstruction`, trained as it stands and reported for uncorrupted rows.
+
+    Parameters
+    ----------
+    loss : callable (p(x|z), x) -> (n,)
+    corruptions : sequence of Corruption
+    penalties : sequence of Penalty
+    """
+
+    def __init__(
+        self,
+        loss: Loss = squared_error,
+        corruptions: Sequence[Corruption] = (),
+        penalties: Sequence[Penalty] = (),
+    ) -> None:
+        self.loss = loss
+        self.corruptions = corruptions
+        self.penalties = penalties
+
+    def at(self, epoch: int) -> Objective:
+        """Return the objective, the same in every epoch."""
+        return partial(
+            reconstruction,
+            loss=self.loss,
+            corruptions=self.corruptions,
+            penalties=self.penalties,
+        )
+
+    def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:
+        """Return the terms that belong to a row, without corruption."""
+        of_rows = [penalty for penalty in self.penalties if not penalty.of_a_batch]
+        return reconstruction(model, x, loss=self.loss, penalties=of_rows)

@@ -9,7 +9,8 @@ from sklearn.decomposition import PCA
 from sfumato.estimators import (
     LatentEstimator,
     MixtureEstimator,
-    entry_of,
+    learned_from_labels,
+    operations_of,
     reconstruct,
     sample,
 )
@@ -63,7 +64,7 @@ def codes(estimator: Any, split: Split) -> str:
 def _colouring(estimator: Any, y: np.ndarray | None) -> str:
     if y is None:
         return ""
-    seen = "was fitted to" if entry_of(estimator).supervised else "never saw"
+    seen = "was fitted to" if learned_from_labels(estimator) else "never saw"
     return f", coloured by their classes, which the model {seen}"
 
 
@@ -151,7 +152,7 @@ def of_estimator(
     estimator: Any, split: Split, shape: tuple[int, int, int] | None
 ) -> dict[str, str]:
     """Return the sections that a fitted model and its data allow, by heading."""
-    operations = entry_of(estimator).operations
+    operations = operations_of(estimator)
     sections: dict[str, str] = {}
     if isinstance(estimator, LatentEstimator):
         sections["Learning"] = learning(estimator)

@@ -1,0 +1,106 @@
+"""The stacked autoencoder: layers that are trained one by one, and a classifier on top."""
+
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from sfumato.models.latent import LatentVariableModel
+from sfumato.nn import Family, PointMassFamily
+
+
+class Layer(nn.Module):
+    r"""One layer as an autoencoder of its own.
+
+    .. math:: h^{(k)} = f_k(h^{(k-1)}), \qquad \hat h^{(k-1)} = g_k(h^{(k)})
+
+    Parameters
+    ----------
+    encoder, decoder : Sequential
+        f_k and g_k; tensors of any shape outside.
+    family : Family
+        Of the flattened output of the decoder.
+    """
+
+    def __init__(self, encoder: nn.Sequential, decoder: nn.Sequential, family: Family) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.family = family
+
+
+class Classifier(nn.Module):
+    """q(y|x), from an encoder's code through an activation and one linear layer.
+
+    Parameters
+    ----------
+    encoder : Module, (n, d) to (n, latent_dim)
+    activation : Module
+    latent_dim, n_classes : int
+    """
+
+    def __init__(
+        self, encoder: nn.Module, activation: nn.Module, latent_dim: int, n_classes: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Sequential(activation, nn.Linear(latent_dim, n_classes))
+
+    def forward(self, x: Tensor) -> Categorical:
+        """Return q(y|x) for rows of shape (n, d), batch shape (n,)."""
+        logits = self.head(self.encoder(x))
+        precise = logits if logits.dtype.itemsize >= 4 else logits.float()
+        return Categorical(logits=precise, validate_args=False)
+
+
+class StackedModel(LatentVariableModel):
+    """An autoencoder whose encoder may have been taught to classify, in a copy of its own.
+
+    Parameters
+    ----------
+    encoder, decoder, prior : Module
+        See :class:`LatentVariableModel`.
+    classifier : Classifier, optional
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        prior: nn.Module,
+        classifier: Classifier | None = None,
+    ) -> None:
+        super().__init__(encoder, decoder, prior)
+        self.classifier = classifier
+
+
+def layers_of(encoder: nn.Sequential, decoder: nn.Sequential, family: Family) -> list[Layer]:
+    """Return a mirrored pair as its layers, the outermost first; weights are shared.
+
+    Parameters
+    ----------
+    encoder, decoder : Sequential
+    family : Family
+        Of the rows; what layers hand on to each other are points.
+    """
+    # A change of shape belongs to the same layer on the way down as on the way up.
+    up, down = _steps(encoder, (nn.Flatten, nn.Unflatten)), _steps(decoder)[::-1]
+    # A point mass returns its raw numbers, however many there are.
+    families = [family, *(PointMassFamily(0) for _ in up[1:])]
+    return [Layer(*parts) for parts in zip(up, down, families, strict=True)]
+
+
+def _steps(network: nn.Sequential, preparing: tuple[type, ...] = ()) -> list[nn.Sequential]:
+    """Split a network so that every part has one layer with weights.
+
+    Layers without weights follow the one before them, but for those that prepare the next.
+    """
+    steps: list[list[nn.Module]] = []
+    waiting: list[nn.Module] = []
+    for layer in network:
+        if isinstance(layer, preparing):
+            waiting.append(layer)
+        elif any(True for _ in layer.parameters()):
+            steps.append([*waiting, layer])
+            waiting = []
+        else:
+            steps[-1].append(layer)
+    return [nn.Sequential(*step) for step in steps]

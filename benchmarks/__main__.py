@@ -2,13 +2,26 @@
 
 import sys
 
-from benchmarks import clustering, collapse, likelihoods, quality, speed, stress, threads, video
+from benchmarks import (
+    autoencoders,
+    clustering,
+    collapse,
+    likelihoods,
+    quality,
+    restoration,
+    speed,
+    stress,
+    threads,
+    video,
+)
 
 BENCHMARKS = {
+    "autoencoders": autoencoders.main,
     "clustering": clustering.main,
     "collapse": collapse.main,
     "likelihoods": likelihoods.main,
     "quality": quality.main,
+    "restoration": restoration.main,
     "speed": speed.main,
     "stress": stress.main,
     "threads": threads.main,

@@ -19,9 +19,10 @@ for room_name in ("models", "objectives", "inference"):
 ALLOWED["training"] = {*CORE, "coupling", "artifacts"}
 ALLOWED["estimators"] = {*ALLOWED["training"], "training", "data"}
 ALLOWED["video"] = {*ALLOWED["estimators"], "metrics"}
+ALLOWED["restoration"] = {*ALLOWED["estimators"], "estimators", "metrics"}
 ALLOWED["evaluation"] = {*ALLOWED["estimators"], "estimators", "metrics"}
-ALLOWED["report"] = {*ALLOWED["evaluation"], "evaluation", "video"}
-ALLOWED["loading"] = {"artifacts", "estimators", "video"}
+ALLOWED["report"] = {*ALLOWED["evaluation"], "evaluation", "video", "restoration"}
+ALLOWED["loading"] = {"artifacts", "estimators", "restoration", "video"}
 ALLOWED["cli"] = {*ALLOWED["report"], "report", "loading"}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 FILES += [SOURCE / "distributions.py", SOURCE / "artifacts.py"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MixtureELBO,
         SaltAndPepper,
     )
+    from sfumato.restoration import Colorizer, Denoiser, Inpainter, Upscaler
     from sfumato.training import EarlyStopping, Trainer
     from sfumato.video import BackgroundModel, ChangeDetector, EventRules
 
@@ -52,6 +53,10 @@ _HOMES = {
     "BackgroundModel": "sfumato.video",
     "ChangeDetector": "sfumato.video",
     "EventRules": "sfumato.video",
+    "Denoiser": "sfumato.restoration",
+    "Inpainter": "sfumato.restoration",
+    "Upscaler": "sfumato.restoration",
+    "Colorizer": "sfumato.restoration",
 }
 __all__ = [
     "ELBO",
@@ -61,14 +66,17 @@ __all__ = [
     "Autoencoder",
     "BackgroundModel",
     "ChangeDetector",
+    "Colorizer",
     "Contractive",
     "Correntropy",
     "Coupling",
     "Deformation",
+    "Denoiser",
     "EarlyStopping",
     "EventRules",
     "GMVAEBound",
     "Gaussian",
+    "Inpainter",
     "KLSparsity",
     "KSparse",
     "Masking",
@@ -77,6 +85,7 @@ __all__ = [
     "SaltAndPepper",
     "StackedAutoencoder",
     "Trainer",
+    "Upscaler",
     "VaDE",
     "__version__",
     "load",

@@ -6,13 +6,17 @@ from typing import Any
 
 from sfumato import estimators
 from sfumato.artifacts import PARAMS, read_description
+from sfumato.restoration import RESTORERS
 from sfumato.video import BackgroundModel, ChangeDetector
 
-_OF_VIDEO: dict[str, Any] = {cls.__name__: cls for cls in (BackgroundModel, ChangeDetector)}
+_OF_PICTURES: dict[str, Any] = {
+    **RESTORERS,
+    **{cls.__name__: cls for cls in (BackgroundModel, ChangeDetector)},
+}
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Load a fitted estimator, of rows or of video, from the folder that it was saved to.
+    """Load whatever was fitted, to rows, video or pictures, from the folder it was saved to.
 
     Nothing in the folder is executed. An interrupted run is loaded at its last complete epoch, with
     a warning.
@@ -42,5 +46,5 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     inner = Path(path) / "model"
     path = inner if not (Path(path) / PARAMS).exists() and (inner / PARAMS).exists() else path
-    found = _OF_VIDEO.get(str(read_description(path).get("estimator")))
+    found = _OF_PICTURES.get(str(read_description(path).get("estimator")))
     return estimators.load(path) if found is None else found.load(path)

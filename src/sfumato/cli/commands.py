@@ -1,15 +1,21 @@
 """The commands. Heavy imports wait until a command runs, so that --help is quick."""
 
-import functools
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+from sfumato.cli.options import (
+    epochs_option,
+    json_option,
+    model_settings,
+    plain_warnings,
+    set_option,
+)
+from sfumato.cli.picture_commands import colorize, denoise, inpaint, upscale
+
 samples_option = click.option(
     "--samples",
     type=click.IntRange(1),
@@ -17,20 +23,6 @@ samples_option = click.option(
     show_default=True,
     help="Importance samples for each row's likelihood.",
 )
-set_option = click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
-)
-epochs_option = click.option("--epochs", type=click.IntRange(1), help="Short for max_epochs.")
-
-
-def _model_settings(
-    settings: tuple[str, ...], config: str | None, epochs: int | None
-) -> dict[str, Any]:
-    from sfumato.cli import settings as parser
-
-    chosen = parser.read_config(config) | parser.parse(settings)
-    # So many epochs are meant, and not the more that few rows would get.
-    return chosen | ({} if epochs is None else {"max_epochs": epochs, "min_steps": 0})
 
 
 def _find_model(name: str) -> Any:
@@ -40,22 +32,6 @@ def _find_model(name: str) -> Any:
         return find_model(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
-    """Show warnings as one line on standard error, without the code that raised them."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("default")
-            try:
-                command(*args, **kwargs)
-            finally:
-                for text in dict.fromkeys(str(warning.message) for warning in caught):
-                    click.echo(f"Warning: {text}", err=True)
-
-    return wrapped
 
 
 @click.command()
@@ -70,7 +46,7 @@ def _plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--resume", is_flag=True, help="Continue an interrupted or a shorter run.")
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder holds.")
 @json_option
-@_plain_warnings
+@plain_warnings
 def fit(
     model: str,
     data: str,
@@ -92,12 +68,13 @@ def fit(
     from sfumato.cli import settings as parser
     from sfumato.data import load_data
 
-    chosen = _model_settings(settings, config, epochs)
+    chosen = model_settings(settings, config, epochs)
     estimator = entry.build(seed if entry.seeded else None)
     parser.apply(estimator, chosen)
     bundle = load_data(data)
     if (entry.supervised or labels) and bundle.y is None:
-        raise ValueError(f"The model {model!r} needs labels, and the data have none.")
+        who = f"The model {model!r} needs" if entry.supervised else "--labels asks for"
+        raise ValueError(f"{who} labels, and the data have none.")
     y = bundle.y if entry.supervised or labels else None
     record = runs.describe(model, data, seed, click.get_current_context().obj)
     with runs.opened(out, resume=resume, overwrite=overwrite) as folder:
@@ -138,7 +115,7 @@ def _fit_into(folder: Path, estimator: Any, bundle: Any, y: Any, record: dict[st
 @click.argument("data", required=False)
 @samples_option
 @json_option
-@_plain_warnings
+@plain_warnings
 def evaluate(run: str, data: str | None, samples: int, as_json: bool) -> None:
     """Measure RUN on its data's test rows (all rows where there is no test split), or on DATA."""
     from sfumato.cli import output, runs
@@ -172,7 +149,7 @@ def _computing(
     @click.argument("data", required=False)
     @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
     @json_option
-    @_plain_warnings
+    @plain_warnings
     def command(run: str, data: str | None, out: str, as_json: bool) -> None:
         from sfumato.cli import output, runs
         from sfumato.data import load_data
@@ -195,7 +172,11 @@ def _require(estimator: Any, operation: str, command: str) -> None:
         able = ", ".join(
             name for name, e in MODELS.items() if e.storable and operation in e.operations
         )
-        raise ValueError(f"{type(estimator).__name__} cannot {command}; models that can: {able}.")
+        # What an estimator has a method for and yet cannot do, labels would have taught it.
+        taught = operation == "predict" and hasattr(estimator, "predict")
+        unless = " unless fitted with --labels" if taught else ""
+        name = type(estimator).__name__
+        raise ValueError(f"{name} cannot {command}{unless}; models that can: {able}.")
 
 
 def _report_array(array: Any, out: str, as_json: bool) -> None:
@@ -238,7 +219,7 @@ reconstruct = _computing(
 @click.option("--component", type=click.IntRange(0), help="Of a mixture model: only from this one.")
 @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
 @json_option
-@_plain_warnings
+@plain_warnings
 def sample(
     run: str, number: int, seed: int, component: int | None, out: str, as_json: bool
 ) -> None:
@@ -286,7 +267,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     help="Importance samples for each row.",
 )
 @json_option
-@_plain_warnings
+@plain_warnings
 def compare(
     data: str,
     models: str,
@@ -311,7 +292,7 @@ def compare(
     from sfumato.data import load_data
     from sfumato.evaluation import PROTOCOLS, tabulate
 
-    chosen = _model_settings(settings, None, epochs)
+    chosen = model_settings(settings, None, epochs)
     numbers = _numbers(seeds)
     folder = None if out is None else make_directory(out)
     split = PROTOCOLS[rows](load_data(data))
@@ -334,7 +315,7 @@ def compare(
 @samples_option
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @json_option
-@_plain_warnings
+@plain_warnings
 def report(run: str, data: str | None, samples: int, open_page: bool, as_json: bool) -> None:
     """Write RUN/report.html: what was asked, what was learned, how good it is."""
     from sfumato.cli import output, pages
@@ -397,7 +378,7 @@ def datasets(as_json: bool) -> None:
 @click.command()
 @click.option("--out", default="sfumato-demo", show_default=True, metavar="DIR")
 @json_option
-@_plain_warnings
+@plain_warnings
 def demo(out: str, as_json: bool) -> None:
     """Take real handwriting apart in under a minute, with nothing to download."""
     from sfumato.cli import demonstration
@@ -451,7 +432,7 @@ def _rules(event_threshold: float | None, min_length: float, merge: float) -> An
 @_with_rules
 @click.option("--overwrite", is_flag=True, help="Replace the detection that DIR holds.")
 @json_option
-@_plain_warnings
+@plain_warnings
 def detect(
     videos: tuple[str, ...],
     out: str,
@@ -496,7 +477,7 @@ def detect(
 @click.argument("folder", metavar="DIR")
 @_with_rules
 @json_option
-@_plain_warnings
+@plain_warnings
 def events(
     folder: str, event_threshold: float | None, min_length: float, merge: float, as_json: bool
 ) -> None:
@@ -516,6 +497,10 @@ COMMANDS = (
     demo,
     detect,
     events,
+    denoise,
+    inpaint,
+    upscale,
+    colorize,
     fit,
     evaluate,
     predict,

@@ -28,6 +28,7 @@ from sfumato.objectives import (
     MixtureELBO,
     SaltAndPepper,
 )
+from sfumato.restoration import Restorer
 from sfumato.training import EarlyStopping
 
 WORDS = {"true": True, "false": False, "none": None}
@@ -138,7 +139,7 @@ def apply(
     """
     own = estimator.get_params(deep=False)
     # Objects that stand behind a None default, so that `--set warmup=10` finds its place.
-    implied = estimator.implied() if isinstance(estimator, LatentEstimator) else {}
+    implied = estimator.implied() if isinstance(estimator, (LatentEstimator, Restorer)) else {}
     for name, value in implied.items():
         if own[name] is None:
             estimator.set_params(**{name: value})
@@ -162,7 +163,9 @@ def _fitting(estimator: BaseEstimator, name: str, value: Any) -> Any:
     owner = estimator.get_params()[prefix] if prefix else estimator
     kind = get_type_hints(type(owner).__init__).get(last, object)
     kind = TAKES.get(last, kind)
-    for candidate in (value, (value,), str(value)):
+    # An object's text is no word that anyone gave.
+    texts = () if isinstance(value, BaseEstimator) else (str(value),)
+    for candidate in (value, (value,), *texts):
         if _is(candidate, kind):
             return candidate
     raise click.UsageError(f"The setting {last!r} takes {_in_words(kind)}; got {value!r}.")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.data.bundle import DataError
-from sfumato.data.video import file_number, images_in, read_picture
+from sfumato.data.pictures import read_picture
+from sfumato.data.video import file_number, images_in
 
 
 @dataclass(frozen=True, eq=False)

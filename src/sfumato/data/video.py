@@ -2,14 +2,12 @@
 
 import os
 import re
-import tempfile
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import count, pairwise
 from math import isfinite
 from pathlib import Path
@@ -20,7 +18,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from sfumato.data.bundle import DataError
-from sfumato.data.images import ENDINGS, image_paths, read_images
+from sfumato.data.images import ENDINGS, image_paths
+from sfumato.data.pictures import in_colour, read_picture, temporary
 
 FRAME_RATE = 25.0  # where the source names none
 HIGHEST_FRAME_RATE = 1000.0  # beyond it a header gives the tick of its clock, not a rate
@@ -223,7 +222,7 @@ class _Array(_Stills):
         image = self._frames[index]
         if image.dtype != np.uint8:
             image = np.rint(image * 255.0).astype(np.uint8)
-        return _in_colour(image if image.ndim == 3 else image[..., None])
+        return in_colour(image if image.ndim == 3 else image[..., None])
 
 
 def _check_array(frames: np.ndarray) -> None:
@@ -238,26 +237,6 @@ def _check_array(frames: np.ndarray) -> None:
     # Written so that NaN fails too.
     if frames.dtype.kind == "f" and not (frames.min() >= 0 and frames.max() <= 1):
         raise DataError("the array holds floats outside [0, 1]: scale them, or give uint8.")
-
-
-def _in_colour(image: np.ndarray) -> np.ndarray:
-    """Return a fresh array of shape (h, w, 3) from one of shape (h, w, 1) or (h, w, 3)."""
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy()
-
-
-def read_picture(path: str | os.PathLike[str]) -> np.ndarray:
-    """Return an image file as uint8 of shape (h, w, 3).
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or it is no image.
-    """
-    image = np.moveaxis(read_images([Path(path)])[0], 0, 2)
-    if image.dtype == np.uint16:
-        # 65535 = 257 * 255; half of 257 is added to round.
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return _in_colour(image)
 
 
 def images_in(folder: Path, subfolder: str) -> list[Path]:
@@ -419,29 +398,6 @@ class _Stream(Video):
         return float(self._capture.get(_cv2().CAP_PROP_POS_MSEC))
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside another, of the same ending, that takes its place at last."""
-    partial = _temporary(path)
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written ({error.strerror}): choose another folder."
-        ) from error
-    os.close(handle)
-    os.chmod(name, 0o644)
-    return Path(name)
-
-
 class ClipWriter:
     """Write frames to an mp4 file that gets its name only when it is whole.
 
@@ -470,7 +426,7 @@ class ClipWriter:
             raise DataError(f"{path} does not end in .mp4: clips are written as mp4 only.")
         even = (size[1] + size[1] % 2, size[0] + size[0] % 2)
         self._n_written = 0
-        self._partial = _temporary(self._path)
+        self._partial = temporary(self._path)
         codec = cv2.VideoWriter.fourcc(*"mp4v")
         self._writer = cv2.VideoWriter(str(self._partial), codec, frame_rate, even)
         if not self._writer.isOpened():
@@ -520,44 +476,3 @@ class ClipWriter:
             self.close()
         else:
             self.discard()
-
-
-def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Write an image so that a reader sees the old file or the new one.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Its ending says the format.
-    image : ndarray of shape (h, w) or (h, w, 3), uint8
-        Grey, or red, green and blue.
-
-    Raises
-    ------
-    DataError
-        If the ending is no image's, the folder cannot be written to, or the array is no image.
-    """
-    target = Path(path)
-    if target.suffix.lower() not in ENDINGS:
-        raise DataError(f"{path} does not end in {', '.join(ENDINGS)}: choose one of them.")
-    picture = _picture(image)
-    with _replacing(target) as partial:
-        picture.save(partial)
-
-
-def encode_jpeg(image: np.ndarray, quality: int = 85) -> bytes:
-    """Return a grey (h, w) or RGB (h, w, 3) image of uint8 as the bytes of a JPEG file."""
-    buffer = BytesIO()
-    _picture(image).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
-
-
-def _picture(image: np.ndarray) -> Any:
-    from PIL import Image
-
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-        raise DataError(
-            f"an image is {image.dtype} of shape {image.shape}: "
-            "give uint8 of shape (h, w) or (h, w, 3)."
-        )
-    return Image.fromarray(image)

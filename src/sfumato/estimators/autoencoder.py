@@ -18,6 +18,7 @@ from sfumato.nn import (
     FittedMixture,
     ImageShape,
     PointMassFamily,
+    TopK,
     dropping_out,
 )
 from sfumato.objectives import (
@@ -151,9 +152,8 @@ class Autoencoder(LatentEstimator):
         encoder, decoder = build_pair(self, code, output, tied=self.tied)
         if self.dropout:
             encoder, decoder = (dropping_out(part, self.dropout) for part in (encoder, decoder))
-        layers = [penalty.code_layer() for penalty in all_of(self.penalty)]
         return LatentVariableModel(
-            Conditional(nn.Sequential(*encoder, *layers), code),
+            Conditional(nn.Sequential(*encoder, *_code_layers(all_of(self.penalty))), code),
             Conditional(decoder, output),
             FittedMixture(self.latent_dim),
         )
@@ -174,6 +174,12 @@ class Autoencoder(LatentEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""
         return float(self.score_samples(X).mean())
+
+
+def _code_layers(penalties: Sequence[Penalty]) -> list[nn.Module]:
+    """Return the layers that end an encoder: each kind once, and zeros stay zeros at the end."""
+    layers = {type(layer): layer for layer in (penalty.code_layer() for penalty in penalties)}
+    return sorted(layers.values(), key=lambda layer: isinstance(layer, TopK))
 
 
 def fit_prior(model: Any, rows: Rows, seed: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,10 @@ class StackedAutoencoder(LatentEstimator):
     >>> from sfumato.data import load_data
     >>> digits = load_data("digits")
     >>> sae = StackedAutoencoder(
-    ...     (64, 32, 10), corruption=Masking(0.2), random_state=0, trainer=Trainer(max_epochs=20)
+    ...     (64, 32, 10),
+    ...     corruption=Masking(0.2),
+    ...     random_state=0,
+    ...     trainer=Trainer(max_epochs=30, batch_size=64),
     ... ).fit(digits.X, digits.y)
     >>> bool((sae.predict(digits.X) == digits.y).mean() > 0.9)
     True
@@ -168,22 +172,36 @@ class StackedAutoencoder(LatentEstimator):
         ValueError
             If the data, the labels or a parameter cannot be used; the message says why.
         """
-        self.classes_, self._targets = _encoded(y)
+        self._labels = y
+        self._targets: np.ndarray | None = None
         try:
             super().fit(X)
         finally:
-            del self._targets
+            del self._labels, self._targets
         return self
 
     def _inspect(self, X: np.ndarray) -> None:
-        if not isinstance(self.layers, Sequence) or not len(self.layers):
-            raise ValueError(f"layers must hold at least one width, got {self.layers!r}.")
+        if not _are_layers(self.layers):
+            raise ValueError(f"layers must hold positive whole numbers, got {self.layers!r}.")
+        if self.backbone == "conv" and len(self.layers) < 2:
+            raise ValueError("backbone='conv' needs two layers or more: convolutions, and a code.")
         check_network(self)
         check_objective(self)
+        self.phase_losses_: dict[str, list[float]] = {}
+        self.classes_, self._targets = _encoded(self._labels)
         if self._targets is not None and len(self._targets) != len(X):
             raise ValueError(
                 f"X has {len(X)} rows and y {len(self._targets)} labels: give one for each row."
             )
+
+    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
+        description = super()._identified(X, trainer)
+        digest = blake2b(description["identity"].encode(), digest_size=16)
+        # A phase begins where the one before it ended: a longer fit differs from the first on.
+        digest.update(str(trainer.max_epochs).encode())
+        if self._targets is not None:
+            digest.update(self._targets.tobytes())
+        return description | {"identity": digest.hexdigest()}
 
     def _default_scaling(self) -> str:
         return "range"
@@ -217,7 +235,6 @@ class StackedAutoencoder(LatentEstimator):
     def _train(
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
     ) -> tuple[LatentVariableModel, History]:
-        self.phase_losses_: dict[str, list[float]] = {}
         with forked_rng(self.seed_):
             model: Any = self._model()
         train = partial(self._phase, trainer=trainer, engine=engine, description=description)
@@ -284,7 +301,7 @@ class StackedAutoencoder(LatentEstimator):
         x, dtype = self._rows(X)
         if self.classes_ is None:
             raise ValueError("The classes are unknown: fit with labels, fit(X, y), to predict.")
-        return map_precisely(_probabilities, self.model_, x).numpy().astype(dtype)
+        return map_precisely(_probabilities, self.model_, x).cpu().numpy().astype(dtype)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of every row, shape (n,)."""
@@ -306,6 +323,14 @@ class StackedAutoencoder(LatentEstimator):
         return {"classes_": classes, "phase_losses_": self.phase_losses_}
 
 
+def _are_layers(layers: Any) -> bool:
+    return (
+        isinstance(layers, Sequence)
+        and len(layers) > 0
+        and all(isinstance(width, (int, np.integer)) and width > 0 for width in layers)
+    )
+
+
 def _probabilities(model: Any, x: Tensor) -> Tensor:
     probabilities: Tensor = model.classifier(x).probs
     return probabilities
@@ -317,11 +342,14 @@ def _encoded(y: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
         return None, None
     y = column_or_1d(y, warn=True)
     if y.dtype.kind == "f" and not (np.isfinite(y).all() and (y == np.floor(y)).all()):
-        raise ValueError("y must hold classes, and holds fractions.")
-    unknown = y == UNLABELLED if y.dtype.kind in "if" else np.zeros(len(y), dtype=bool)
+        raise ValueError("y must hold classes, -1 for an unknown one, and holds fractions or NaN.")
+    unknown = y == UNLABELLED if y.dtype.kind in "ifO" else np.zeros(len(y), dtype=bool)
     if unknown.all():
         raise ValueError("y holds no label: leave it out, or give the classes of some rows.")
-    classes, targets = np.unique(y[~unknown], return_inverse=True)
+    try:
+        classes, targets = np.unique(y[~unknown], return_inverse=True)
+    except TypeError:
+        raise ValueError("y must hold classes of one kind, and -1 for an unknown one.") from None
     places = np.full(len(y), UNLABELLED)
     places[~unknown] = targets
     return classes, places

@@ -8,6 +8,7 @@ from sfumato.metrics.clustering import (
     purity,
 )
 from sfumato.metrics.density import MeanWithError, negative_log_likelihood
+from sfumato.metrics.pictures import psnr, ssim
 
 __all__ = [
     "Counts",
@@ -18,5 +19,7 @@ __all__ = [
     "count_pixels",
     "negative_log_likelihood",
     "normalized_mutual_information",
+    "psnr",
     "purity",
+    "ssim",
 ]

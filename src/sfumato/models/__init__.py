@@ -1,5 +1,6 @@
 """Latent-variable models: modules whose parts return distributions."""
 
+from sfumato.models.coupled import CoupledAutoencoder, shrink
 from sfumato.models.gmvae import GMVAE, gmvae_elbo
 from sfumato.models.latent import LatentVariableModel
 from sfumato.models.mixture_vae import MixtureVAE, class_divergence, mixture_elbo
@@ -8,6 +9,7 @@ from sfumato.models.stacked import Classifier, Layer, StackedModel, layers_of
 __all__ = [
     "GMVAE",
     "Classifier",
+    "CoupledAutoencoder",
     "LatentVariableModel",
     "Layer",
     "MixtureVAE",
@@ -16,4 +18,5 @@ __all__ = [
     "gmvae_elbo",
     "layers_of",
     "mixture_elbo",
+    "shrink",
 ]

@@ -81,8 +81,10 @@ def layers_of(encoder: nn.Sequential, decoder: nn.Sequential, family: Family) ->
     family : Family
         Of the rows; what layers hand on to each other are points.
     """
-    # A change of shape belongs to the same layer on the way down as on the way up.
-    up, down = _steps(encoder, (nn.Flatten, nn.Unflatten)), _steps(decoder)[::-1]
+    # A change of shape belongs to the same layer on the way down as on the way up. Dropout belongs
+    # to the layer whose input it thins out: what a layer reconstructs stays whole.
+    up = _steps(encoder, (nn.Flatten, nn.Unflatten, nn.Dropout))
+    down = _steps(decoder, (nn.Dropout,))[::-1]
     # A point mass returns its raw numbers, however many there are.
     families = [family, *(PointMassFamily(0) for _ in up[1:])]
     return [Layer(*parts) for parts in zip(up, down, families, strict=True)]

@@ -30,6 +30,7 @@ from sfumato.nn.families import (
 from sfumato.nn.priors import FittedMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser
 from sfumato.nn.sparsity import TopK
+from sfumato.nn.unet import UNet, blocks
 
 __all__ = [
     "ACTIVATIONS",
@@ -52,6 +53,8 @@ __all__ = [
     "StandardNormal",
     "StyledComponents",
     "TopK",
+    "UNet",
+    "blocks",
     "conv_pair",
     "dropping_out",
     "mlp",

@@ -1,5 +1,7 @@
 """Penalties on the code of an autoencoder: sparse, k-sparse, contractive."""
 
+from numbers import Integral
+
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
@@ -97,7 +99,8 @@ class KSparse(Penalty):
 
     def code_layer(self) -> nn.Module:
         """Return the layer that keeps the largest values."""
-        require_positive("k", self.k)
+        if not isinstance(self.k, Integral) or self.k < 1:
+            raise ValueError(f"k must be a whole number of at least 1; got {self.k!r}.")
         if self.alpha < 1:
             raise ValueError(f"alpha must be at least 1, got {self.alpha}.")
         return TopK(self.k, round(self.alpha * self.k))

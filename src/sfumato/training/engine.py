@@ -105,13 +105,14 @@ def computes_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-# Below this many weights in the widest layer the conversions cost more than they save.
-WIDE = 60_000
+# Below this many weights in the widest layer the conversions cost more than they save; a kernel's
+# weights are used at every pixel.
+WIDE, WIDE_KERNEL = 60_000, 30_000
 
 
 def is_wide(module: nn.Module) -> bool:
     """Whether the widest layer is large enough for bfloat16 to pay."""
-    return max((p.numel() for p in module.parameters()), default=0) >= WIDE
+    return any(p.numel() >= (WIDE_KERNEL if p.ndim == 4 else WIDE) for p in module.parameters())
 
 
 PRECISIONS = {

@@ -1,0 +1,41 @@
+"""What commands share: options, settings, and warnings shown as lines."""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
+)
+epochs_option = click.option("--epochs", type=click.IntRange(1), help="Short for max_epochs.")
+
+
+def model_settings(
+    settings: tuple[str, ...], config: str | None, epochs: int | None
+) -> dict[str, Any]:
+    """Return the settings of a command line and of a TOML file by name."""
+    from sfumato.cli import settings as parser
+
+    chosen = parser.read_config(config) | parser.parse(settings)
+    # So many epochs are meant, and not the more that few rows would get.
+    return chosen | ({} if epochs is None else {"max_epochs": epochs, "min_steps": 0})
+
+
+def plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
+    """Show warnings as one line on standard error, without the code that raised them."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            try:
+                command(*args, **kwargs)
+            finally:
+                for text in dict.fromkeys(str(warning.message) for warning in caught):
+                    click.echo(f"Warning: {text}", err=True)
+
+    return wrapped

@@ -1,0 +1,76 @@
+"""The commands that restore pictures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from sfumato.cli.options import (
+    epochs_option,
+    json_option,
+    model_settings,
+    plain_warnings,
+    set_option,
+)
+
+SHARED = (
+    click.argument("source", metavar="INPUT"),
+    click.option("--out", metavar="PATH", help="File or folder of the results; beside by default."),
+    click.option("--train", metavar="FOLDER", help="Learn from the clean photographs in FOLDER."),
+    click.option("--model", metavar="DIR", help="Where the model lies, or goes after --train."),
+    click.option("--reference", metavar="PATH", help="The clean pictures, to measure against."),
+    set_option,
+    epochs_option,
+    click.option("--seed", default=0, show_default=True, help="Of the training."),
+    click.option("--overwrite", is_flag=True, help="Replace results and a model that exist."),
+    json_option,
+    plain_warnings,
+)
+
+
+def _restoring(command: Callable[..., None]) -> click.Command:
+    for option in reversed(SHARED):
+        command = option(command)
+    return click.command()(command)
+
+
+def _run(command: str, how: dict[str, Any], fixed: dict[str, Any], **options: Any) -> None:
+    from sfumato.cli import restoration
+
+    as_json = options.pop("as_json")
+    settings = model_settings(options.pop("settings"), None, options.pop("epochs"))
+    restoration.run(command, how, settings | fixed, as_json=as_json, **options)
+
+
+@_restoring
+@click.option("--sigma", type=click.FloatRange(0, 255), help="Noise in grey levels of 255.")
+def denoise(sigma: float | None, **options: Any) -> None:
+    """Remove noise from INPUT, a picture or a folder of pictures.
+
+    The noise level is estimated unless --sigma tells it.
+    """
+    _run("denoise", {"sigma": sigma}, {}, **options)
+
+
+@_restoring
+@click.option("--mask", metavar="PATH", help="Pictures that are not black where INPUT is missing.")
+def inpaint(mask: str | None, **options: Any) -> None:
+    """Fill the holes of INPUT, a picture or a folder of pictures.
+
+    Missing is what --mask shows, or what is transparent. In a folder of masks, a mask has the name
+    of its picture.
+    """
+    _run("inpaint", {"mask": mask}, {}, **options)
+
+
+@_restoring
+@click.option("--factor", type=click.Choice(["2", "3", "4"]), help="By default 2, or the model's.")
+def upscale(factor: str | None, **options: Any) -> None:
+    """Enlarge INPUT, a picture or a folder of pictures."""
+    _run("upscale", {}, {} if factor is None else {"factor": int(factor)}, **options)
+
+
+@_restoring
+def colorize(**options: Any) -> None:
+    """Give INPUT, a picture or a folder of pictures, the colours to be expected."""
+    _run("colorize", {}, {}, **options)

@@ -110,7 +110,11 @@ def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
 
 def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     if not isinstance(estimator, (VAE, MixtureEstimator)):
-        nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
+        try:
+            nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
+        except np.linalg.LinAlgError:
+            # Constant columns, and as many components as columns: there is no density.
+            return {}
         return {"nll_density": nll.mean, "nll_error": nll.standard_error}
     binarizes = isinstance(estimator, VAE) and bool(estimator.binarize)
     name = NLL_NAMES[estimator.likelihood, binarizes]

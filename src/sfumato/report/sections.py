@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
+from torch import nn
 
 from sfumato.estimators import (
+    Autoencoder,
     LatentEstimator,
     MixtureEstimator,
-    learned_from_labels,
+    StackedAutoencoder,
+    entry_of,
     operations_of,
     reconstruct,
     sample,
@@ -48,6 +51,34 @@ def learning(estimator: LatentEstimator) -> str:
     return page.picture(figures.curves(history.records, watched), caption)
 
 
+def phases(estimator: StackedAutoencoder) -> str:
+    """Return what the layers, and the classifier, began and ended with."""
+    rows = [
+        [name, f"{losses[0]:.4g}", f"{losses[-1]:.4g}"]
+        for name, losses in estimator.phase_losses_.items()
+    ]
+    return page.grid(["phase", "loss of the first epoch", "of the last"], rows)
+
+
+def filters(estimator: LatentEstimator, shape: tuple[int, int, int]) -> str:
+    """Return what the units of the first layer look for, where that layer sees all pixels."""
+    first = next(layer for layer in estimator.model_.encoder.modules() if not _inner(layer))
+    if not isinstance(first, nn.Linear):
+        return ""
+    weights = first.weight.detach().cpu().numpy()
+    strongest = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:N_SAMPLES]
+    shown = weights[strongest]
+    # Each by itself: what matters is its shape.
+    shown = shown / np.abs(shown).max(axis=1, keepdims=True).clip(1e-12)
+    look = figures.Look(shape, -1.0, 1.0, ink=False)
+    caption = f"Weights of {len(shown)} of {len(weights)} units of the first layer, largest first."
+    return page.picture(figures.image_grid(shown, look), caption)
+
+
+def _inner(layer: nn.Module) -> bool:
+    return any(True for _ in layer.children())
+
+
 def codes(estimator: Any, split: Split) -> str:
     """Return the map of the codes."""
     rows, y = split.X_eval[:N_CODES], None if split.y_eval is None else split.y_eval[:N_CODES]
@@ -64,7 +95,7 @@ def codes(estimator: Any, split: Split) -> str:
 def _colouring(estimator: Any, y: np.ndarray | None) -> str:
     if y is None:
         return ""
-    seen = "was fitted to" if learned_from_labels(estimator) else "never saw"
+    seen = "was fitted to" if entry_of(estimator).supervised else "never saw"
     return f", coloured by their classes, which the model {seen}"
 
 
@@ -156,6 +187,10 @@ def of_estimator(
     sections: dict[str, str] = {}
     if isinstance(estimator, LatentEstimator):
         sections["Learning"] = learning(estimator)
+    if isinstance(estimator, StackedAutoencoder) and estimator.phase_losses_:
+        sections["Layers"] = phases(estimator)
+    if shape and isinstance(estimator, (Autoencoder, StackedAutoencoder)):
+        sections["Filters"] = filters(estimator, shape)
     if "transform" in operations:
         sections["Codes"] = codes(estimator, split)
     if shape and "reconstruct" in operations:
@@ -166,4 +201,4 @@ def of_estimator(
         sections["Samples of each component"] = components(estimator, split, shape)
     if isinstance(estimator, LatentEstimator):
         sections["Diagnosis"] = diagnosis(estimator, split)
-    return sections
+    return {heading: content for heading, content in sections.items() if content}

@@ -16,11 +16,21 @@ from sfumato.nn import (
     GaussianComponents,
     GaussianFamily,
     LearnedComponents,
+    PointMassFamily,
     StandardNormal,
     StyledComponents,
+    TopK,
+    conv_pair,
     mlp,
 )
-from sfumato.objectives import elbo
+from sfumato.objectives import (
+    KLSparsity,
+    KSparse,
+    Masking,
+    elbo,
+    jacobian_norm,
+    reconstruction,
+)
 
 
 def small_bernoulli_model() -> LatentVariableModel:
@@ -189,3 +199,88 @@ def gmvae_terms_and_gradients_equal_those_by_hand() -> None:
                 none if of_z is None else of_z
             )
             torch.testing.assert_close(none if g is None else g, by_hand)
+
+
+def small_encoders() -> dict[str, Conditional]:
+    """Return encoders of rows of length 20 (images of 5 x 4 pixels) to codes of length 5."""
+    torch.manual_seed(0)
+    convolutions = conv_pair((1, 5, 4), (3, 4), 5, 1, 5, "tanh")[0]
+    networks = {
+        "one sigmoid layer": nn.Sequential(nn.Linear(20, 5), nn.Sigmoid()),
+        # These begin like one sigmoid layer, and its closed form is not theirs.
+        "two sigmoids": nn.Sequential(nn.Linear(20, 5), nn.Sigmoid(), nn.Sigmoid()),
+        "k-sparse": nn.Sequential(nn.Linear(20, 5), nn.Sigmoid(), TopK(2, 3)),
+        "linear": nn.Linear(20, 5),
+        "linear, two layers": nn.Sequential(*mlp([20, 6, 5], "identity"), nn.Sigmoid()),
+        "deep": nn.Sequential(*mlp([20, 7, 6, 5], "silu"), nn.Sigmoid()),
+        "relu": nn.Sequential(*mlp([20, 7, 5], "relu"), nn.ReLU()),
+        "elu": mlp([20, 7, 5], "elu"),
+        "tanh": mlp([20, 7, 5], "tanh"),
+        "convolutions": nn.Sequential(*convolutions, nn.Sigmoid()),
+    }
+    encoders = {name: Conditional(net, PointMassFamily(5)) for name, net in networks.items()}
+    # The mean of a Gaussian is half of what its network returns.
+    gaussian = nn.Sequential(nn.Linear(20, 10), nn.Sigmoid())
+    encoders["a Gaussian's mean"] = Conditional(gaussian, GaussianFamily(5))
+    return {name: encoder.double() for name, encoder in encoders.items()}
+
+
+def norms_of_full_jacobians(encoder: nn.Module, x: Tensor) -> Tensor:
+    """Return ||J||^2 of every row by autograd's own Jacobian, differentiable in the weights."""
+    jacobians = [
+        torch.autograd.functional.jacobian(
+            lambda row: encoder(row[None]).mean[0], row, create_graph=True
+        )
+        for row in x
+    ]
+    return torch.stack([jacobian.square().sum() for jacobian in jacobians])
+
+
+def jacobian_norms_and_their_gradients_equal_those_of_full_jacobians() -> None:
+    x = torch.randn(4, 20, generator=torch.Generator().manual_seed(1)).double()
+    for encoder in small_encoders().values():
+        weights = list(encoder.parameters())
+        found, expected = jacobian_norm(encoder, x), norms_of_full_jacobians(encoder, x)
+        torch.testing.assert_close(found, expected)
+        # A linear map has the same Jacobian everywhere: its bias has no gradient.
+        gradients = [
+            torch.autograd.grad(norms.sum(), weights, allow_unused=True)
+            for norms in (found, expected)
+        ]
+        for weight, *pair in zip(weights, *gradients, strict=True):
+            ours, theirs = (torch.zeros_like(weight) if g is None else g for g in pair)
+            torch.testing.assert_close(ours, theirs)
+
+
+def k_sparse_codes_keep_the_stated_number_and_its_gradients_alone() -> None:
+    layer = KSparse(k=3, alpha=1.5).code_layer()
+    z = torch.randn(50, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    # round(1.5 * 3) = 4 in encoding.
+    for training, k in ((True, 3), (False, 4)):
+        sparse = layer.train(training)(z)
+        kept = z >= z.sort(dim=1, descending=True).values[:, k - 1 : k]
+        assert torch.equal(sparse, torch.where(kept, z, 0.0))
+        assert (kept.sum(1) == k).all()
+        (gradient,) = torch.autograd.grad(sparse.sum(), z)
+        assert torch.equal(gradient, kept.to(z))
+
+
+def sparsity_equals_torchs_divergence_of_bernoullis() -> None:
+    z = torch.rand(7, 4, generator=torch.Generator().manual_seed(0)).double()
+    terms = KLSparsity(rho=0.1, beta=0.7)(None, None, z)
+    divergence = kl_divergence(Bernoulli(torch.full((4,), 0.1).double()), Bernoulli(z.mean(0)))
+    torch.testing.assert_close(terms["sparsity"], 0.7 * divergence.sum().expand(7))
+
+
+def denoising_compares_the_reconstruction_of_corrupted_rows_with_clean_rows() -> None:
+    torch.manual_seed(0)
+    model = LatentVariableModel(
+        Conditional(nn.Linear(6, 3), PointMassFamily(3)),
+        Conditional(nn.Linear(3, 6), PointMassFamily(6)),
+        StandardNormal(3),
+    )
+    x = torch.randn(5, 6)
+    # Everything is masked: the code is the encoder's bias whatever the row.
+    found = reconstruction(model, x, corruptions=[Masking(1.0)])["reconstruction"]
+    rebuilt = model.decoder.network(model.encoder.network.bias)
+    torch.testing.assert_close(found, (x - rebuilt).square().sum(1))

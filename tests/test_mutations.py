@@ -9,8 +9,10 @@ import checks
 import sfumato.distributions
 import sfumato.inference.likelihood
 import sfumato.nn.components
+import sfumato.objectives.penalties
 from sfumato.models import gmvae_elbo
-from sfumato.objectives import elbo
+from sfumato.nn import TopK
+from sfumato.objectives import KLSparsity, elbo, jacobian_norm, reconstruction
 
 
 def misplaced_parenthesis(z, log_weights, loc, scale_tril):
@@ -68,6 +70,10 @@ def test_ignoring_the_number_of_samples_is_caught(monkeypatch):
         checks.posteriors_of_full_components_equal_scikit_learns,
         checks.posteriors_of_diagonal_components_equal_scikit_learns,
         checks.gmvae_terms_and_gradients_equal_those_by_hand,
+        checks.jacobian_norms_and_their_gradients_equal_those_of_full_jacobians,
+        checks.k_sparse_codes_keep_the_stated_number_and_its_gradients_alone,
+        checks.sparsity_equals_torchs_divergence_of_bernoullis,
+        checks.denoising_compares_the_reconstruction_of_corrupted_rows_with_clean_rows,
     ],
 )
 def test_the_unharmed_code_passes(check):
@@ -125,3 +131,106 @@ def test_a_flipped_or_leaking_or_missing_prior_term_is_caught(monkeypatch, fault
     monkeypatch.setattr(checks, "gmvae_elbo", partial(fault, gmvae_elbo))
     with pytest.raises(AssertionError):
         checks.gmvae_terms_and_gradients_equal_those_by_hand()
+
+
+def weights_without_a_square(original, encoder, x, n_probes=None):
+    # (h (1 - h))^2 is there, the rows of W enter by their sum.
+    layers = [layer for layer in encoder.modules() if isinstance(layer, torch.nn.Linear)]
+    if len(layers) > 1:
+        return original(encoder, x, n_probes)
+    z = encoder(x).mean
+    return (z * (1 - z)).square() @ layers[0].weight.sum(1)[: z.shape[1]]
+
+
+def slope_without_a_square(original, encoder, x, n_probes=None):
+    layers = [layer for layer in encoder.modules() if isinstance(layer, torch.nn.Linear)]
+    if len(layers) > 1:
+        return original(encoder, x, n_probes)
+    z = encoder(x).mean
+    return (z * (1 - z)) @ layers[0].weight.square().sum(1)[: z.shape[1]]
+
+
+def norm_without_a_gradient(original, encoder, x, n_probes=None):
+    # The value is right, but the penalty trains nothing.
+    trained = sum(weight.sum() for weight in encoder.parameters())
+    return original(encoder, x, n_probes).detach() + 0 * trained
+
+
+@pytest.mark.parametrize(
+    "fault", [weights_without_a_square, slope_without_a_square, norm_without_a_gradient]
+)
+def test_a_contraction_that_is_not_the_jacobians_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(checks, "jacobian_norm", partial(fault, jacobian_norm))
+    with pytest.raises(AssertionError):
+        checks.jacobian_norms_and_their_gradients_equal_those_of_full_jacobians()
+
+
+def test_a_closed_form_for_what_only_begins_like_one_layer_is_caught(monkeypatch):
+    def first_layer(encoder):
+        layers = [layer for layer in encoder.modules() if isinstance(layer, torch.nn.Linear)]
+        return layers[0] if layers[0].weight.shape[0] == 5 else None
+
+    monkeypatch.setattr(sfumato.objectives.penalties, "_one_sigmoid_layer", first_layer)
+    with pytest.raises(AssertionError):
+        checks.jacobian_norms_and_their_gradients_equal_those_of_full_jacobians()
+
+
+def k_whatever_alpha(self, z):
+    values, index = z.topk(self.k, dim=-1)
+    return torch.zeros_like(z).scatter(-1, index, values)
+
+
+def gradients_through_all_units(self, z):
+    values, index = z.topk(self.k if self.training else self.k_encoding, dim=-1)
+    return z + (torch.zeros_like(z).scatter(-1, index, values) - z).detach()
+
+
+def largest_by_size(self, z):
+    # Large negative values count as large.
+    index = z.abs().topk(self.k if self.training else self.k_encoding, dim=-1).indices
+    return torch.zeros_like(z).scatter(-1, index, z.gather(-1, index))
+
+
+@pytest.mark.parametrize("fault", [k_whatever_alpha, gradients_through_all_units, largest_by_size])
+def test_a_k_sparse_code_of_another_number_or_gradient_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(TopK, "forward", fault)
+    with pytest.raises(AssertionError):
+        checks.k_sparse_codes_keep_the_stated_number_and_its_gradients_alone()
+
+
+def exchanged(self, model, x, z):
+    # KL(rho-hat || rho): it lets units fall silent.
+    mean, rho = z.mean(0), self.rho
+    divergence = mean * (mean / rho).log() + (1 - mean) * ((1 - mean) / (1 - rho)).log()
+    return {"sparsity": self.beta * divergence.sum().expand(len(z))}
+
+
+def row_by_row(self, model, x, z):
+    # The mean of divergences where the divergence of the mean belongs.
+    rho = self.rho
+    divergence = rho * (rho / z).log() + (1 - rho) * ((1 - rho) / (1 - z)).log()
+    return {"sparsity": self.beta * divergence.sum(1)}
+
+
+@pytest.mark.parametrize("fault", [exchanged, row_by_row])
+def test_a_sparsity_of_another_divergence_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(KLSparsity, "__call__", fault)
+    with pytest.raises(AssertionError):
+        checks.sparsity_equals_torchs_divergence_of_bernoullis()
+
+
+def corrupted_target(original, model, x, *, corruptions=(), **options):
+    for corruption in corruptions:
+        x = corruption(x)
+    return original(model, x, **options)
+
+
+def clean_input(original, model, x, *, corruptions=(), **options):
+    return original(model, x, **options)
+
+
+@pytest.mark.parametrize("fault", [corrupted_target, clean_input])
+def test_denoising_with_a_corrupted_target_or_a_clean_input_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(checks, "reconstruction", partial(fault, reconstruction))
+    with pytest.raises(AssertionError):
+        checks.denoising_compares_the_reconstruction_of_corrupted_rows_with_clean_rows()

@@ -21,6 +21,7 @@ from sfumato.estimators import MODELS
 
 RUNS = [name for name, entry in MODELS.items() if entry.storable]
 SMALL = ("--epochs", "1", "--set", "hidden=32", "--set", "latent_dim=3")
+SMALL_STACK = ("--epochs", "1", "--set", "layers=32,3")
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, P
     for name in RUNS:
         known = MODELS[name].build(0).get_params()
         settings = SMALL if {"latent_dim", "encoder__latent_dim"} & known.keys() else ()
+        settings = SMALL_STACK if "layers" in known else settings
         outcome = invoke("fit", name, data, "--out", folder / name, *settings)
         assert outcome.status == 0, outcome.err
     return {name: folder / name for name in RUNS}

@@ -44,11 +44,13 @@ from sfumato.training import (
     History,
     Rows,
     Trainer,
+    check_choice,
     finish_phases,
     phase_of,
 )
 
 UNLABELLED = -1
+DEFAULT_LAYERS = {"mlp": (500, 500, 2000, 10), "conv": (32, 64, 10)}
 
 
 class StackedAutoencoder(LatentEstimator):
@@ -63,9 +65,9 @@ class StackedAutoencoder(LatentEstimator):
 
     Parameters
     ----------
-    layers : tuple of int
+    layers : tuple of int, optional
         Widths of the layers (for ``backbone="conv"`` channels of stride-2 convolutions), the last
-        the length of the code z.
+        the length of the code z. Default (500, 500, 2000, 10) and (32, 64, 10).
     backbone : "mlp" or "conv"
     corruption : Gaussian, Masking, SaltAndPepper, or a sequence of them, optional
         Of the input of the layer that is trained, of the rows when all are, and of labelled rows.
@@ -116,7 +118,7 @@ class StackedAutoencoder(LatentEstimator):
 
     def __init__(
         self,
-        layers: tuple[int, ...] = (500, 500, 2000, 10),
+        layers: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         corruption: Corruption | Sequence[Corruption] | None = None,
         loss: str | Correntropy = "mse",
@@ -141,14 +143,18 @@ class StackedAutoencoder(LatentEstimator):
         self.trainer = trainer
 
     @property
+    def _layers(self) -> tuple[int, ...]:
+        return DEFAULT_LAYERS[self.backbone] if self.layers is None else tuple(self.layers)
+
+    @property
     def latent_dim(self) -> int:  # type: ignore[override]
         """Length of the code."""
-        return self.layers[-1]
+        return self._layers[-1]
 
     @property
     def hidden(self) -> tuple[int, ...]:
         """Widths of the layers before the code."""
-        return tuple(self.layers[:-1])
+        return self._layers[:-1]
 
     @property
     def penalty(self) -> None:
@@ -181,9 +187,10 @@ class StackedAutoencoder(LatentEstimator):
         return self
 
     def _inspect(self, X: np.ndarray) -> None:
-        if not _are_layers(self.layers):
+        check_choice("backbone", self.backbone, DEFAULT_LAYERS)
+        if self.layers is not None and not _are_layers(self.layers):
             raise ValueError(f"layers must hold positive whole numbers, got {self.layers!r}.")
-        if self.backbone == "conv" and len(self.layers) < 2:
+        if self.backbone == "conv" and len(self._layers) < 2:
             raise ValueError("backbone='conv' needs two layers or more: convolutions, and a code.")
         check_network(self)
         check_objective(self)

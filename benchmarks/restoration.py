@@ -133,9 +133,15 @@ def upscaling() -> list[list[Any]]:
         methods = {"bicubic": lambda y, f=factor: resized(y, f), "sfumato": upscaler.restore}
         for name, method in methods.items():
             shaved = ((truth[factor:-factor, factor:-factor], small) for truth, small in cases)
-            cut = slice(factor, -factor)
-            rows.append([factor, *measured(name, shaved, lambda y, m=method: m(y)[cut, cut])])
+            rows.append([factor, *measured(name, shaved, _shaving(method, factor))])
     return rows
+
+
+def _shaving(
+    method: Callable[[np.ndarray], np.ndarray], border: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    inner = slice(border, -border)
+    return lambda y: method(y)[inner, inner]
 
 
 def _shrunk(x: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,22 @@ def test_two_and_two_epochs_equal_four_bit_for_bit(digits, tmp_path, cls, settin
     assert resumed.history_["loss"] == straight.history_["loss"]
 
 
+def test_a_resumed_fit_of_weights_laid_out_by_channels_equals_an_uninterrupted_one(tmp_path):
+    # A file keeps tensors row by row; a fused optimiser goes through memory as it lies.
+    x = torch.rand(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+
+    def fitted(epochs, folder):
+        torch.manual_seed(0)
+        model = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        trainer = Trainer(epochs, learning_rate=0.01, averaging=0.0, checkpoint=str(folder))
+        trainer.fit(model, lambda m, x: {"square": (m(x) - 1).square().sum((1, 2, 3))}, [x])
+        return model.weight
+
+    fitted(2, tmp_path / "two")
+    straight = fitted(4, tmp_path / "four")
+    assert torch.equal(fitted(4, tmp_path / "two"), straight)
+
+
 def test_a_finished_checkpoint_is_not_trained_again(digits, tmp_path):
     first = quick(checkpoint=str(tmp_path)).fit(digits[0][:200])
     again = quick(checkpoint=str(tmp_path)).fit(digits[0][:200])

@@ -1,11 +1,12 @@
 """One way to load whatever was saved."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 from sfumato import estimators
-from sfumato.artifacts import PARAMS, read_description
+from sfumato.artifacts import CHECKPOINT, PARAMS, read_checkpoint, read_description, understanding
 from sfumato.restoration import RESTORERS
 from sfumato.video import BackgroundModel, ChangeDetector
 
@@ -46,5 +47,23 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     inner = Path(path) / "model"
     path = inner if not (Path(path) / PARAMS).exists() and (inner / PARAMS).exists() else path
+    checkpoint = Path(path) / CHECKPOINT
+    if not (Path(path) / PARAMS).exists() and checkpoint.exists():
+        return _unfinished(checkpoint)
     found = _OF_PICTURES.get(str(read_description(path).get("estimator")))
     return estimators.load(path) if found is None else found.load(path)
+
+
+def _unfinished(checkpoint: Path) -> Any:
+    description, tensors = read_checkpoint(checkpoint)
+    with understanding(checkpoint):
+        run, history = description["run"], description["history"]
+        restorer = RESTORERS.get(str(run.get("estimator")))
+    if restorer is None:
+        return estimators.load(checkpoint.parent)
+    loaded = restorer.rebuilt(run, tensors, history, checkpoint)
+    warnings.warn(
+        f"The training was interrupted; loaded as it stood after epoch {len(history)}.",
+        stacklevel=3,
+    )
+    return loaded

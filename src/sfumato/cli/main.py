@@ -43,7 +43,10 @@ def _run(words: list[str], debug: bool) -> int:
         error.show()
         return USAGE
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted; a fit continues with --resume.", err=True)
+        click.echo(
+            "Interrupted. A fit continues with --resume, a training with --model when repeated.",
+            err=True,
+        )
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):
         # The reader of our output has gone (`sfumato models | head`), which click and rich answer

@@ -53,7 +53,7 @@ def denoise(sigma: float | None, **options: Any) -> None:
 
 
 @_restoring
-@click.option("--mask", metavar="PATH", help="Pictures that are not black where INPUT is missing.")
+@click.option("--mask", metavar="PATH", help="Pictures that are light where INPUT is missing.")
 def inpaint(mask: str | None, **options: Any) -> None:
     """Fill the holes of INPUT, a picture or a folder of pictures.
 

@@ -1,6 +1,7 @@
 """`sfumato denoise`, `inpaint`, `upscale` and `colorize`: train or load, then file by file."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from sfumato.data import (
     shipped_photographs,
     write_photograph,
 )
+from sfumato.data.pictures import checked_ending
 from sfumato.loading import load
 from sfumato.metrics import psnr, ssim
 from sfumato.restoration import Colorizer, Denoiser, Inpainter, Restorer, Upscaler
@@ -66,6 +68,7 @@ def run(
         If there is nothing to restore, or a picture failed.
     """
     pairs = _pairs(Path(source), out, TASKS[command][1])
+    _check_targets([target for _, target in pairs], overwrite=overwrite)
     restorer = _restorer(command, settings, train, model, seed, overwrite=overwrite)
     done = Done()
     for path, target in pairs:
@@ -102,6 +105,20 @@ def _pairs(source: Path, out: str | None, word: str) -> list[tuple[Path, Path]]:
     return [(path, folder / f"{path.stem}{_ending(path)}") for path in paths]
 
 
+def _check_targets(targets: list[Path], *, overwrite: bool) -> None:
+    """Refuse, before anything is trained, what no result would come of."""
+    for target, n in Counter(targets).items():
+        checked_ending(target)
+        if n > 1:
+            raise DataError(f"{target} would be the result of {n} pictures: rename all but one.")
+    if not overwrite and all(target.exists() for target in targets):
+        raise DataError(_exists(targets[0]))
+
+
+def _exists(target: Path) -> str:
+    return f"{target} exists; add --overwrite or choose another --out."
+
+
 def _ending(path: Path) -> str:
     """Return a picture's ending; an animation's result is a single picture."""
     return ".png" if path.suffix.lower() == ".gif" else path.suffix
@@ -123,7 +140,7 @@ def _restorer(
             raise ArtifactError(f"{model!r} holds no model that can {command}.")
         for name, value in settings.items():
             if restorer.get_params().get(name) != value:
-                raise click.UsageError(f"--{name} belongs to training; {model!r} is trained.")
+                raise click.UsageError(f"{name} belongs to training, and {model!r} is trained.")
         return restorer
     restorer = cls(random_state=seed)
     parser.apply(restorer, settings)
@@ -134,7 +151,7 @@ def _restorer(
 
 def _without_photographs(command: str, restorer: Any, settings: dict[str, Any], seed: int) -> Any:
     """Train on the photographs that scikit-learn brings, once: the model is kept in the cache."""
-    if "max_epochs" not in settings:
+    if not any(name.replace("-", "_").endswith("max_epochs") for name in settings):
         restorer.set_params(trainer__max_epochs=EPOCHS_WITHOUT_PHOTOGRAPHS)
     named = "-".join(f"{name}={value}" for name, value in sorted(settings.items()))
     folder = cache_folder() / "models" / "-".join(filter(None, (command, named, f"seed={seed}")))
@@ -174,18 +191,20 @@ def _restore(
     overwrite: bool,
 ) -> dict[str, Any]:
     if target.exists() and not overwrite:
-        raise DataError(f"{target} exists; add --overwrite or choose another --out.")
+        raise DataError(_exists(target))
     start = time.perf_counter()
     photograph = read_photograph(path)
+    truth = None if reference is None else read_photograph(_partner(Path(reference), path))
     with output.working(f"Restoring {path.name}"):
         photograph, conditions = _conditions(photograph, path, how)
         restored = restorer.restore(photograph, **conditions)
+    measured = {} if truth is None else _quality(restored, truth, path)
     make_directory(target.parent)
     write_photograph(target, restored)
     height, width = restored.size
     found = {"input": str(path), "output": str(target), "width": width, "height": height}
     found["seconds"] = round(time.perf_counter() - start, 3)
-    return found | ({} if reference is None else _quality(restored, reference, path))
+    return found | measured
 
 
 def _conditions(
@@ -196,8 +215,10 @@ def _conditions(
         return photograph, dict(how)
     if how["mask"] is not None:
         mask = read_photograph(_partner(Path(how["mask"]), path))
-        return photograph, {"missing": mask.values.max(axis=2) > 0}
-    if photograph.alpha is None:
+        light = mask.values.max(axis=2)
+        # Half of the lightest: a JPEG's black is not quite black, and a mask of ones is dark.
+        return photograph, {"missing": light > light.max() / 2}
+    if photograph.alpha is None or photograph.alpha.all():
         raise DataError(f"{path} has nothing transparent: give --mask to say what is missing.")
     whole = Photograph(photograph.values, None, photograph.depth, photograph.profile)
     return whole, {"missing": photograph.alpha == 0}
@@ -213,16 +234,15 @@ def _partner(place: Path, path: Path) -> Path:
     return partners[0]
 
 
-def _quality(restored: Photograph, reference: str, path: Path) -> dict[str, float]:
-    truth = read_photograph(_partner(Path(reference), path)).values
-    if truth.shape[:2] != restored.size:
+def _quality(restored: Photograph, truth: Photograph, path: Path) -> dict[str, float]:
+    if truth.size != restored.size:
         raise DataError(
-            f"The reference of {path} has {truth.shape[:2]} pixels and the result {restored.size}."
+            f"The reference of {path} has {truth.size} pixels and the result {restored.size}."
         )
-    found = restored.values
-    if truth.shape != found.shape:
-        truth, found = truth.mean(axis=2), found.mean(axis=2)
-    return {"psnr": psnr(truth, found), "ssim": ssim(truth, found)}
+    pair = truth.values, restored.values
+    if pair[0].shape != pair[1].shape:
+        pair = pair[0].mean(axis=2), pair[1].mean(axis=2)
+    return {"psnr": psnr(*pair), "ssim": ssim(*pair)}
 
 
 def _tell(done: Done, *, as_json: bool) -> None:

@@ -198,7 +198,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever a reader raises on a damaged file into one sentence that names the file."""
     try:
         if path.stat().st_size == 0:
-            raise DataError(f"{path} is empty: replace it with a whole {kind}.")
+            raise DataError(f"{path} is empty and so not {kind}: replace it.")
         yield
     except DataError:
         raise

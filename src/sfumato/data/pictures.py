@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_sample_images
 
 from sfumato.data.bundle import DataError, reading
 from sfumato.data.images import ENDINGS, read_images
@@ -47,7 +46,12 @@ class Photograph:
         return self.values.shape[0], self.values.shape[1]
 
     def with_values(self, values: np.ndarray) -> "Photograph":
-        """Return the same photograph with other values, of any size; alpha follows that size."""
+        """Return the same photograph with other values, of any size; alpha follows that size.
+
+        Grey that becomes colours is of 8 bits, and its profile, one of grey, is dropped.
+        """
+        if values.shape[2] != self.values.shape[2]:
+            return replace(self, values=values, depth=8, profile=None).with_values(values)
         alpha = self.alpha
         if alpha is not None and alpha.shape != values.shape[:2]:
             from PIL import Image
@@ -65,13 +69,18 @@ def read_photograph(path: str | os.PathLike[str]) -> Photograph:
     Raises
     ------
     DataError
-        If there is no such file, or it is no image.
+        If there is no such file, or it is no image, or one of more than 16 bits.
     """
     from PIL import Image, ImageOps
 
     path = Path(path)
     with reading(path, "an image"), Image.open(path) as opened:
+        # Without a name the file is not mapped into memory: Pillow maps turned TIFFs by the wrong
+        # sides.
+        opened.filename = ""
         image = ImageOps.exif_transpose(opened)
+        if image.mode == "F":
+            raise DataError(f"{path} has pixels of mode F: convert it to 8 or 16 bit.")
         profile = opened.info.get("icc_profile")
         if image.mode.startswith("I"):
             return Photograph(_deep(image, path), depth=16, profile=profile)
@@ -96,13 +105,16 @@ def _deep(image: Any, path: Path) -> np.ndarray:
 
 def shipped_photographs() -> list[np.ndarray]:
     """Return the two photographs in colour that scikit-learn brings, uint8 of shape (h, w, 3)."""
+    from sklearn.datasets import load_sample_images
+
     return [np.asarray(image) for image in load_sample_images().images]
 
 
 def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> None:
     """Write a photograph so that a reader sees the old file or the new one.
 
-    A format that cannot hold 16 bits gets 8, one without transparency none.
+    A format that cannot hold 16 bits gets 8, one without transparency none; so do colours, and grey
+    with transparency, which are written with 8 bits.
 
     Raises
     ------
@@ -111,23 +123,28 @@ def write_photograph(path: str | os.PathLike[str], photograph: Photograph) -> No
     """
     target = checked_ending(path)
     ending = target.suffix.lower()
-    depth = photograph.depth if ending in (".png", ".tif", ".tiff") else 8
+    rich = ending in (".png", ".tif", ".tiff")
+    alpha = photograph.alpha if rich else None
+    deep = rich and alpha is None and photograph.values.shape[2] == 1
+    depth = photograph.depth if deep else 8
     levels = np.rint(np.clip(photograph.values, 0, 1) * LARGEST[depth])
-    levels = levels.astype(np.uint8 if depth == 8 else np.uint16)
-    alpha = photograph.alpha if ending in (".png", ".tif", ".tiff") else None
-    image = _image(levels, alpha)
+    image = _image(levels.astype(np.uint8 if depth == 8 else np.uint16), alpha)
     options: dict[str, Any] = {"quality": JPEG_QUALITY} if ending in (".jpg", ".jpeg") else {}
     if photograph.profile is not None:
         options["icc_profile"] = photograph.profile
-    with replacing(target) as partial:
-        image.save(partial, **options)
+    try:
+        with replacing(target) as partial:
+            image.save(partial, **options)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"{path} cannot be written ({reason}): choose another file.") from error
 
 
 def _image(levels: np.ndarray, alpha: np.ndarray | None) -> Any:
     from PIL import Image
 
-    plain = levels[..., 0] if levels.shape[2] == 1 else levels
-    if alpha is None or levels.dtype == np.uint16:
+    if alpha is None:
+        plain = levels[..., 0] if levels.shape[2] == 1 else levels
         return Image.fromarray(np.ascontiguousarray(plain))
     return Image.fromarray(np.dstack([levels, alpha]), "LA" if levels.shape[2] == 1 else "RGBA")
 

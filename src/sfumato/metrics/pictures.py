@@ -16,11 +16,17 @@ def psnr(truth: np.ndarray, found: np.ndarray, largest: float = 1.0) -> float:
     largest : float
         L, the largest value there can be.
 
+    Raises
+    ------
+    ValueError
+        If their shapes differ.
+
     Examples
     --------
     >>> psnr(np.zeros(4), np.full(4, 0.1))
     20.0
     """
+    _check_shapes(truth, found)
     error = np.mean(np.square(np.asarray(truth, np.float64) - np.asarray(found, np.float64)))
     return float("inf") if error == 0 else float(-10 * np.log10(error / largest**2))
 
@@ -40,10 +46,16 @@ def ssim(truth: np.ndarray, found: np.ndarray, largest: float = 1.0) -> float:
     largest : float
         The largest value there can be; c_1 and c_2 are its 0.01 and 0.03, squared.
 
+    Raises
+    ------
+    ValueError
+        If their shapes differ.
+
     References
     ----------
     Wang, Bovik, Sheikh and Simoncelli, Image Quality Assessment, 2004.
     """
+    _check_shapes(truth, found)
     x, y = (np.atleast_3d(np.asarray(values, np.float64)) for values in (truth, found))
     mean_x, mean_y = _blurred(x), _blurred(y)
     variance_x = _blurred(x * x) - mean_x**2
@@ -56,6 +68,12 @@ def ssim(truth: np.ndarray, found: np.ndarray, largest: float = 1.0) -> float:
         slice(RADIUS, -RADIUS) if side > 2 * RADIUS else slice(None) for side in x.shape[:2]
     )
     return float(similar[inner].mean())
+
+
+def _check_shapes(truth: np.ndarray, found: np.ndarray) -> None:
+    # Broadcast, (h, w) and (h, w, 1) would give a number that means nothing.
+    if np.shape(truth) != np.shape(found):
+        raise ValueError(f"Pictures of shapes {np.shape(truth)} and {np.shape(found)} differ.")
 
 
 def _blurred(x: np.ndarray) -> np.ndarray:

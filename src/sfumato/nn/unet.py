@@ -66,7 +66,6 @@ class UNet(nn.Module):
         self.grow = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in reversed(steps))
         self.up = nn.ModuleList(blocks(width, n_blocks) for width in reversed(widths[:-1]))
         self.tail = nn.Conv2d(widths[0], 4 * n_out, 3, padding=1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return images of shape (n, n_out, h, w); h and w are multiples of ``multiple``."""

@@ -149,6 +149,7 @@ class Denoiser(Restorer):
         self.trainer = trainer
 
     def _inspect(self) -> None:
+        super()._inspect()
         if not 0 < self.max_sigma <= GREY_LEVELS:
             raise ValueError(f"max_sigma must lie in (0, 255], got {self.max_sigma}.")
 
@@ -167,14 +168,18 @@ class Denoiser(Restorer):
             uint8, uint16, or floats in [0, 1].
         sigma : float, optional
             Deviation of the noise in grey levels of 255, the same in every colour; estimated from
-            the picture by default.
+            the picture by default. At most ``max_sigma``.
         """
-        if sigma is not None and not 0 <= sigma <= GREY_LEVELS:
-            raise ValueError(f"sigma must lie in [0, 255], got {sigma}.")
+        if sigma is not None and not 0 <= sigma <= self.max_sigma:
+            raise ValueError(
+                f"sigma must lie in [0, {self.max_sigma:g}], the levels that were learned; got "
+                f"{sigma:g}. A larger max_sigma must be trained."
+            )
         return self._apply(partial(self._without_noise, sigma=sigma), image)
 
     def _without_noise(self, x: Tensor, *, sigma: float | None) -> Tensor:
-        level = estimate_noise(x) if sigma is None else sigma / GREY_LEVELS
+        most = self.max_sigma / GREY_LEVELS
+        level = min(most, estimate_noise(x)) if sigma is None else sigma / GREY_LEVELS
         model: Any = self.model_
         opponent = to_opponent(x)
         if len(x) == 3 and model.chroma is None:
@@ -185,7 +190,7 @@ class Denoiser(Restorer):
         if len(x) == 1:
             return luminance
         chroma = by_tiles(
-            lambda seen: model.denoise_chroma(seen[:, :2], seen[:, 2:], _level(level)),
+            lambda seen: model.denoise_chroma(seen[:, :2], seen[:, 2:], _level(level, seen)),
             torch.cat([opponent[1:], luminance]),
             multiple=model.luminance.multiple,
         )
@@ -194,14 +199,14 @@ class Denoiser(Restorer):
     def _denoised(self, noisy: Tensor, level: float) -> Tensor:
         model: Any = self.model_
         return by_tiles(
-            lambda seen: model.denoise_luminance(seen, _level(level)),
+            lambda seen: model.denoise_luminance(seen, _level(level, seen)),
             noisy,
             multiple=model.luminance.multiple,
         )
 
 
-def _level(sigma: float) -> Tensor:
-    return torch.full((1, 1, 1, 1), sigma)
+def _level(sigma: float, like: Tensor) -> Tensor:
+    return like.new_full((1, 1, 1, 1), sigma)
 
 
 def estimate_noise(x: Tensor) -> float:

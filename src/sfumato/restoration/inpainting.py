@@ -69,7 +69,7 @@ def inpainting_error(model: InpaintingModel, x: Tensor) -> Terms:
     """
     whole = to_opponent(x)
     luminance, chroma = whole[:, :1], whole[:, 1:]
-    missing = random_holes(len(x), x.shape[2], x.shape[3])
+    missing = random_holes(len(x), x.shape[2], x.shape[3]).to(x)
     filled = model.fill_luminance(luminance, missing)
     terms = {"luminance": (filled - luminance).square().sum((1, 2, 3))}
     if model.chroma is None:
@@ -194,13 +194,16 @@ class Inpainter(Restorer):
         size = image.size if isinstance(image, Photograph) else np.shape(image)[:2]
         if mask.shape != size:
             raise DataError(f"The mask has shape {mask.shape} and the picture {size}.")
-        if mask.all():
+        if mask.size and mask.all():
             raise DataError("The mask leaves no known pixel to fill the picture from.")
-        return self._apply(partial(self._inpainted, missing=mask), image)
+        filled = self._apply(partial(self._inpainted, missing=mask), image)
+        if isinstance(image, Photograph):
+            return image.with_values(_filled_in(filled.values, image.values, mask))
+        return _filled_in(filled, np.asarray(image), mask)
 
     def _inpainted(self, x: Tensor, *, missing: np.ndarray) -> Tensor:
         model: Any = self.model_
-        mask = torch.from_numpy(missing)[None].float()
+        mask = torch.from_numpy(missing)[None].to(x)
         opponent = to_opponent(x)
         if len(x) == 3 and model.chroma is None:
             return torch.cat([self._filled(channel[None], mask) for channel in x])
@@ -212,8 +215,7 @@ class Inpainter(Restorer):
             torch.cat([opponent[1:], mask, luminance]),
             multiple=model.luminance.multiple,
         )
-        restored = to_colours(torch.cat([luminance, chroma]))
-        return torch.where(mask > 0, restored, x)
+        return to_colours(torch.cat([luminance, chroma]))
 
     def _filled(self, luminance: Tensor, mask: Tensor) -> Tensor:
         model: Any = self.model_
@@ -222,3 +224,10 @@ class Inpainter(Restorer):
             torch.cat([luminance, mask]),
             multiple=model.luminance.multiple,
         )
+
+
+def _filled_in(filled: np.ndarray, image: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Return the picture bit for bit but for what was missing."""
+    kept = image.copy()
+    kept[missing] = filled[missing]
+    return kept

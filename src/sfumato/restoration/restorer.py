@@ -31,6 +31,9 @@ from sfumato.restoration.patches import Patches
 from sfumato.training import History, Trainer, check_count
 from sfumato.training.threads import threads
 
+# A bottom of less than a sixteenth of a patch of the default size has nothing to see.
+MOST_SCALES = 5
+
 Images = str | os.PathLike[str] | Sequence[Any] | np.ndarray
 
 
@@ -47,6 +50,8 @@ class Restorer(BaseEstimator, ABC):
     seed_ : int
     """
 
+    widths: tuple[int, ...]
+    n_blocks: int
     patch_size: int
     random_state: int | np.random.RandomState | None
     trainer: Trainer | None
@@ -69,7 +74,21 @@ class Restorer(BaseEstimator, ABC):
         """Return the objective: (model, clean patches) to named terms."""
 
     def _inspect(self) -> None:
-        """Check the parameters."""
+        """Check the parameters: unless it is overridden, those of networks of several scales."""
+        if not isinstance(self.widths, (tuple, list)) or not 1 <= len(self.widths) <= MOST_SCALES:
+            raise ValueError(
+                f"widths must be 1 to {MOST_SCALES} whole numbers, one for every scale; "
+                f"got {self.widths!r}."
+            )
+        for width in self.widths:
+            check_count("widths", width)
+        check_count("n_blocks", self.n_blocks)
+        multiple = 2 ** len(self.widths)
+        if self.patch_size % multiple:
+            raise ValueError(
+                f"patch_size must be a multiple of {multiple}, 2 to the number of widths; "
+                f"got {self.patch_size}."
+            )
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
@@ -100,6 +119,8 @@ class Restorer(BaseEstimator, ABC):
         for name in ("model_", "history_"):
             self.__dict__.pop(name, None)
         trainer = self.default_trainer() if self.trainer is None else self.trainer
+        if not isinstance(trainer, Trainer):
+            raise ValueError(f"trainer must be a Trainer or None, got {trainer!r}.")
         trainer.validate()
         check_count("patch_size", self.patch_size)
         self._inspect()
@@ -114,7 +135,8 @@ class Restorer(BaseEstimator, ABC):
             model = self._model(self.n_channels_)
         alike = photographs if self.n_channels_ == 3 else _luminances(photographs)
         patches = Patches(alike, self._side(), trainer.batch_size)
-        description = {"identity": _identity(self.describe(), alike)}
+        description = self.describe()
+        description["identity"] = _identity(description, alike)
         self.history_ = self._train(model, patches, trainer, description)
         self.model_ = model.eval()
         return self
@@ -141,9 +163,10 @@ class Restorer(BaseEstimator, ABC):
         check_is_fitted(self, "model_")
         if isinstance(image, Photograph):
             return image.with_values(self._apply(function, image.values))
-        x = torch.from_numpy(as_values(image)).movedim(-1, 0)
+        device = next(self.model_.parameters()).device
+        x = torch.from_numpy(as_values(image)).movedim(-1, 0).to(device)
         with threads("auto", self.model_):
-            restored = function(x).clamp(0, 1).movedim(0, -1).numpy()
+            restored = function(x).clamp(0, 1).movedim(0, -1).cpu().numpy()
         return _like(restored, np.asarray(image))
 
     def describe(self) -> dict[str, Any]:
@@ -178,8 +201,24 @@ class Restorer(BaseEstimator, ABC):
             If the folder holds no such restorer.
         """
         description, tensors = read_saved(path, cls.__name__)
-        history = read_directory(path)[2]
-        with understanding(Path(path)):
+        return cls.rebuilt(description, tensors, read_directory(path)[2], Path(path))
+
+    @classmethod
+    def rebuilt(
+        cls,
+        description: dict[str, Any],
+        tensors: dict[str, Tensor],
+        history: list[dict[str, float]],
+        path: Path,
+    ) -> "Restorer":
+        """Return the restorer that a saved run or a checkpoint at a path describes.
+
+        Raises
+        ------
+        ArtifactError
+            If they describe none.
+        """
+        with understanding(path):
             restorer = cls(**params_from_json(description["params"]))
             restorer.n_channels_ = int(description["fitted"]["n_channels_"])
             restorer.seed_ = int(description["fitted"]["seed_"])
@@ -206,16 +245,21 @@ def as_values(image: Any) -> np.ndarray:
         raise DataError(
             f"a picture has shape {np.shape(image)}: give (h, w), (h, w, 1) or (h, w, 3)."
         )
-    if array.dtype in (np.uint8, np.uint16):
+    if _is_whole(array):
         return array.astype(np.float32) / np.iinfo(array.dtype).max
     if array.dtype.kind != "f" or not (array.min() >= -1 and array.max() <= 2):
         raise DataError(f"a picture holds {array.dtype}: give uint8, uint16, or floats in [0, 1].")
     return array.astype(np.float32)
 
 
+def _is_whole(array: np.ndarray) -> bool:
+    """Whether values are of 8 or 16 bits, of any order of bytes."""
+    return array.dtype.kind == "u" and array.dtype.itemsize <= 2
+
+
 def _like(values: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Return values of shape (h, w, c) in the type and the number of axes of another picture."""
-    if image.dtype in (np.uint8, np.uint16):
+    if _is_whole(image):
         values = np.rint(values * np.iinfo(image.dtype).max)
     plain = values[..., 0] if image.ndim == 2 and values.shape[2] == 1 else values
     return plain.astype(image.dtype)
@@ -230,15 +274,22 @@ def _as_levels(images: Images) -> list[np.ndarray]:
         images = image_paths(folder)
         if not images:
             raise DataError(f"{folder} holds no images to learn from: add some.")
+    if isinstance(images, Photograph) or _is_one_picture(images):
+        raise DataError("That is one photograph: give a list of photographs, even of one.")
     if len(images) == 0:
         raise DataError("There are no photographs to learn from: give at least one.")
     return [_levels(image) for image in images]
 
 
+def _is_one_picture(images: Any) -> bool:
+    shape: tuple[int, ...] = images.shape if isinstance(images, np.ndarray) else ()
+    return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+
+
 def _levels(image: Any) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         image = read_photograph(image)
-    values = image.values if isinstance(image, Photograph) else as_values(image)
+    values = as_values(image.values if isinstance(image, Photograph) else image)
     return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
 
 

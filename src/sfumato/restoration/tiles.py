@@ -6,14 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Pixels of a tile's side, and of the surroundings that it sees on every side; both multiples of
-# every network's own.
-TILE, HALO = 512, 32
+# Pixels of a tile's side; a multiple of every network's own.
+TILE = 512
+# A tile sees this many times the network's multiple of its surroundings on every side: the more
+# scales, the further a network sees.
+REACH = 4
 
 
 @torch.no_grad()
 def by_tiles(
-    network: Callable[[Tensor], Tensor], x: Tensor, *, scale: int = 1, multiple: int = 16
+    network: Callable[[Tensor], Tensor], x: Tensor, *, scale: int = 1, multiple: int = 8
 ) -> Tensor:
     """Apply a network tile by tile; returns (c_out, scale * h, scale * w).
 
@@ -53,15 +55,17 @@ def _tile(
     multiple: int,
 ) -> Tensor:
     """Return one tile, the rows ``down`` and the columns ``across`` of the picture."""
+    halo = REACH * multiple
     sides = [end - start for start, end in (down, across)]
-    seen = [2 * HALO - (-side // multiple) * multiple for side in sides]
+    seen = [2 * halo - (-side // multiple) * multiple for side in sides]
     piece = padded[:, down[0] : down[0] + seen[0], across[0] : across[0] + seen[1]]
     made = network(piece[None])[0]
-    first, (height, width) = scale * HALO, (scale * side for side in sides)
+    first, (height, width) = scale * halo, (scale * side for side in sides)
     return made[:, first : first + height, first : first + width]
 
 
 def _padded(x: Tensor, multiple: int) -> Tensor:
     missing = [-side % multiple for side in x.shape[1:]]
-    pads = [(0, 0), *((HALO, HALO + more) for more in missing)]
+    halo = REACH * multiple
+    pads = [(0, 0), *((halo, halo + more) for more in missing)]
     return torch.from_numpy(np.pad(x.cpu().numpy(), pads, mode="symmetric")).to(x.device)

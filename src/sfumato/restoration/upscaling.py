@@ -111,6 +111,7 @@ class Upscaler(Restorer):
         self.trainer = trainer
 
     def _inspect(self) -> None:
+        check_count("factor", self.factor)
         check_choice("factor", str(self.factor), list(map(str, FACTORS)))
         check_count("width", self.width)
         check_count("n_blocks", self.n_blocks)
@@ -119,8 +120,7 @@ class Upscaler(Restorer):
         return self.factor * self.patch_size
 
     def _model(self, n_channels: int) -> CoupledAutoencoder:
-        model = CoupledAutoencoder(self.factor, self.width, self.n_blocks)
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return CoupledAutoencoder(self.factor, self.width, self.n_blocks)
 
     def _objective(self) -> Any:
         return upscaling_error

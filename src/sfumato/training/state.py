@@ -150,7 +150,19 @@ class TrainingState:
         groups = self.optimizer.state_dict()["param_groups"]
         state = _unflatten(subtree("optimizer", tensors))
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._align_moments()
         _set_rng_state(subtree("rng", tensors))
+
+    def _align_moments(self) -> None:
+        """Lay out what the optimiser keeps of each weight as the weight itself is laid out.
+
+        A file holds tensors row by row; a fused step goes through memory, and would mix up the
+        numbers of a weight whose channels lie side by side.
+        """
+        for parameter, slot in self.optimizer.state.items():
+            for name, value in slot.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    slot[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _numbered(values: list[Tensor]) -> list[tuple[str, Tensor]]:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmarks import results
 from sfumato import Colorizer, Denoiser, Inpainter, Upscaler
@@ -59,7 +58,9 @@ def cost(name: str) -> str:
 
 
 def quality(truth: np.ndarray, found: np.ndarray) -> tuple[float, float]:
-    """Return PSNR in dB and SSIM."""
+    """Return PSNR in dB and SSIM, both by scikit-image, which only this benchmark needs."""
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
     found = found.clip(0, 1)
     axis = 2 if truth.ndim == 3 else None
     return (

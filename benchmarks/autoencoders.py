@@ -112,17 +112,16 @@ def pixel_error(X: np.ndarray, rebuilt: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Method:
-    """An estimator's parameters, the rows it is fitted to, and settings of its trainer."""
+    """An estimator's parameters, and the rows it is fitted to: see ``prepared``."""
 
     params: dict[str, Any]
     rows: str = "clean"
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
-def k_sparse(k: int, **settings: Any) -> Method:
+def k_sparse(k: int, rows: str = "clean") -> Method:
     """Return 1,000 linear units with tied weights, of which k are kept."""
     params = {"latent_dim": 1000, "hidden": (), "tied": True, "activation": "identity"}
-    return Method({**params, "penalty": KSparse(k)}, settings=settings)
+    return Method({**params, "penalty": KSparse(k)}, rows)
 
 
 def deep(**params: Any) -> Method:
@@ -141,9 +140,8 @@ CODES: dict[str, Method | None] = {
     "stacked 784-500-500-32": Method({"layers": (*DEEP, CODE)}),
     "sparse 784-32": Method({"hidden": (), "penalty": KLSparsity()}),
     "sparse 784-1000": Method({"hidden": (), "penalty": KLSparsity(), "latent_dim": 1000}),
-    "k-sparse 784-1000, k = 70": k_sparse(70),
-    "k-sparse 784-1000, k = 40": k_sparse(40),
-    "k-sparse 784-1000, k = 25": k_sparse(25),
+    **{f"k-sparse 784-1000, k = {k}": k_sparse(k) for k in (70, 40, 25)},
+    **{f"k-sparse, centred rows, k = {k}": k_sparse(k, "centred") for k in (70, 40, 25)},
     "contractive 784-32": Method({"hidden": (), "penalty": Contractive()}),
     "deep, contractive, one probe": deep(penalty=Contractive(n_probes=1)),
     "deep, denoising: Gaussian": deep(corruption=Gaussian()),
@@ -164,56 +162,65 @@ def measure_codes(case: str, method: Method | None, seed: int, epochs: int) -> F
         seconds = fitted(estimator, X)
         rebuilt = estimator.inverse_transform(estimator.transform(X_test))
     else:
-        schedule = trainer(epochs, **method.settings)
-        kind = StackedAutoencoder if "layers" in method.params else Autoencoder
-        size = {} if "layers" in method.params else {"latent_dim": CODE}
-        params = {**size, **method.params, "random_state": seed, "trainer": schedule}
-        estimator = kind(**params)
+        estimator = built(method, seed, epochs)
+        X, X_test = prepared(X, X_test, method.rows)
         seconds = fitted(estimator, with_outliers(X, method.rows, seed))
         rebuilt = estimator.reconstruct(X_test)
+        if isinstance(estimator.penalty, KSparse) and seed == 0:
+            keep_filters(estimator, method.rows)
     codes = estimator.transform(X_test)
     neighbours = KNeighborsClassifier(5).fit(estimator.transform(X), y)
-    if isinstance(getattr(estimator, "penalty", None), KSparse) and seed == 0:
-        keep_filters(estimator)
-    spread = codes.std(0)
-    size_of = np.abs(codes)
+    spread, size = codes.std(0), np.abs(codes)
     return {
         "error": pixel_error(X_test, rebuilt),
         "5-NN": float(neighbours.score(codes, y_test)),
         "units used": float((spread > 0.01 * spread.max()).sum()),
-        "active": float((size_of > 0.1 * size_of.max(1, keepdims=True)).mean()),
+        "active": float((size > 0.1 * size.max(1, keepdims=True)).mean()),
         "CPU s": seconds,
     }
 
 
-def filters_path(k: int) -> Path:
+def built(method: Method, seed: int, epochs: int) -> Autoencoder | StackedAutoencoder:
+    """Return the unfitted estimator."""
+    common: dict[str, Any] = {"random_state": seed, "trainer": trainer(epochs)}
+    if "layers" in method.params:
+        return StackedAutoencoder(**method.params, **common)
+    scaling = "none" if method.rows == "centred" else "auto"
+    return Autoencoder(**{"latent_dim": CODE, "scaling": scaling, **method.params, **common})
+
+
+def prepared(X: np.ndarray, X_test: np.ndarray, rows: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return both without the mean training row, where rows are to be centred."""
+    mean = X.mean(0) if rows == "centred" else np.zeros_like(X[0])
+    return X - mean, X_test - mean
+
+
+def filters_path(k: int, rows: str) -> Path:
     """Return where the filters of a k-sparse autoencoder are kept."""
-    return FOLDER / f"filters-{k}.npy"
+    return FOLDER / f"filters-{k}-{rows}.npy"
 
 
-def keep_filters(estimator: Autoencoder) -> None:
+def keep_filters(estimator: Any, rows: str) -> None:
     """Keep the rows of the encoder's weight."""
     weight = estimator.model_.encoder.network[0].weight
-    np.save(filters_path(estimator.penalty.k), weight.detach().numpy())
+    np.save(filters_path(estimator.penalty.k, rows), weight.detach().numpy())
 
 
-def draw_filters(n_shown: int = 64) -> None:
-    """Draw the first filters of every k side by side, each in its own range of grey."""
+def draw_filters(side: int = 8) -> None:
+    """Draw the first filters for every k, each in its own range of grey, rows centred below."""
     matplotlib.use("Agg")
-    found = [k for k in (70, 40, 25) if filters_path(k).exists()]
-    if not found:
-        return
-    figure, axes = plt.subplots(1, len(found), figsize=(5 * len(found), 5.3), squeeze=False)
-    for axis, k in zip(axes[0], found, strict=True):
-        filters = np.load(filters_path(k))[:n_shown]
+    figure, axes = plt.subplots(2, 3, figsize=(13, 9.2), layout="constrained")
+    for axis, (rows, k) in zip(axes.flat, product(("clean", "centred"), (70, 40, 25)), strict=True):
+        axis.set(title=f"k = {k}, rows {'as they are' if rows == 'clean' else rows}")
+        axis.set(xticks=[], yticks=[])
+        if not filters_path(k, rows).exists():
+            continue
+        filters = np.load(filters_path(k, rows))[: side**2]
         filters = filters / np.abs(filters).max(1, keepdims=True)
         tiles = np.pad(filters.reshape(-1, 28, 28), ((0, 0), (1, 1), (1, 1)), constant_values=-1)
-        side = int(np.sqrt(n_shown))
         picture = tiles.reshape(side, side, 30, 30).transpose(0, 2, 1, 3).reshape(30 * side, -1)
         axis.imshow(picture, cmap="gray", vmin=-1, vmax=1)
-        axis.set(title=f"k = {k}", xticks=[], yticks=[])
     figure.suptitle("k-sparse autoencoders of MNIST: the first 64 of 1,000 filters")
-    figure.tight_layout()
     figure.savefig(results.FOLDER / "autoencoders-filters.png", dpi=110)
 
 

@@ -122,6 +122,8 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, str, str, in
 def write_table(data: str, rows: str) -> None:
     """Write the table of one data set from the cache."""
     fits = [fit for fit in known() if (fit.data, fit.rows) == (data, rows)]
+    if not fits:
+        return
     columns = [
         "model",
         "ACC mean",

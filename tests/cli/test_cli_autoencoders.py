@@ -94,7 +94,9 @@ def test_layers_that_are_no_whole_numbers_are_refused(cli, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     outcome = cli("fit", "stacked-autoencoder", "digits", "--out", "run", "--set", setting)
     assert outcome.status == 2
-    assert "Error: The setting 'layers' takes whole numbers such as 64,32 or none; got" in outcome.err
+    assert (
+        "Error: The setting 'layers' takes whole numbers such as 64,32 or none; got" in outcome.err
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from sfumato import load
 from sfumato.artifacts import ArtifactError
+from sfumato.cli import runs
 
 NET = ("--set", "hidden=32", "--set", "latent_dim=3", "--seed", 7)
 # An epoch takes a good part of a second: 112 steps and a checkpoint of some 6 MB.
@@ -199,3 +200,24 @@ def test_a_damaged_checkpoint_is_said_to_be_damaged(cli, data, run, damage):
     (run / "params.json").unlink()
     with pytest.raises(ArtifactError, match="missing or damaged"):
         load(run)
+
+
+def stop_in_a_phase(folder: Path) -> None:
+    with runs.opened(str(folder), resume=False, overwrite=False):
+        runs.write_json(folder, runs.RUN, {"data": "digits"})
+        (folder / "phases" / "layer-1").mkdir(parents=True)
+        (folder / "phases" / "layer-1" / "checkpoint.safetensors").write_bytes(b"weights")
+        raise KeyboardInterrupt
+
+
+def test_a_run_stopped_between_phases_keeps_its_record_and_is_not_taken_for_a_new_one(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        stop_in_a_phase(folder)
+    assert runs.read(str(folder)) == {"data": "digits"}
+    with pytest.raises(ArtifactError, match="add --resume to continue it"):
+        stop_in_a_phase(folder)
+    with pytest.raises(ArtifactError, match="interrupted before its last phase"):
+        load(folder)
+    with runs.opened(str(folder), resume=True, overwrite=False):
+        assert (folder / "phases" / "layer-1" / "checkpoint.safetensors").exists()

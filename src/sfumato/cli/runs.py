@@ -43,7 +43,7 @@ def opened(path: str, *, resume: bool, overwrite: bool) -> Iterator[Path]:
     """
     folder = Path(path)
     held = [name for name in FILES if (folder / name).exists()]
-    if held and not (resume or overwrite):
+    if (held or (folder / PHASES).exists()) and not (resume or overwrite):
         raise ArtifactError(
             f"{path!r} already holds a run; add --resume to continue it, --overwrite to start "
             "anew, or choose another folder."
@@ -57,11 +57,11 @@ def opened(path: str, *, resume: bool, overwrite: bool) -> Iterator[Path]:
     _move(moved, folder, folder / ASIDE)
     if overwrite:
         shutil.rmtree(folder / PHASES, ignore_errors=True)
-    before = _stamp(folder / CHECKPOINT)
+    before = _stamps(folder)
     try:
         yield folder
     except BaseException:
-        if _stamp(folder / CHECKPOINT) == before:
+        if _stamps(folder) == before:
             kept = set(held) - set(moved)
             _remove([name for name in FILES if name not in kept], folder)
             _move(moved, folder / ASIDE, folder)
@@ -95,12 +95,11 @@ def _remove_empty(places: Iterable[Path]) -> None:
             place.rmdir()
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return what differs once a file has been replaced."""
-    with suppress(OSError):
-        status = path.stat()
-        return status.st_ino, status.st_mtime_ns
-    return None
+def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Return what differs once a checkpoint, of the fit or of a phase, has been replaced."""
+    paths = (folder / CHECKPOINT, *(folder / PHASES).glob(f"**/{CHECKPOINT}"))
+    states = {path: path.stat() for path in paths if path.exists()}
+    return {path: (status.st_ino, status.st_mtime_ns) for path, status in states.items()}
 
 
 def describe(model: str, data: str, seed: int, words: Sequence[str]) -> dict[str, Any]:

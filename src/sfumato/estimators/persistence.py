@@ -33,7 +33,7 @@ from sfumato.estimators.scaling import Scaling
 from sfumato.estimators.settings import params_from_json, params_to_json
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
-from sfumato.training import History
+from sfumato.training import PHASES, History
 
 ESTIMATORS: dict[str, type[LatentEstimator]] = {
     cls.__name__: cls for cls in (Autoencoder, StackedAutoencoder, VAE, MixtureVAE, GMVAE, VaDE)
@@ -109,6 +109,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     folder = Path(path)
     if not (folder / PARAMS).exists() and (folder / CHECKPOINT).exists():
         return _load_unfinished(folder / CHECKPOINT)
+    if not (folder / PARAMS).exists() and (folder / PHASES).exists():
+        raise ArtifactError(
+            f"{str(path)!r} was interrupted before its last phase: continue the fit, with --resume."
+        )
     if not (folder / PARAMS).exists():
         raise ArtifactError(f"{str(path)!r} is not a run: it holds no {PARAMS}.")
     description, tensors, history = read_directory(folder)

@@ -169,6 +169,12 @@ def test_the_page_of_a_stack_tells_whether_it_saw_labels(cli, stacks):
     assert "used for measuring only" in pages["plain"]
 
 
+def test_labels_are_refused_for_a_model_that_learns_from_rows_alone(cli, tmp_path):
+    outcome = cli("fit", "vae", "digits", "--out", tmp_path / "run", "--labels")
+    assert outcome.status == 2
+    assert "The model 'vae' learns from rows alone; leave --labels out." in outcome.err
+
+
 def test_labels_that_the_data_lack_are_missed_before_anything_is_written(cli, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).random((50, 9)))
     model, *rest = STACK

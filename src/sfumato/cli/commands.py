@@ -64,6 +64,8 @@ def fit(
     entry = _find_model(model)
     if not entry.storable:
         raise click.UsageError(f"A run of {model!r} cannot be saved; `sfumato compare` takes it.")
+    if labels and not (entry.supervised or entry.teachable):
+        raise click.UsageError(f"The model {model!r} learns from rows alone; leave --labels out.")
     from sfumato.cli import output, runs
     from sfumato.cli import settings as parser
     from sfumato.data import load_data

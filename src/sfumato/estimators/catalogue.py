@@ -52,6 +52,8 @@ class Entry:
         Parameters that differ from the class's own defaults.
     supervised : bool
         Needs labels.
+    teachable : bool
+        Learns from labels too, where they are given.
     seeded : bool
         Takes ``random_state``.
     storable : bool
@@ -65,6 +67,7 @@ class Entry:
     operations: frozenset[str]
     defaults: Mapping[str, Any]
     supervised: bool = False
+    teachable: bool = False
     seeded: bool = True
     storable: bool = True
     require: Callable[[], Any] | None = None
@@ -105,6 +108,7 @@ MODELS: dict[str, Entry] = {
         "deep autoencoder, trained layer by layer; with labels also a classifier",
         CODES | {"score"} | GENERATES,
         {},
+        teachable=True,
     ),
     "pca": Entry(PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}),
     # The cosine kernel has no length scale that would have to fit the data's units.

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import product
@@ -48,6 +48,7 @@ from sfumato.training import Engine, History, Rows
 
 FOLDER = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache"))
 CACHE = FOLDER / "autoencoders.jsonl"
+RATE = 2e-3
 CODE = 32
 DEEP = (500, 500)
 Figures = dict[str, float]
@@ -89,7 +90,7 @@ def mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def trainer(epochs: int, **settings: Any) -> Trainer:
     """Return the trainer of all parts."""
-    common = {"schedule": "cosine", "averaging": 0.0, "batch_size": 256, "learning_rate": 2e-3}
+    common = {"schedule": "cosine", "averaging": 0.0, "batch_size": 256, "learning_rate": RATE}
     return Trainer(max_epochs=epochs, **{**common, **settings})
 
 
@@ -365,9 +366,17 @@ class FineTuned(StackedAutoencoder):
 
     All phases are seeded alike, so that this is what a fit of all phases ends with: pre-training
     need not be repeated for every number of labels.
+
+    Attributes
+    ----------
+    start : list of Tensor or None
+        The encoder's weights.
+    stages : sequence of (str, Trainer)
+        What is trained one after the other, "head" or "all"; by default all by the one trainer.
     """
 
     start: list[Tensor] | None = None
+    stages: Sequence[tuple[str, Trainer]] = ()
 
     def _train(
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
@@ -377,8 +386,10 @@ class FineTuned(StackedAutoencoder):
             model: Any = self._model()
         if self.start is not None:
             load(model.encoder, self.start)
-        train = partial(self._phase, trainer=trainer, engine=engine, description=description)
-        self._train_classifier(model, rows, train)
+        for part, schedule in self.stages or [("all", trainer)]:
+            model.classifier.encoder.requires_grad_(part == "all")
+            train = partial(self._phase, trainer=schedule, engine=engine, description=description)
+            self._train_classifier(model, rows, train)
         return model, History()
 
     def _complete(self, model: Any, rows: Rows) -> None:
@@ -392,9 +403,9 @@ def load(module: nn.Module, weights: list[Tensor]) -> None:
         parameter.copy_(weight)
 
 
-def stack_trainer(epochs: int, min_steps: int) -> Trainer:
-    """Return the trainer of every phase; few rows get more epochs."""
-    return trainer(epochs, min_steps=min_steps)
+def stack_trainer(epochs: int, rate: float = RATE, min_steps: int = 2000) -> Trainer:
+    """Return the trainer of a phase; few rows get more epochs."""
+    return trainer(epochs, learning_rate=rate, min_steps=min_steps)
 
 
 def pretrained(params: dict[str, Any], seed: int, epochs: int) -> list[Tensor]:
@@ -402,9 +413,7 @@ def pretrained(params: dict[str, Any], seed: int, epochs: int) -> list[Tensor]:
     name = "-".join(f"{key}={value}" for key, value in sorted(params.items()))
     path = FOLDER / f"stack-{seed}-{epochs}-{name}.pt"
     if not path.exists():
-        estimator = StackedAutoencoder(
-            **params, random_state=seed, trainer=stack_trainer(epochs, 2000)
-        )
+        estimator = StackedAutoencoder(**params, random_state=seed, trainer=stack_trainer(epochs))
         print(f"pre-training: {fitted(estimator, mnist()[0]):.0f} CPU s", flush=True)
         torch.save([p.detach() for p in estimator.model_.encoder.parameters()], path)
     weights: list[Tensor] = torch.load(path)
@@ -431,6 +440,8 @@ class Supervised:
     params: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] = field(default_factory=dict)
     min_steps: int = 2000
+    # What is trained of the classifier one after the other, and at which rate.
+    stages: tuple[tuple[str, float], ...] = (("all", RATE),)
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -440,6 +451,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "500 steps": {"min_steps": 500},
     "8,000 steps": {"min_steps": 8000},
     "relu": {"params": {"activation": "relu"}},
+    "layers 500, 500, 2000": {"params": {"layers": (500, 500, 2000)}},
+    "rate 2e-4": {"stages": (("all", 2e-4),)},
+    "rate 5e-5": {"stages": (("all", 5e-5),)},
+    "rate 2e-4, no corruption of labelled rows": {
+        "stages": (("all", 2e-4),),
+        "tuning": {"corruption": None},
+    },
+    "head alone": {"stages": (("head", RATE),)},
+    "head, then all at 2e-4": {"stages": (("head", RATE), ("all", 2e-4))},
 }
 
 
@@ -464,8 +484,11 @@ def measure_labels(case: str, how: Supervised, seed: int, epochs: int) -> Figure
     estimator = FineTuned(
         **{**params, **how.tuning},
         random_state=seed,
-        trainer=stack_trainer(epochs, how.min_steps),
+        trainer=stack_trainer(epochs),
     )
+    estimator.stages = [
+        (part, stack_trainer(epochs, rate, how.min_steps)) for part, rate in how.stages
+    ]
     if how.pretrain:
         estimator.start = pretrained(params, seed, epochs)
     seconds = fitted(estimator, X[chosen], y[chosen])

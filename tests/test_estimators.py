@@ -17,6 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sfumato import (
+    DCN,
+    DEC,
     ELBO,
     GMVAE,
     IWAE,
@@ -24,6 +26,7 @@ from sfumato import (
     Autoencoder,
     Contractive,
     Correntropy,
+    DeepCluster,
     EarlyStopping,
     Gaussian,
     KLSparsity,
@@ -95,6 +98,11 @@ VARIANTS = {
     "vade": (VaDE, {}),
     "vade-uncoupled": (VaDE, {"coupling": None}),
     "vade-paper": (VaDE, {"recipe": "paper"}),
+    "dec": (DEC, {}),
+    "dec-improved": (DEC, {"reconstruction_weight": 0.1, "alpha": 2.0, "update_interval": 2}),
+    "dec-conv": (DEC, {"backbone": "conv", "hidden": (4, 8), "loss": "cross-entropy"}),
+    "dcn": (DCN, {}),
+    "dcn-offline": (DCN, {"centres": "offline", "deformation": None}),
 }
 variants = pytest.mark.parametrize("name", VARIANTS)
 CACHE: dict[str, object] = {}
@@ -119,6 +127,9 @@ def fitted(name, digits):
         quick(MixtureVAE, n_components=2),
         quick(GMVAE, n_components=2, likelihood="gaussian"),
         quick(VaDE, n_components=2, recipe="paper"),
+        quick(DEC, n_clusters=2),
+        quick(DCN, n_clusters=2),
+        DeepCluster(2, 4, (16,), random_state=0, trainer=QUICK),
     ]
 )
 def test_scikit_learns_checks(estimator, check):

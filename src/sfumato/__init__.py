@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sfumato.coupling import Coupling
-    from sfumato.estimators import GMVAE, VAE, Autoencoder, MixtureVAE, StackedAutoencoder, VaDE
+    from sfumato.estimators import (
+        DCN,
+        DEC,
+        GMVAE,
+        VAE,
+        Autoencoder,
+        DeepCluster,
+        MixtureVAE,
+        StackedAutoencoder,
+        VaDE,
+    )
     from sfumato.loading import load
     from sfumato.objectives import (
         ELBO,
@@ -34,6 +44,9 @@ _HOMES = {
     "MixtureVAE": "sfumato.estimators",
     "GMVAE": "sfumato.estimators",
     "VaDE": "sfumato.estimators",
+    "DEC": "sfumato.estimators",
+    "DCN": "sfumato.estimators",
+    "DeepCluster": "sfumato.estimators",
     "load": "sfumato.loading",
     "ELBO": "sfumato.objectives",
     "IWAE": "sfumato.objectives",
@@ -59,6 +72,8 @@ _HOMES = {
     "Colorizer": "sfumato.restoration",
 }
 __all__ = [
+    "DCN",
+    "DEC",
     "ELBO",
     "GMVAE",
     "IWAE",
@@ -70,6 +85,7 @@ __all__ = [
     "Contractive",
     "Correntropy",
     "Coupling",
+    "DeepCluster",
     "Deformation",
     "Denoiser",
     "EarlyStopping",

@@ -8,7 +8,7 @@ import numpy as np
 from sfumato.artifacts import make_directory, replace_file
 from sfumato.cli import detection, output, runs, tables
 from sfumato.data import Data, load_data, moving_digits, write_image
-from sfumato.estimators import LatentEstimator, save
+from sfumato.estimators import RowEstimator, save
 from sfumato.evaluation import Result, Split, holding_out, tabulate
 from sfumato.metrics import cdnet_scores
 from sfumato.report import environment, page, sections
@@ -38,7 +38,7 @@ def run(out: str, *, as_json: bool) -> None:
     data = load_data(DATA)
     split = holding_out(data)
     results = tables.compare(split, MODELS, SEEDS, {}, 200, SETTINGS)
-    shown = [r for r in results if r.seed == 0 and isinstance(r.estimator, LatentEstimator)]
+    shown = [r for r in results if r.seed == 0 and isinstance(r.estimator, RowEstimator)]
     for result in shown:
         _save(result, folder / result.model)
     path = folder / "report.html"

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.mixture import GaussianMixture
 
 from sfumato.coupling import Coupling
-from sfumato.estimators import GMVAE, LatentEstimator, MixtureVAE, VaDE
+from sfumato.estimators import GMVAE, MixtureVAE, RowEstimator, VaDE
 from sfumato.objectives import (
     ELBO,
     IWAE,
@@ -139,7 +139,7 @@ def apply(
     """
     own = estimator.get_params(deep=False)
     # Objects that stand behind a None default, so that `--set warmup=10` finds its place.
-    implied = estimator.implied() if isinstance(estimator, (LatentEstimator, Restorer)) else {}
+    implied = estimator.implied() if isinstance(estimator, (RowEstimator, Restorer)) else {}
     for name, value in implied.items():
         if own[name] is None:
             estimator.set_params(**{name: value})

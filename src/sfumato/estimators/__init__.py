@@ -1,7 +1,7 @@
 """The public estimators, and every model by name."""
 
 from sfumato.estimators.autoencoder import Autoencoder
-from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.catalogue import (
     MODELS,
     Entry,
@@ -9,10 +9,15 @@ from sfumato.estimators.catalogue import (
     entry_of,
     find_model,
     learned_from_labels,
+    n_clusters_of,
     operations_of,
     reconstruct,
     sample,
 )
+from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.deep_cluster import DeepCluster
+from sfumato.estimators.embedding import DCN, DEC
+from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.persistence import load, save
@@ -21,15 +26,20 @@ from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 
 __all__ = [
+    "DCN",
+    "DEC",
     "GMVAE",
     "MODELS",
     "VAE",
     "Autoencoder",
+    "ClusterEstimator",
     "CodesThenClusters",
+    "DeepCluster",
     "Entry",
     "LatentEstimator",
     "MixtureEstimator",
     "MixtureVAE",
+    "RowEstimator",
     "StackedAutoencoder",
     "Umap",
     "VaDE",
@@ -38,6 +48,7 @@ __all__ = [
     "find_model",
     "learned_from_labels",
     "load",
+    "n_clusters_of",
     "operations_of",
     "reconstruct",
     "sample",

@@ -1,13 +1,14 @@
 """The deterministic autoencoder."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import map_blocks
 from sfumato.models import LatentVariableModel
@@ -24,6 +25,7 @@ from sfumato.nn import (
 from sfumato.objectives import (
     Correntropy,
     Corruption,
+    Deformation,
     Penalty,
     Reconstruction,
     negative_log_likelihood,
@@ -71,6 +73,9 @@ class Autoencoder(LatentEstimator):
         The decoder uses the encoder's weights transposed; for "mlp" only.
     dropout : float
         Share of the hidden layers' values that a training step sets to zero.
+    deformation : Deformation, "auto" or None
+        Under which training images are shown, and reconstructed, in ever new variants; "auto"
+        deforms images a little and leaves other rows alone.
     scaling : "auto", "range", "standard" or "none"
         Of the data before the model; "auto" is "range": to [0, 1] by the smallest and largest
         value of all. Tables with mixed units want "standard".
@@ -115,6 +120,7 @@ class Autoencoder(LatentEstimator):
         activation: str = "silu",
         tied: bool = False,
         dropout: float = 0.0,
+        deformation: Deformation | str | None = None,
         scaling: str = "auto",
         image_shape: ImageShape | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -129,6 +135,7 @@ class Autoencoder(LatentEstimator):
         self.activation = activation
         self.tied = tied
         self.dropout = dropout
+        self.deformation = deformation
         self.scaling = scaling
         self.image_shape = image_shape
         self.random_state = random_state
@@ -137,6 +144,7 @@ class Autoencoder(LatentEstimator):
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)
         check_objective(self)
+        deformation_of(self)
         if self.tied and self.backbone != "mlp":
             raise ValueError("tied=True needs backbone='mlp'.")
 
@@ -159,7 +167,9 @@ class Autoencoder(LatentEstimator):
         )
 
     def _objective(self) -> Any:
-        return Reconstruction(loss_of(self)[1], all_of(self.corruption), all_of(self.penalty))
+        return Reconstruction(
+            loss_of(self)[1], all_of(self.corruption), all_of(self.penalty), view_of(self)
+        )
 
     def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
         fit_prior(model, rows, self.seed_)
@@ -225,3 +235,25 @@ def check_objective(estimator: Any) -> None:
                 raise ValueError(f"{name} must be of {examples}, or a tuple; got {value!r}.")
     if not 0 <= estimator.dropout < 1:
         raise ValueError(f"dropout must lie in [0, 1), got {estimator.dropout}.")
+
+
+def deformation_of(estimator: Any) -> Deformation | None:
+    """Return the deformation that an estimator's argument stands for: for images only.
+
+    Raises
+    ------
+    ValueError
+        If the argument is none.
+    """
+    if isinstance(estimator.deformation, Deformation):
+        return estimator.deformation
+    check_choice("deformation", str(estimator.deformation), ["auto", "None"])
+    return Deformation() if estimator.deformation == "auto" and estimator.image_shape_ else None
+
+
+def view_of(estimator: Any) -> Callable[[Tensor], Tensor] | None:
+    """Return the deformation of a batch of rows, or None where there is none."""
+    deformation = deformation_of(estimator)
+    if deformation is None or estimator.image_shape_ is None:
+        return None
+    return partial(deformation, image_shape=estimator.image_shape_)

@@ -1,4 +1,4 @@
-"""What all estimators of latent-variable models share: the public face."""
+"""What all estimators share whose networks are fitted to rows: the public face."""
 
 import json
 import os
@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
 
 from sfumato import __version__
 from sfumato.artifacts import tensor_tree, write_directory
@@ -21,7 +20,6 @@ from sfumato.data import as_table
 from sfumato.estimators.scaling import SCALINGS, Scaling
 from sfumato.estimators.settings import params_to_json
 from sfumato.inference import Diagnosis, diagnose, forked_rng, map_precisely, seeded_rows
-from sfumato.models import LatentVariableModel
 from sfumato.nn import ImageShape
 from sfumato.objectives import Objective
 from sfumato.training import (
@@ -30,19 +28,18 @@ from sfumato.training import (
     Rows,
     Trainer,
     check_choice,
-    check_count,
     is_memory_mapped,
 )
 
 
-class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """A thin shell around a :class:`~sfumato.models.LatentVariableModel`.
+class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+    """A thin shell around a model whose ``encoder(x)`` is the posterior of a row's code.
 
     A subclass stores its parameters, builds the model and names the objective.
 
     Attributes
     ----------
-    model_ : LatentVariableModel
+    model_ : Module
         In model units; see ``scaling_``.
     history_ : History
         Every term of the objective, epoch by epoch.
@@ -60,7 +57,7 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     random_state: int | np.random.RandomState | None
     trainer: Trainer | None
 
-    model_: LatentVariableModel
+    model_: Any
     history_: History
     scaling_: Scaling
     image_shape_: ImageShape | None
@@ -68,7 +65,7 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     seed_: int
 
     @abstractmethod
-    def _model(self) -> LatentVariableModel:
+    def _model(self) -> Any:
         """Build the untrained model from parameters and what is known of the data."""
 
     @abstractmethod
@@ -86,10 +83,10 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _inspect(self, X: np.ndarray) -> None:
         """Check the parameters and learn what the model needs to know of the data."""
 
-    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
+    def _complete(self, model: Any, rows: Rows) -> None:
         """Finish the model after training, and warn of what went wrong in it."""
 
-    def fit(self, X: Any, y: Any = None) -> "LatentEstimator":
+    def fit(self, X: Any, y: Any = None) -> "RowEstimator":
         """Fit the model.
 
         Parameters
@@ -123,7 +120,7 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _train(
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
-    ) -> tuple[LatentVariableModel, History]:
+    ) -> tuple[Any, History]:
         """Build and train the model; estimators that train in several phases have their own way."""
         with forked_rng(self.seed_):
             model = self._model()
@@ -195,51 +192,6 @@ class LatentEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         x, dtype = self._rows(X)
         codes = map_precisely(lambda model, block: model.encoder(block).mean, self.model_, x)
         return codes.cpu().numpy().astype(dtype)
-
-    def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d)."""
-        check_is_fitted(self, "model_")
-        Z = check_array(Z, dtype=(np.float64, np.float32))
-        if Z.shape[1] != self.latent_dim:
-            raise ValueError(f"Z must have shape (n, {self.latent_dim}), got {Z.shape}.")
-        z = torch.from_numpy(np.require(Z, np.float32, ["C", "W"])).to(self._device())
-        return self._decode(z).astype(Z.dtype)
-
-    def _decode(self, z: Tensor) -> np.ndarray:
-        x = map_precisely(lambda model, block: model.decoder(block).mean, self.model_, z)
-        return self.scaling_.to_data(x)
-
-    def reconstruct(self, X: Any) -> np.ndarray:
-        """Return the decoder's mean at every row's code, shape (n, d)."""
-        return self.inverse_transform(self.transform(X))
-
-    @torch.no_grad()
-    def sample(
-        self,
-        n_samples: int = 1,
-        *,
-        random_state: int | np.random.RandomState | None = None,
-        mean: bool = True,
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : int or RandomState, optional
-            Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z] for z from the prior, as pictures are usually shown; False draws x.
-        """
-        check_is_fitted(self, "model_")
-        check_count("n_samples", n_samples)
-        generator = check_random_state(self.seed_ if random_state is None else random_state)
-        with forked_rng(int(generator.randint(2**31 - 1))):
-            z = self.model_.prior().sample((n_samples,))
-            if mean:
-                return self._decode(z).astype(np.float32)
-            x = torch.cat([self.model_.decoder(block).sample() for block in z.split(1024)])
-        return self.scaling_.to_data(x).astype(np.float32)
 
     @torch.no_grad()
     def terms(self, X: Any) -> dict[str, np.ndarray]:

@@ -16,7 +16,11 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 from sfumato.estimators.autoencoder import Autoencoder
-from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.base import RowEstimator
+from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.deep_cluster import DeepCluster
+from sfumato.estimators.embedding import DCN, DEC
+from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
@@ -28,6 +32,7 @@ CODES = frozenset({"transform", "reconstruct"})
 CLUSTERS = frozenset({"predict"})
 DENSITY = frozenset({"score", "density"})
 GENERATES = frozenset({"sample"})
+EMBEDDED = CODES | CLUSTERS | {"score"} | GENERATES
 MIXED = CODES | CLUSTERS | DENSITY | GENERATES
 
 # The parts of models in two steps. The trainer stands there so that its settings can be named.
@@ -90,7 +95,7 @@ class Entry:
     @property
     def deep(self) -> bool:
         """Whether the model is one of ours, trained by the Trainer."""
-        return issubclass(self.cls, LatentEstimator)
+        return issubclass(self.cls, RowEstimator)
 
 
 MODELS: dict[str, Entry] = {
@@ -100,6 +105,14 @@ MODELS: dict[str, Entry] = {
     ),
     "gmvae": Entry(GMVAE, "Gaussian mixture variational autoencoder", MIXED, {}),
     "vade": Entry(VaDE, "variational deep embedding", MIXED, {}),
+    "dec": Entry(DEC, "deep embedded clustering", EMBEDDED, {}),
+    "dcn": Entry(DCN, "deep clustering network: autoencoder and k-means", EMBEDDED, {}),
+    "deep-cluster": Entry(
+        DeepCluster,
+        "network that learns from the clusters of its own features",
+        CLUSTERS | {"transform"},
+        {},
+    ),
     "autoencoder": Entry(
         Autoencoder, "deterministic autoencoder", CODES | {"score"} | GENERATES, {}
     ),
@@ -221,6 +234,13 @@ def learned_from_labels(estimator: BaseEstimator) -> bool:
     return entry_of(estimator).supervised
 
 
+def n_clusters_of(estimator: BaseEstimator) -> int | None:
+    """Return how many clusters an estimator of ours makes, None where it makes none."""
+    if isinstance(estimator, MixtureEstimator):
+        return estimator.n_components
+    return estimator.n_clusters if isinstance(estimator, (DEC, DCN, DeepCluster)) else None
+
+
 def as_float(X: np.ndarray) -> np.ndarray:
     """Return whole numbers as float32: scikit-learn's mixtures overflow on 8-bit integers."""
     return X if X.dtype.kind == "f" else np.asarray(X, dtype=np.float32)
@@ -239,12 +259,12 @@ def sample(estimator: Any, n_samples: int, seed: int, component: int | None = No
     ValueError
         If a component is asked for that the model does not have.
     """
-    if isinstance(estimator, MixtureEstimator):
+    if isinstance(estimator, ClusterEstimator):
         return estimator.sample(n_samples, component=component, random_state=seed)
     if component is not None:
         raise ValueError(
             f"{type(estimator).__name__} has no components of its own; leave --component out, or "
-            "sample from mixture-vae, gmvae or vade."
+            "sample from mixture-vae, gmvae, vade, dec or dcn."
         )
     if isinstance(estimator, LatentEstimator):
         return estimator.sample(n_samples, random_state=seed)

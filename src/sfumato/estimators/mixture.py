@@ -11,18 +11,16 @@ import numpy as np
 import torch
 from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sfumato.coupling import Coupling, neighbour_votes
-from sfumato.estimators.autoencoder import Autoencoder
-from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.autoencoder import deformation_of
+from sfumato.estimators.clusters import ClusterEstimator
 from sfumato.estimators.networks import check_network, hidden_of
 from sfumato.estimators.recipe import DISTILLATION, Plan, features, train_rounds
 from sfumato.inference import (
     LikelihoodEstimate,
-    MixtureDiagnosis,
+    RowSource,
     coupled_mixture,
     diagnose_mixture,
     forked_rng,
@@ -39,7 +37,6 @@ from sfumato.nn import (
     Recogniser,
     SharedScaleGaussianFamily,
 )
-from sfumato.objectives import Deformation
 from sfumato.training import (
     Engine,
     History,
@@ -71,14 +68,8 @@ class Memory(nn.Module):
         self.register_buffer("responsibilities", responsibilities)
 
 
-class MixtureEstimator(LatentEstimator):
-    """A latent-variable model with a discrete cause: codes, clusters and samples of each.
-
-    Attributes
-    ----------
-    labels_ : ndarray, shape (n,)
-        Clusters of the training rows.
-    """
+class MixtureEstimator(ClusterEstimator):
+    """A latent-variable model with a discrete cause: codes, clusters and samples of each."""
 
     recipes: tuple[str, ...]
     # Whether the recipe without coupling is pre-trained too.
@@ -86,42 +77,33 @@ class MixtureEstimator(LatentEstimator):
 
     n_components: int
     recipe: str
-    hidden: tuple[int, ...] | None
-    backbone: str
-    activation: str
     likelihood: str
     coupling: Coupling | str | None
     n_subcomponents: int
     n_init: int
     rounds: tuple[int, int]
-    pretrained: Autoencoder | None
-    deformation: Deformation | str | None
 
-    labels_: np.ndarray
     memory_shape_: tuple[int, int] | None
-    model_: Any
+
+    @property
+    def _n_clusters(self) -> int:
+        return self.n_components
+
+    @property
+    def begins_pretrained(self) -> bool:
+        """Whether a fit begins with an autoencoder at all."""
+        return self.recipe == "default" or self.begins_with_codes
 
     @abstractmethod
     def build(self, n_components: int) -> Any:
         """Build the untrained model with so many components."""
-
-    def default_trainer(self) -> Trainer:
-        """Return the trainer that ``trainer=None`` stands for."""
-        return Trainer(
-            max_epochs=24,
-            min_steps=2400,
-            batch_size=256,
-            learning_rate=2e-3,
-            schedule="cosine",
-            averaging=0.0,
-        )
 
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
         check_choice("recipe", self.recipe, self.recipes)
         self._coupling()
-        self._deformation()
+        deformation_of(self)
         self.memory_shape_ = None
         for name in ("n_components", "n_subcomponents", "n_init"):
             check_count(name, getattr(self, name))
@@ -158,7 +140,7 @@ class MixtureEstimator(LatentEstimator):
         return found
 
     def _train_coupled(self, plan: Plan) -> tuple[LatentVariableModel, History]:
-        autoencoder = self._pretrained(plan)
+        autoencoder = self._begun(plan.rows, plan.trainer)
         codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
         begin = partial(take_over, autoencoder=autoencoder.model_, scale=float(codes.std()))
         with forked_rng(self.seed_):
@@ -187,7 +169,7 @@ class MixtureEstimator(LatentEstimator):
         return _remembering(model, self.n_components, None), history
 
     def _begin_with_codes(self, model: Any, plan: Plan, seed: int) -> None:
-        autoencoder = self._pretrained(plan)
+        autoencoder = self._begun(plan.rows, plan.trainer)
         codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
         take_over(model, autoencoder=autoencoder.model_, scale=float(codes.std()))
         mixture = coupled_mixture(codes.cpu(), None, self.n_components, strength=0.0, seed=seed)
@@ -225,7 +207,7 @@ class MixtureEstimator(LatentEstimator):
             n_subcomponents=self.n_subcomponents,
             n_init=self.n_init,
             coupling=self._coupling(),
-            deformation=self._deformation(),
+            deformation=deformation_of(self),
             image_shape=self.image_shape_,
             rounds=self.rounds,
         )
@@ -236,28 +218,7 @@ class MixtureEstimator(LatentEstimator):
         check_choice("coupling", str(self.coupling), ["neighbours", "None"])
         return Coupling() if self.coupling == "neighbours" else Coupling(strength=0.0)
 
-    def _deformation(self) -> Deformation | None:
-        if isinstance(self.deformation, Deformation):
-            return self.deformation
-        check_choice("deformation", str(self.deformation), ["auto", "None"])
-        return Deformation() if self.deformation == "auto" and self.image_shape_ else None
-
-    def _pretrained(self, plan: Plan) -> Autoencoder:
-        if self.pretrained is not None:
-            self._check_pretrained(self.pretrained)
-            return self.pretrained
-        autoencoder = Autoencoder(
-            **self._autoencoder_settings(),
-            scaling="none",
-            image_shape=self.image_shape_,
-            random_state=self.seed_,
-            trainer=plan.phase("pretraining"),
-        )
-        # The rows are in model units already.
-        return autoencoder.fit(plan.rows[slice(None)].cpu().numpy())
-
-    def _autoencoder_settings(self) -> dict[str, Any]:
-        """Return what an autoencoder must have in common with the model that continues it."""
+    def _continued(self) -> dict[str, Any]:
         return {
             "latent_dim": self.latent_dim,
             "hidden": hidden_of(self),
@@ -266,21 +227,8 @@ class MixtureEstimator(LatentEstimator):
             "loss": "cross-entropy" if self.likelihood == "bernoulli" else "mse",
             "penalty": None,
             "dropout": 0.0,
+            "tied": False,
         }
-
-    def _check_pretrained(self, autoencoder: Autoencoder) -> None:
-        check_is_fitted(autoencoder, "model_")
-        found = autoencoder.get_params() | {"hidden": hidden_of(autoencoder)}
-        for name, needed in self._autoencoder_settings().items():
-            if found[name] != needed:
-                raise ValueError(
-                    f"pretrained has {name}={found[name]!r}; to continue it, it must be {needed!r}."
-                )
-        if autoencoder.scaling_ != self.scaling_:
-            raise ValueError(
-                "pretrained scales its rows otherwise; fit it to the same rows with "
-                f"scaling={self._default_scaling()!r}."
-            )
 
     def family(self) -> Family:
         """Return the family of p(x|z)."""
@@ -292,15 +240,6 @@ class MixtureEstimator(LatentEstimator):
             return None
         return Recogniser(self.n_features_in_, n_components, self.image_shape_)
 
-    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
-        """Fit the model and return the cluster of every row, shape (n,)."""
-        return self.fit(X).labels_
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the cluster of every row, shape (n,)."""
-        labels: np.ndarray = self.predict_proba(X).argmax(axis=1)
-        return labels
-
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Return the posterior of the label of every row, shape (n, n_components).
 
@@ -310,12 +249,15 @@ class MixtureEstimator(LatentEstimator):
         the neighbours N(i) taken from the training rows.
         """
         x, dtype = self._rows(X)
-        evidence = map_precisely(self._evidence, self.model_, x).double()
+        return self._posterior(self.model_, x).astype(dtype)
+
+    def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
+        evidence = map_precisely(self._evidence, model, x).double()
         coupling = self._coupling()
         votes: float | np.ndarray = 0.0
         if coupling.strength and self.memory_shape_ is not None:
-            points = map_precisely(features, self.model_, x).numpy()
-            memory = self.model_.memory
+            points = map_precisely(features, model, x).numpy()
+            memory = model.memory
             votes = neighbour_votes(
                 points,
                 memory.points.numpy(),
@@ -323,44 +265,7 @@ class MixtureEstimator(LatentEstimator):
                 coupling.n_neighbors,
             )
         r: np.ndarray = softmax(evidence.numpy() + coupling.strength * votes, axis=1)
-        return r.astype(dtype)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        n_samples: int = 1,
-        *,
-        component: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        mean: bool = True,
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
-
-        Parameters
-        ----------
-        n_samples : int
-        component : int, optional
-            Draw from this component only; by default each row from one drawn by its weight.
-        random_state : int or RandomState, optional
-            Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z], as pictures are usually shown; False draws x.
-        """
-        if component is None:
-            return super().sample(n_samples, random_state=random_state, mean=mean)
-        check_is_fitted(self, "model_")
-        check_count("n_samples", n_samples)
-        if not 0 <= component < self.n_components:
-            raise ValueError(
-                f"component must lie between 0 and {self.n_components - 1}, got {component}."
-            )
-        generator = check_random_state(self.seed_ if random_state is None else random_state)
-        with forked_rng(int(generator.randint(2**31 - 1))):
-            z = self.model_.prior.draw(component, n_samples)
-            if mean:
-                return self._decode(z).astype(np.float32)
-            x = torch.cat([self.model_.decoder(block).sample() for block in z.split(1024)])
-        return self.scaling_.to_data(x).astype(np.float32)
+        return r
 
     def log_likelihood(self, X: Any, n_samples: int = 5000) -> LikelihoodEstimate:
         """Estimate log p(x) of every row in nats by importance sampling, with standard errors.
@@ -394,11 +299,6 @@ class MixtureEstimator(LatentEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""
         return float(self.score_samples(X).mean())
-
-    def diagnose(self, X: Any) -> MixtureDiagnosis:
-        """Tell how codes and classes are used over the rows of X, and what would mend them."""
-        x, _ = self._rows(X)
-        return diagnose_mixture(self.model_, x, self.predict_proba(X))
 
     def _fitted_extras(self) -> dict[str, Any]:
         return {"memory_shape_": self.memory_shape_}

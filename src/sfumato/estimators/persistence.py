@@ -25,8 +25,10 @@ from sfumato.artifacts import (
     write_directory,
 )
 from sfumato.estimators.autoencoder import Autoencoder
-from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.baselines import Packer, restore
+from sfumato.estimators.deep_cluster import DeepCluster
+from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.pipelines import CodesThenClusters
 from sfumato.estimators.scaling import Scaling
@@ -35,8 +37,19 @@ from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 from sfumato.training import PHASES, History
 
-ESTIMATORS: dict[str, type[LatentEstimator]] = {
-    cls.__name__: cls for cls in (Autoencoder, StackedAutoencoder, VAE, MixtureVAE, GMVAE, VaDE)
+ESTIMATORS: dict[str, type[RowEstimator]] = {
+    cls.__name__: cls
+    for cls in (
+        Autoencoder,
+        StackedAutoencoder,
+        VAE,
+        MixtureVAE,
+        GMVAE,
+        VaDE,
+        DEC,
+        DCN,
+        DeepCluster,
+    )
 }
 
 
@@ -48,7 +61,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     ArtifactError
         If the folder cannot be written, or the estimator cannot be stored as data.
     """
-    if isinstance(estimator, LatentEstimator):
+    if isinstance(estimator, RowEstimator):
         estimator.save(path)
         return
     encoder = _deep_encoder(estimator)
@@ -64,12 +77,12 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     write_directory(path, description, tensors, encoder.history_.records)
 
 
-def _deep_encoder(estimator: BaseEstimator) -> LatentEstimator | None:
+def _deep_encoder(estimator: BaseEstimator) -> RowEstimator | None:
     """Return the fitted encoder of ours that a model in two steps begins with, if it does."""
     if not isinstance(estimator, CodesThenClusters):
         return None
     check_is_fitted(estimator, "labels_")
-    return estimator.encoder_ if isinstance(estimator.encoder_, LatentEstimator) else None
+    return estimator.encoder_ if isinstance(estimator.encoder_, RowEstimator) else None
 
 
 def _without_encoder(estimator: CodesThenClusters) -> CodesThenClusters:
@@ -127,7 +140,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         return _restore(description, subtree("model", tensors), history)
 
 
-def _load_unfinished(checkpoint: Path) -> LatentEstimator:
+def _load_unfinished(checkpoint: Path) -> RowEstimator:
     description, tensors = read_checkpoint(checkpoint)
     with understanding(checkpoint):
         history = description["history"]
@@ -150,7 +163,7 @@ def _restore_two_steps(
 
 def _restore(
     description: dict[str, Any], weights: dict[str, Tensor], history: list[dict[str, float]]
-) -> LatentEstimator:
+) -> RowEstimator:
     estimator = ESTIMATORS[description["estimator"]](**params_from_json(description["params"]))
     fitted = dict(description["fitted"])
     fitted["scaling_"] = Scaling(**fitted["scaling_"])

@@ -18,7 +18,7 @@ from sfumato.estimators.autoencoder import (
     fit_prior,
     loss_of,
 )
-from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import forked_rng, map_precisely
 from sfumato.models import Classifier, LatentVariableModel, StackedModel, layers_of

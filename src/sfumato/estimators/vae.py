@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from sfumato.data import as_table
-from sfumato.estimators.base import LatentEstimator
+from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import (
     LikelihoodEstimate,

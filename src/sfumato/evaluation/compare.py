@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from sfumato.estimators import find_model
+from sfumato.estimators import ClusterEstimator, find_model
 from sfumato.evaluation.measures import MEANINGS, Measures, measure
 from sfumato.evaluation.split import Split
 
@@ -97,7 +97,8 @@ def run(
 ) -> Iterator[Result]:
     """Fit every model with every seed and yield what was measured, as it comes.
 
-    A model that takes no seed is fitted once.
+    A model that takes no seed is fitted once. Models that begin with the same autoencoder share it:
+    it is fitted once for each seed, and its time is counted for all of them.
 
     Parameters
     ----------
@@ -118,22 +119,54 @@ def run(
     for name, entry in entries.items():
         if entry.supervised and split.y_train is None:
             raise ValueError(f"The model {name!r} needs labels, and the data have none.")
+    shared = Pretraining()
     for name, entry in entries.items():
         for seed in seeds if entry.seeded else seeds[:1]:
             estimator = configure(name, entry.build(seed))
             y = split.y_train if entry.supervised else None
-            measures = _fit_and_measure(estimator, split, y, n_samples, seed)
+            times = _fit(estimator, split, y, shared)
+            measures = measure(estimator, split, n_samples=n_samples, seed=seed) | times
             yield Result(name, seed, measures, estimator)
 
 
-def _fit_and_measure(estimator: Any, split: Split, y: Any, n_samples: int, seed: int) -> Measures:
-    wall, cpu = time.perf_counter(), time.process_time()
+class Pretraining:
+    """Autoencoders that several models begin with, each fitted once."""
+
+    def __init__(self) -> None:
+        self._fits: dict[str, tuple[Any, Measures]] = {}
+
+    def give(self, estimator: Any, X: Any) -> Measures:
+        """Let a model begin with a shared autoencoder; returns the time that this one took."""
+        if not isinstance(estimator, ClusterEstimator) or not estimator.begins_pretrained:
+            return {}
+        # The settings that decide the autoencoder, its seed among them.
+        key = str(sorted(estimator.pretraining().get_params().items()))
+        if key not in self._fits:
+            clock = _Clock()
+            self._fits[key] = estimator.pretrain(X), clock.times()
+        estimator.pretrained, times = self._fits[key]
+        return times
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._start = time.perf_counter(), time.process_time()
+
+    def times(self) -> Measures:
+        """Return what has passed by the wall clock and over all threads, in seconds."""
+        wall, cpu = self._start
+        return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+
+
+def _fit(estimator: Any, split: Split, y: Any, shared: Pretraining) -> Measures:
+    """Fit, and return how long it took."""
     with warnings.catch_warnings():
         # A baseline that stops at its iteration limit is part of the comparison.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        before = shared.give(estimator, split.X_train)
+        clock = _Clock()
         estimator.fit(split.X_train, y)
-    times = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-    return measure(estimator, split, n_samples=n_samples, seed=seed) | times
+    return {name: value + before.get(name, 0.0) for name, value in clock.times().items()}
 
 
 def tabulate(results: Sequence[Result]) -> Table:

@@ -11,9 +11,10 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from sfumato.estimators import (
     VAE,
-    LatentEstimator,
     MixtureEstimator,
+    RowEstimator,
     learned_from_labels,
+    n_clusters_of,
     operations_of,
     reconstruct,
 )
@@ -158,7 +159,7 @@ def _same(y: np.ndarray, labels: np.ndarray) -> float:
 def _codes(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     measures: Measures = {}
     codes = estimator.transform(split.X_eval)
-    if isinstance(estimator, LatentEstimator):
+    if isinstance(estimator, RowEstimator):
         measures["active_units"] = estimator.diagnose(split.X_eval).active_units
     if split.y_eval is None or split.y_train is None:
         return measures
@@ -185,14 +186,15 @@ MEASURES: dict[str, Callable[[Any, Split, int, int], Measures]] = {
 def beside(estimator: Any, split: Split) -> dict[str, Any]:
     """Fit the baselines to stand beside a deep model.
 
-    PCA with as many dimensions as its code; k-means with as many clusters as it has components.
+    PCA with as many dimensions as its code; k-means with as many clusters as it makes.
     """
-    if not isinstance(estimator, LatentEstimator) or len(split.X_train) < 2:
+    if not isinstance(estimator, RowEstimator) or len(split.X_train) < 2:
         return {}
     n = min(estimator.latent_dim, *split.X_train.shape)
     baselines: dict[str, Any] = {"pca": PCA(n, random_state=0).fit(split.X_train)}
-    if isinstance(estimator, MixtureEstimator):
-        kmeans = KMeans(estimator.n_components, n_init=10, random_state=0)
+    n_clusters = n_clusters_of(estimator)
+    if n_clusters is not None:
+        kmeans = KMeans(n_clusters, n_init=10, random_state=0)
         baselines["kmeans"] = kmeans.fit(split.X_train)
     return baselines
 

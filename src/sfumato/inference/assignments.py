@@ -11,7 +11,7 @@ from torch import Tensor
 from sfumato.coupling import coupled_bound, mean_field
 from sfumato.inference.blocks import RowSource, map_blocks
 from sfumato.inference.noise import forked_rng
-from sfumato.nn import Components, GaussianComponents, Recogniser
+from sfumato.nn import Components, GaussianComponents
 
 CHUNK = 2048
 
@@ -91,7 +91,10 @@ def class_evidence(model: Any, x: RowSource, distillation: float) -> np.ndarray:
 
 
 def joint_of_views(
-    recogniser: Recogniser, x: RowSource, view: Callable[[Tensor], Tensor], seed: int
+    log_class: Callable[[Tensor], Tensor],
+    x: RowSource,
+    view: Callable[[Tensor], Tensor],
+    seed: int,
 ) -> np.ndarray:
     r"""Return the joint distribution of the labels of two views of a row, shape (K, K).
 
@@ -101,8 +104,8 @@ def joint_of_views(
     with forked_rng(seed), torch.no_grad():
         for start in range(0, len(x), CHUNK):
             rows = x[start : start + CHUNK]
-            first, second = recogniser(view(rows)).exp(), recogniser(view(rows)).exp()
+            first, second = log_class(view(rows)).exp(), log_class(view(rows)).exp()
             products.append((first.double().T @ second.double()).cpu().numpy())
-    table = sum(products) / len(x)
+    table = np.sum(products, axis=0) / len(x)
     joint: np.ndarray = (table + table.T) / 2
     return joint

@@ -1,5 +1,6 @@
 """Backbones, families of distributions, and priors."""
 
+from sfumato.nn.assignment import RunningCentres, StudentAssignment, squared_distances
 from sfumato.nn.backbones import (
     ACTIVATIONS,
     ImageShape,
@@ -28,7 +29,7 @@ from sfumato.nn.families import (
     SharedScaleGaussianFamily,
 )
 from sfumato.nn.priors import FittedMixture, StandardNormal
-from sfumato.nn.recogniser import Recogniser
+from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.sparsity import TopK
 from sfumato.nn.unet import UNet, blocks
 
@@ -49,8 +50,10 @@ __all__ = [
     "PointMassFamily",
     "Recogniser",
     "RelaxedBernoulliFamily",
+    "RunningCentres",
     "SharedScaleGaussianFamily",
     "StandardNormal",
+    "StudentAssignment",
     "StyledComponents",
     "TopK",
     "UNet",
@@ -59,5 +62,7 @@ __all__ = [
     "dropping_out",
     "mlp",
     "mlp_pair",
+    "normalised_conv",
+    "squared_distances",
     "tied_mlp_pair",
 ]

@@ -5,11 +5,23 @@ from sfumato.objectives.base import (
     Objective,
     Terms,
     objective_at,
+    require_not_negative,
     require_positive,
 )
 from sfumato.objectives.binarized import Binarized, binarized
 from sfumato.objectives.corruption import Corruption, Gaussian, Masking, SaltAndPepper
 from sfumato.objectives.coupled import Assigned, CoupledELBO, coupled_elbo
+from sfumato.objectives.deep_clustering import (
+    SelfAssigned,
+    dec_targets,
+    decoding,
+    embedded_clustering,
+    kmeans_friendly,
+    likeliest_pseudo_labels,
+    nearest_centres,
+    pseudo_classification,
+    target_distribution,
+)
 from sfumato.objectives.deformation import Deformation
 from sfumato.objectives.elbo import ELBO, elbo
 from sfumato.objectives.importance import IWAE, importance
@@ -51,17 +63,27 @@ __all__ = [
     "Penalty",
     "Reconstruction",
     "SaltAndPepper",
+    "SelfAssigned",
     "Terms",
     "binarized",
     "classification",
     "coupled_elbo",
+    "dec_targets",
+    "decoding",
     "elbo",
+    "embedded_clustering",
     "importance",
     "jacobian_norm",
+    "kmeans_friendly",
     "layer_reconstruction",
+    "likeliest_pseudo_labels",
+    "nearest_centres",
     "negative_log_likelihood",
     "objective_at",
+    "pseudo_classification",
     "reconstruction",
+    "require_not_negative",
     "require_positive",
     "squared_error",
+    "target_distribution",
 ]

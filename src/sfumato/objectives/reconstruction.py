@@ -63,6 +63,7 @@ def reconstruction(
     loss: Loss = squared_error,
     corruptions: Sequence[Corruption] = (),
     penalties: Sequence[Penalty] = (),
+    view: Callable[[Tensor], Tensor] | None = None,
 ) -> Terms:
     r"""Error of the reconstruction from a deterministic code, and penalties on that code.
 
@@ -77,12 +78,15 @@ def reconstruction(
     corruptions : sequence of callables (n, d) -> (n, d)
         Applied to the input one after the other; without them the input is x.
     penalties : sequence of Penalty
+    view : callable (n, d) -> (n, d), optional
+        What is done to the rows before all else.
 
     Returns
     -------
     dict
         ``reconstruction``, shape (n,), in the unit of the loss, and the penalties' terms.
     """
+    x = x if view is None else view(x)
     corrupted = x
     for corruption in corruptions:
         corrupted = corruption(corrupted)
@@ -101,6 +105,8 @@ class Reconstruction(AnnealedObjective):
     loss : callable (p(x|z), x) -> (n,)
     corruptions : sequence of Corruption
     penalties : sequence of Penalty
+    view : callable (n, d) -> (n, d), optional
+        Deforms the rows in training.
     """
 
     def __init__(
@@ -108,10 +114,12 @@ class Reconstruction(AnnealedObjective):
         loss: Loss = squared_error,
         corruptions: Sequence[Corruption] = (),
         penalties: Sequence[Penalty] = (),
+        view: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.loss = loss
         self.corruptions = corruptions
         self.penalties = penalties
+        self.view = view
 
     def at(self, epoch: int) -> Objective:
         """Return the objective, the same in every epoch."""
@@ -120,6 +128,7 @@ class Reconstruction(AnnealedObjective):
             loss=self.loss,
             corruptions=self.corruptions,
             penalties=self.penalties,
+            view=self.view,
         )
 
     def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:

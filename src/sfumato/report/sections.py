@@ -9,10 +9,11 @@ from torch import nn
 
 from sfumato.estimators import (
     Autoencoder,
-    LatentEstimator,
-    MixtureEstimator,
+    ClusterEstimator,
+    RowEstimator,
     StackedAutoencoder,
     entry_of,
+    n_clusters_of,
     operations_of,
     reconstruct,
     sample,
@@ -37,7 +38,7 @@ def asked(run: Mapping[str, Any], estimator: Any) -> str:
     return page.pairs(run) + page.folded("All settings", page.pairs(settings))
 
 
-def learning(estimator: LatentEstimator) -> str:
+def learning(estimator: RowEstimator) -> str:
     """Return the curves of every term."""
     history = estimator.history_
     watched = ["loss", *history.terms] if len(history.terms) > 1 else list(history.terms)
@@ -60,7 +61,7 @@ def phases(estimator: StackedAutoencoder) -> str:
     return page.grid(["phase", "loss of the first epoch", "of the last"], rows)
 
 
-def filters(estimator: LatentEstimator, shape: tuple[int, int, int]) -> str:
+def filters(estimator: RowEstimator, shape: tuple[int, int, int]) -> str:
     """Return what the units of the first layer look for, where that layer sees all pixels."""
     first = next(layer for layer in estimator.model_.encoder.modules() if not _inner(layer))
     if not isinstance(first, nn.Linear):
@@ -117,9 +118,9 @@ def samples(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     return page.picture(figures.image_grid(X, look), caption)
 
 
-def components(estimator: MixtureEstimator, split: Split, shape: tuple[int, int, int]) -> str:
+def components(estimator: ClusterEstimator, split: Split, shape: tuple[int, int, int]) -> str:
     """Return generated pictures of every component, a row each."""
-    n = min(estimator.n_components, MAX_COMPONENTS)
+    n = min(n_clusters_of(estimator) or 1, MAX_COMPONENTS)
     groups = {
         str(k): estimator.sample(N_OF_COMPONENT, component=k, random_state=0) for k in range(n)
     }
@@ -128,7 +129,7 @@ def components(estimator: MixtureEstimator, split: Split, shape: tuple[int, int,
     return page.picture(figures.image_rows(groups, look), caption)
 
 
-def diagnosis(estimator: LatentEstimator, split: Split) -> str:
+def diagnosis(estimator: RowEstimator, split: Split) -> str:
     """Return how code and classes are used, and the remedy where they are not."""
     found = estimator.diagnose(split.X_eval).to_dict()
     verdict = found.pop("remedy") or "No sign of collapse."
@@ -185,7 +186,7 @@ def of_estimator(
     """Return the sections that a fitted model and its data allow, by heading."""
     operations = operations_of(estimator)
     sections: dict[str, str] = {}
-    if isinstance(estimator, LatentEstimator):
+    if isinstance(estimator, RowEstimator):
         sections["Learning"] = learning(estimator)
     if isinstance(estimator, StackedAutoencoder) and estimator.phase_losses_:
         sections["Layers"] = phases(estimator)
@@ -197,8 +198,8 @@ def of_estimator(
         sections["Reconstructions"] = reconstructions(estimator, split, shape)
     if shape and "sample" in operations:
         sections["Samples"] = samples(estimator, split, shape)
-    if shape and isinstance(estimator, MixtureEstimator):
+    if shape and isinstance(estimator, ClusterEstimator):
         sections["Samples of each component"] = components(estimator, split, shape)
-    if isinstance(estimator, LatentEstimator):
+    if isinstance(estimator, RowEstimator):
         sections["Diagnosis"] = diagnosis(estimator, split)
     return {heading: content for heading, content in sections.items() if content}

@@ -19,6 +19,8 @@ from sfumato.training import Trainer
 # Largest share of single pixels missing; strokes and boxes of a patch.
 MOST_SCATTERED = 0.9
 N_STROKES, N_BOXES = 6, 3
+# Largest gradient of a step, in units of the average one.
+CLIPPING = 2.0
 
 
 class InpaintingModel(nn.Module):
@@ -168,6 +170,11 @@ class Inpainter(Restorer):
         self.patch_size = patch_size
         self.random_state = random_state
         self.trainer = trainer
+
+    def default_trainer(self) -> Trainer:
+        """Return the trainer that ``trainer=None`` stands for."""
+        # A batch of large holes has ten times the usual gradient.
+        return super().default_trainer().set_params(clipping=CLIPPING)
 
     def _model(self, n_channels: int) -> InpaintingModel:
         return InpaintingModel(n_channels, self.widths, self.n_blocks)

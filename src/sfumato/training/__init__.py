@@ -5,6 +5,7 @@ from sfumato.training.history import History
 from sfumato.training.loop import TrainingDivergedError
 from sfumato.training.phases import PHASES, finish_phases, phase_of
 from sfumato.training.progress import Labelled, Progress
+from sfumato.training.relabelling import Relabelling, SelfLabelled
 from sfumato.training.rows import AssignedRows, Rows, is_memory_mapped
 from sfumato.training.trainer import EarlyStopping, Logger, Trainer, check_choice, check_count
 
@@ -18,7 +19,9 @@ __all__ = [
     "LocalEngine",
     "Logger",
     "Progress",
+    "Relabelling",
     "Rows",
+    "SelfLabelled",
     "Trainer",
     "TrainingDivergedError",
     "check_choice",

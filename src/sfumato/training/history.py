@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 Record = dict[str, float]
-RESERVED = {"epoch", "loss", "validation_loss", "learning_rate", "seconds"}
+RESERVED = {"epoch", "loss", "changed", "validation_loss", "learning_rate", "seconds"}
 
 
 @dataclass
@@ -12,7 +12,8 @@ class History:
 
     ``history["kl"]`` is the list of that quantity's values, one an epoch. Every record holds
     ``epoch`` (from 1), ``loss``, each term of the objective (means over the epoch's rows, as
-    trained), ``learning_rate``, ``seconds``, and with early stopping ``validation_loss``.
+    trained), ``learning_rate``, ``seconds``, with early stopping ``validation_loss``, and where a
+    model labels the rows itself ``changed``, the share of rows whose label is new.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sfumato.inference.noise import forked_rng
 from sfumato.objectives import objective_at
 from sfumato.training.engine import Engine
-from sfumato.training.history import RESERVED, Record
+from sfumato.training.history import RESERVED, History, Record
 from sfumato.training.rows import AssignedRows, Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser
@@ -50,12 +50,18 @@ class Batches:
         self.index = index
         self.batch_size = batch_size
         self.shuffled = shuffled
+        # What a pass adds to its record.
+        self.figures: Record = {}
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __iter__(self) -> Iterator[Any]:
         return self.share(0, 1)
+
+    def exhausted(self, history: History) -> bool:
+        """Tell whether another pass is needless."""
+        return False
 
     def share(self, rank: int, world_size: int) -> Iterator[Any]:
         """Yield one process's batches; every process gets the same number of rows and steps."""
@@ -97,6 +103,8 @@ class Loop:
         means = self._steps(self._share(batches))
         self.module.eval()
         record: Record = {"epoch": self.loss.epoch + 1, "loss": sum(means.values()), **means}
+        if isinstance(batches, Batches):
+            record |= batches.figures
         if validation is not None:
             record["validation_loss"] = self._validate(validation)
         return record | {"learning_rate": learning_rate, "seconds": perf_counter() - start}

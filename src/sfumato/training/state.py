@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -14,6 +16,8 @@ from sfumato.artifacts import ArtifactError, subtree, tensor_tree
 from sfumato.training.history import History, Record
 
 Weights = dict[str, Tensor]
+# Steps over which the length of gradients is averaged.
+MEMORY = 100
 # Moving the average costs a tenth of a fast step; with a memory of thousands of steps every eighth
 # step tells it enough.
 STRIDE, FIRST_STEPS = 8, 64
@@ -30,10 +34,17 @@ class TrainingState:
         Of the moving average of the weights; 0 for none.
     description : dict
         JSON; what is being fitted.
+    clipping : float
+        Largest gradient of a step, in units of the average one; 0 for any.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, decay: float, description: dict[str, Any]
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        decay: float,
+        description: dict[str, Any],
+        clipping: float = 0.0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -41,6 +52,8 @@ class TrainingState:
         self.description = description
         self.history = History()
         self.n_steps = 0
+        self.clipping = clipping
+        self.gradient_norm = 0.0
         self._parameters = list(model.parameters())
         self._average = [p.detach().clone() for p in self._parameters] if decay else []
         self._last: Weights = {}
@@ -54,6 +67,8 @@ class TrainingState:
     @torch.no_grad()
     def step(self) -> None:
         """Take an optimiser's step and move the average along."""
+        if self.clipping:
+            self._clip()
         self.optimizer.step()
         self.n_steps += 1
         stride = 1 if self.n_steps < FIRST_STEPS else STRIDE
@@ -61,6 +76,13 @@ class TrainingState:
             # A short memory at first, else the average would remember the random start.
             decay = min(self.decay, self.n_steps / (self.n_steps + 10)) ** stride
             get_ema_multi_avg_fn(decay)(self._average, self._parameters, self.n_steps)
+
+    def _clip(self) -> None:
+        """Shorten a gradient that is much longer than they are on average."""
+        limit = self.clipping * self.gradient_norm if self.n_steps else inf
+        norm = float(clip_grad_norm_(self._parameters, limit))
+        weight = 1 / min(self.n_steps + 1, MEMORY)
+        self.gradient_norm += weight * (min(norm, limit) - self.gradient_norm)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -116,6 +138,7 @@ class TrainingState:
             "run": self.description,
             "history": self.history.records,
             "n_steps": self.n_steps,
+            "gradient_norm": self.gradient_norm,
         }
         tensors = tensor_tree("raw", self.model.state_dict())
         tensors |= tensor_tree("model", self._best)
@@ -142,6 +165,7 @@ class TrainingState:
             )
         self.history = History(description["history"])
         self.n_steps = description["n_steps"]
+        self.gradient_norm = description["gradient_norm"]
         self.model.load_state_dict(subtree("raw", tensors))
         self._last = subtree("last", tensors)
         self._best = subtree("model", tensors)

@@ -83,6 +83,9 @@ class Trainer(BaseEstimator):
     averaging : float
         Decay per step of the exponential moving average of the weights that the fitted model
         keeps; 0 keeps the last weights.
+    clipping : float
+        Largest gradient of a step, in units of the average length of gradients so far: a longer one
+        is shortened, so that no batch throws the weights off. 0 leaves gradients as they are.
     early_stopping : EarlyStopping, optional
     precision : "auto", "32" or "bf16"
         Of matrices and convolutions in training; densities are always float32 or better, and so
@@ -113,6 +116,7 @@ class Trainer(BaseEstimator):
         weight_decay: float = 0.0,
         schedule: str = "constant",
         averaging: float = 0.9995,
+        clipping: float = 0.0,
         early_stopping: EarlyStopping | None = None,
         precision: str = "auto",
         device: str = "auto",
@@ -127,6 +131,7 @@ class Trainer(BaseEstimator):
         self.weight_decay = weight_decay
         self.schedule = schedule
         self.averaging = averaging
+        self.clipping = clipping
         self.early_stopping = early_stopping
         self.precision = precision
         self.device = device
@@ -171,6 +176,8 @@ class Trainer(BaseEstimator):
             if not isinstance(self.early_stopping, EarlyStopping):
                 raise ValueError("early_stopping must be an EarlyStopping or None.")
             check_count("patience", self.early_stopping.patience)
+        if self.clipping < 0:
+            raise ValueError(f"clipping must not be negative, got {self.clipping}.")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}.")
         check_choice("schedule", self.schedule, SCHEDULES)
@@ -180,7 +187,7 @@ class Trainer(BaseEstimator):
         self,
         model: nn.Module,
         objective: Any,
-        data: Rows | AssignedRows | Iterable[Tensor],
+        data: Rows | AssignedRows | Batches | Iterable[Tensor],
         *,
         seed: int = 0,
         description: Mapping[str, Any] | None = None,
@@ -192,7 +199,7 @@ class Trainer(BaseEstimator):
         ----------
         model : Module
         objective : callable (model, x) -> dict of tensors of shape (n,), or AnnealedObjective
-        data : Rows, or any re-iterable of batches
+        data : Rows, SelfLabelled, or any re-iterable of batches
             Rows are sliced by index, a new permutation every epoch.
         seed : int
             Of the order of rows, the held-out rows and all noise.
@@ -217,7 +224,11 @@ class Trainer(BaseEstimator):
         model.to(engine.device)
         with forked_rng(seed), threads(self.threads, model) as chooser:
             state = TrainingState(
-                model, self._optimizer(model, engine), self.averaging, dict(description or {})
+                model,
+                self._optimizer(model, engine),
+                self.averaging,
+                dict(description or {}),
+                self.clipping,
             )
             path = self._checkpoint_path()
             if path is not None and path.exists():
@@ -237,7 +248,7 @@ class Trainer(BaseEstimator):
                 if isinstance(logger, AbstractContextManager):
                     opened.enter_context(logger)
                 logger.log_hyperparams({"max_epochs": n_epochs, "start": len(history)})
-            while len(history) < n_epochs and not self._exhausted(history):
+            while len(history) < n_epochs and not self._exhausted(history, train):
                 progress = len(history) / n_epochs
                 rate = self.learning_rate * SCHEDULES[self.schedule](progress)
                 record = loop.epoch(train, validation, rate)
@@ -264,7 +275,7 @@ class Trainer(BaseEstimator):
         return None if self.checkpoint is None else make_directory(self.checkpoint) / CHECKPOINT
 
     def _hold_out(
-        self, data: Rows | AssignedRows | Iterable[Tensor], seed: int
+        self, data: Rows | AssignedRows | Batches | Iterable[Tensor], seed: int
     ) -> tuple[Iterable[Tensor], Batches | None]:
         if not isinstance(data, (Rows, AssignedRows)):
             if self.early_stopping is not None:
@@ -284,7 +295,9 @@ class Trainer(BaseEstimator):
         train = Batches(data, order[n:], self.batch_size, shuffled=True)
         return train, Batches(data, order[:n], self.batch_size, shuffled=False)
 
-    def _exhausted(self, history: History) -> bool:
+    def _exhausted(self, history: History, train: Iterable[Tensor]) -> bool:
+        if isinstance(train, Batches) and train.exhausted(history):
+            return True
         if self.early_stopping is None or not history.records:
             return False
         losses = history["validation_loss"]

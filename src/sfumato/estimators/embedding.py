@@ -1,0 +1,503 @@
+"""Deep embedded clustering (DEC) and the deep clustering network (DCN)."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sfumato import models
+from sfumato.estimators.autoencoder import LOSSES, deformation_of, view_of
+from sfumato.estimators.clusters import ClusterEstimator, Pretrained
+from sfumato.estimators.networks import build_pair, check_network, hidden_of
+from sfumato.inference import RowSource, forked_rng, map_blocks, map_precisely
+from sfumato.nn import (
+    Components,
+    Conditional,
+    GaussianComponents,
+    ImageShape,
+    PointMassFamily,
+    RunningCentres,
+    StudentAssignment,
+)
+from sfumato.objectives import (
+    Deformation,
+    SelfAssigned,
+    dec_targets,
+    decoding,
+    embedded_clustering,
+    kmeans_friendly,
+    nearest_centres,
+    require_not_negative,
+    target_distribution,
+)
+from sfumato.training import (
+    Engine,
+    History,
+    Relabelling,
+    Rows,
+    SelfLabelled,
+    Trainer,
+    check_choice,
+    check_count,
+    finish_phases,
+    phase_of,
+)
+
+# Narrower and smoother than the papers' 500, 500, 2000 of rectified units: the codes of such an
+# autoencoder lie in clusters after a tenth of the steps.
+WIDTHS = (500, 500)
+# Losses of the reconstruction that go with pixels or with any numbers.
+EMBEDDING_LOSSES = ("mse", "cross-entropy")
+# A decoder that was left out of the training follows the codes for this share of its epochs.
+DECODING_SHARE = 4
+
+Phase = Callable[..., History]
+
+
+class EmbeddingEstimator(ClusterEstimator):
+    """Clusters of codes that the encoder is trained to tell apart."""
+
+    n_clusters: int
+    loss: str
+    update_interval: int | None
+    tolerance: float
+    n_init: int
+
+    n_rows_: int
+
+    @abstractmethod
+    def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> Any:
+        """Return the model of these parts."""
+
+    @abstractmethod
+    def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
+        """Assign all rows by the model as it stands."""
+
+    @property
+    def _n_clusters(self) -> int:
+        return self.n_clusters
+
+    @property
+    def cluster_centers_(self) -> np.ndarray:
+        """Centres of the clusters among the codes, shape (n_clusters, latent_dim)."""
+        centres: np.ndarray = self.model_.assignment.centres.detach().cpu().numpy()
+        return centres
+
+    def _inspect(self, X: np.ndarray) -> None:
+        check_network(self)
+        check_choice("loss", self.loss, EMBEDDING_LOSSES)
+        deformation_of(self)
+        for name in ("n_clusters", "n_init"):
+            check_count(name, getattr(self, name))
+        if self.update_interval is not None:
+            check_count("update_interval", self.update_interval, "None or ")
+        if self.n_clusters > len(X):
+            raise ValueError(
+                f"n_clusters={self.n_clusters} must not exceed the number of rows, {len(X)}."
+            )
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"tolerance must lie between 0 and 1, got {self.tolerance}.")
+        self.n_rows_ = len(X)
+
+    def _default_scaling(self) -> str:
+        return "range"
+
+    def _takes_pixels(self) -> bool:
+        return self.loss == "cross-entropy"
+
+    def _continued(self) -> dict[str, Any]:
+        return {
+            "latent_dim": self.latent_dim,
+            "hidden": hidden_of(self),
+            "backbone": self.backbone,
+            "activation": self.activation,
+            "loss": self.loss,
+            "penalty": None,
+            "dropout": 0.0,
+            "tied": False,
+        }
+
+    def pretraining(self) -> Pretrained:
+        """Return the autoencoder that ``pretrained=None`` stands for, unfitted."""
+        return super().pretraining().set_params(deformation=self.deformation)
+
+    def _model(self) -> Any:
+        code = PointMassFamily(self.latent_dim)
+        output = LOSSES[self.loss][0](self.n_features_in_)
+        encoder, decoder = build_pair(self, code, output)
+        return self._assembled(
+            Conditional(encoder, code),
+            Conditional(decoder, output),
+            GaussianComponents(self.n_clusters, self.latent_dim),
+        )
+
+    def _train(
+        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
+    ) -> tuple[Any, History]:
+        autoencoder = self._begun(rows, trainer)
+        with forked_rng(self.seed_):
+            model = self._model()
+        for part in ("encoder", "decoder"):
+            weights = getattr(autoencoder.model_, part).network.state_dict()
+            getattr(model, part).network.load_state_dict(weights)
+        self._begin_with_kmeans(model, rows)
+        common = {"seed": self.seed_, "description": description, "engine": engine}
+        history = self._train_clusters(model, rows, trainer, common)
+        finish_phases(trainer)
+        return model, history
+
+    def _begin_with_kmeans(self, model: Any, rows: Rows) -> None:
+        codes = map_blocks(lambda block: model.encoder(block).mean, rows)
+        kmeans = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.seed_)
+        kmeans.fit(codes.cpu().numpy())
+        with torch.no_grad():
+            model.assignment.centres.copy_(torch.from_numpy(kmeans.cluster_centers_))
+        model.labels.copy_(torch.from_numpy(kmeans.labels_))
+
+    def _train_clusters(
+        self, model: Any, rows: Rows, trainer: Trainer, common: dict[str, Any]
+    ) -> History:
+        """Train on targets that the model makes, until they rest."""
+        size = min(trainer.batch_size, len(rows))
+        steps_per_epoch = -(-len(rows) // size)
+        interval = self.update_interval or steps_per_epoch
+        n_passes = -(-trainer.epochs_for(len(rows)) * steps_per_epoch // interval)
+        phase = phase_of(trainer, "clusters").set_params(max_epochs=n_passes, min_steps=0)
+        relabel = partial(self._relabelled, model, rows, common["engine"])
+        batches = SelfLabelled(rows, relabel, size, interval, self.tolerance)
+        return phase.fit(model, self._objective(), batches, **common)
+
+    def _complete(self, model: Any, rows: Rows) -> None:
+        """Assign the training rows, and fit to their codes what samples are drawn from."""
+        self.labels_ = self._posterior(model, rows).argmax(axis=1)
+        codes = map_blocks(lambda block: model.encoder(block).mean, rows)
+        one_hot = F.one_hot(torch.from_numpy(self.labels_), self.n_clusters).to(codes)
+        model.prior.fit(codes, one_hot)
+        model.labels.copy_(torch.from_numpy(self.labels_))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return minus the reconstruction error of every row, shape (n,), as an autoencoder's.
+
+        There is no density; the unit is that of the loss, not nats.
+        """
+        x, _ = self._rows(X)
+        error = map_precisely(self._error, self.model_, x)
+        return -error.cpu().numpy().astype(np.float64)
+
+    def _error(self, model: Any, x: Tensor) -> Tensor:
+        return decoding(model, x, loss=LOSSES[self.loss][1])["reconstruction"]
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``."""
+        return float(self.score_samples(X).mean())
+
+    def _fitted_extras(self) -> dict[str, Any]:
+        return {"n_rows_": self.n_rows_}
+
+
+class DEC(EmbeddingEstimator):
+    r"""Deep embedded clustering: assignments that are taught by their own confident part.
+
+    .. math:: q_{ij} \propto \big(1 + \|z_i - \mu_j\|^2 / \alpha\big)^{-\frac{\alpha + 1}{2}},
+              \quad p_{ij} \propto \frac{q_{ij}^2}{\sum_{i'} q_{i'j}}, \quad
+              \min_{f, \mu} \frac1n \sum_i KL(p_i \| q_i) + \rho\, L(x_i, g(z_i))
+
+    The targets p are made of all rows every ``update_interval`` steps. With
+    ``reconstruction_weight`` rho > 0 this is IDEC.
+
+    Parameters
+    ----------
+    n_clusters : int
+    latent_dim : int
+        Length of z.
+    hidden : tuple of int
+        Widths of the encoder's layers, mirrored by the decoder.
+    backbone : "mlp" or "conv"
+    loss : "mse" or "cross-entropy"
+        Of the reconstruction, see :class:`Autoencoder`.
+    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
+    alpha : float
+        Degrees of freedom of the Student t kernel.
+    reconstruction_weight : float
+        rho, nats for a unit of the loss. With 0 the decoder rests while clusters are trained, and
+        follows the codes afterwards.
+    update_interval : int, optional
+        Steps between two assignments of all rows; None is a pass over the rows.
+    tolerance : float
+        The training ends when a smaller share of the rows changes its cluster.
+    n_init : int
+        Starts of k-means on the pre-trained codes, of which the one of least inertia is kept.
+    pretrained : Autoencoder or StackedAutoencoder, optional
+        A fitted one to begin from, with the same layers, loss and scaling.
+    deformation : "auto", Deformation, or None
+        Under which an image keeps its cluster; "auto" deforms images a little, in pre-training too.
+    scaling : "auto", "range", "standard" or "none"
+        See :class:`Autoencoder`.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+        Of the pre-training, and again of the clusters.
+
+    Attributes
+    ----------
+    labels_ : ndarray, shape (n,)
+        Clusters of the training rows.
+    cluster_centers_ : ndarray, shape (n_clusters, latent_dim)
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`; ``history_["changed"]`` is the share of rows that changed
+        their cluster.
+
+    References
+    ----------
+    Xie, Girshick and Farhadi, Unsupervised Deep Embedding for Clustering Analysis, 2016; Guo, Gao,
+    Liu and Yin, Improved Deep Embedded Clustering, 2017; Guo, Zhu, Liu and Yin, Deep Embedded
+    Clustering with Data Augmentation, 2018.
+
+    Examples
+    --------
+    >>> from sfumato import DEC, Trainer
+    >>> quick = Trainer(max_epochs=5)
+    >>> m = DEC(hidden=(64,), random_state=0, trainer=quick).fit("digits")
+    >>> m.predict_proba("digits").shape
+    (1797, 10)
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        latent_dim: int = 10,
+        hidden: tuple[int, ...] | None = WIDTHS,
+        backbone: str = "mlp",
+        loss: str = "mse",
+        activation: str = "silu",
+        alpha: float = 1.0,
+        reconstruction_weight: float = 0.0,
+        update_interval: int | None = 140,
+        tolerance: float = 1e-3,
+        n_init: int = 20,
+        pretrained: Pretrained | None = None,
+        deformation: Deformation | str | None = "auto",
+        scaling: str = "auto",
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.loss = loss
+        self.activation = activation
+        self.alpha = alpha
+        self.reconstruction_weight = reconstruction_weight
+        self.update_interval = update_interval
+        self.tolerance = tolerance
+        self.n_init = n_init
+        self.pretrained = pretrained
+        self.deformation = deformation
+        self.scaling = scaling
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    def _inspect(self, X: np.ndarray) -> None:
+        super()._inspect(X)
+        if not self.alpha > 0:
+            raise ValueError(f"alpha must be positive, got {self.alpha}.")
+        require_not_negative(reconstruction_weight=self.reconstruction_weight)
+
+    def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> models.DEC:
+        assignment = StudentAssignment(self.n_clusters, self.latent_dim, self.alpha)
+        return models.DEC(encoder, decoder, prior, assignment, self.n_rows_)
+
+    def _objective(self) -> SelfAssigned:
+        terms = partial(
+            embedded_clustering,
+            loss=LOSSES[self.loss][1],
+            reconstruction_weight=self.reconstruction_weight,
+        )
+        return SelfAssigned(terms, dec_targets, view_of(self))
+
+    def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
+        with engine.autocast():
+            q = map_blocks(lambda block: model.assigned(block).probs, rows)
+        changed = relabel(model, q.argmax(1))
+        model.frequencies.copy_(q.mean(0))
+        return Relabelling(target_distribution(q), changed)
+
+    def _train_clusters(
+        self, model: Any, rows: Rows, trainer: Trainer, common: dict[str, Any]
+    ) -> History:
+        history = super()._train_clusters(model, rows, trainer, common)
+        if not self.reconstruction_weight:
+            objective = partial(decoding, loss=LOSSES[self.loss][1])
+            phase_of(trainer, "decoder", DECODING_SHARE).fit(model, objective, rows, **common)
+        return history
+
+    def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
+        return map_precisely(_assigned, model, x).cpu().numpy()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the assignments q of every row, shape (n, n_clusters)."""
+        x, dtype = self._rows(X)
+        return self._posterior(self.model_, x).astype(dtype)
+
+
+class DCN(EmbeddingEstimator):
+    r"""Deep clustering network: an autoencoder whose codes k-means can tell apart.
+
+    .. math:: \min_{f, g, M, s} \frac1n \sum_i L(x_i, g(f(x_i)))
+              + \tfrac\lambda2 \|f(x_i) - M s_i\|^2, \qquad s_i \text{ one-hot}
+
+    Parameters
+    ----------
+    n_clusters : int
+    latent_dim : int
+        Length of z.
+    hidden : tuple of int
+        Widths of the encoder's layers, mirrored by the decoder.
+    backbone : "mlp" or "conv"
+    loss : "mse" or "cross-entropy"
+        Of the reconstruction, see :class:`Autoencoder`.
+    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
+    clustering_weight : float
+        lambda, units of the loss for a squared unit of the code.
+    centres : "online" or "offline"
+        Centres that move along with every batch, as running means; or means of all rows at the
+        beginning of every interval.
+    update_interval : int, optional
+        Steps between two assignments of all rows; None is a pass over the rows.
+    tolerance : float
+        The training ends when a smaller share of the rows changes its cluster.
+    n_init : int
+        Starts of k-means on the pre-trained codes, of which the one of least inertia is kept.
+    pretrained : Autoencoder or StackedAutoencoder, optional
+        A fitted one to begin from, with the same layers, loss and scaling.
+    deformation : "auto", Deformation, or None
+        Under which an image keeps its cluster; "auto" deforms images a little, in pre-training too.
+    scaling : "auto", "range", "standard" or "none"
+        See :class:`Autoencoder`.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+        Of the pre-training, and again of the clusters.
+
+    Attributes
+    ----------
+    labels_ : ndarray, shape (n,)
+        Clusters of the training rows.
+    cluster_centers_ : ndarray, shape (n_clusters, latent_dim)
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`; ``history_["changed"]`` is the share of rows that changed
+        their cluster.
+
+    References
+    ----------
+    Yang, Fu, Sidiropoulos and Hong, Towards K-means-friendly Spaces: Simultaneous Deep Learning and
+    Clustering, 2017.
+
+    Examples
+    --------
+    >>> from sfumato import DCN, Trainer
+    >>> quick = Trainer(max_epochs=5)
+    >>> m = DCN(hidden=(64,), random_state=0, trainer=quick).fit("digits")
+    >>> m.cluster_centers_.shape
+    (10, 10)
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        latent_dim: int = 10,
+        hidden: tuple[int, ...] | None = WIDTHS,
+        backbone: str = "mlp",
+        loss: str = "mse",
+        activation: str = "silu",
+        clustering_weight: float = 0.1,
+        centres: str = "online",
+        update_interval: int | None = None,
+        tolerance: float = 1e-3,
+        n_init: int = 20,
+        pretrained: Pretrained | None = None,
+        deformation: Deformation | str | None = "auto",
+        scaling: str = "auto",
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.loss = loss
+        self.activation = activation
+        self.clustering_weight = clustering_weight
+        self.centres = centres
+        self.update_interval = update_interval
+        self.tolerance = tolerance
+        self.n_init = n_init
+        self.pretrained = pretrained
+        self.deformation = deformation
+        self.scaling = scaling
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    def _inspect(self, X: np.ndarray) -> None:
+        super()._inspect(X)
+        check_choice("centres", self.centres, ["online", "offline"])
+        require_not_negative(clustering_weight=self.clustering_weight)
+
+    def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> models.DCN:
+        assignment = RunningCentres(self.n_clusters, self.latent_dim)
+        return models.DCN(encoder, decoder, prior, assignment, self.n_rows_)
+
+    def _objective(self) -> SelfAssigned:
+        terms = partial(
+            kmeans_friendly,
+            loss=LOSSES[self.loss][1],
+            clustering_weight=self.clustering_weight,
+            online=self.centres == "online",
+        )
+        return SelfAssigned(terms, nearest_centres, view_of(self))
+
+    def _begin_with_kmeans(self, model: Any, rows: Rows) -> None:
+        super()._begin_with_kmeans(model, rows)
+        counts = np.bincount(model.labels.cpu().numpy(), minlength=self.n_clusters)
+        model.assignment.counts.copy_(torch.from_numpy(counts))
+
+    def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
+        with engine.autocast():
+            codes = map_blocks(lambda block: model.encoder(block).mean, rows)
+        labels = model.assignment(codes)
+        changed = relabel(model, labels)
+        if self.centres == "offline":
+            model.assignment.refit(codes, labels)
+        return Relabelling(F.one_hot(labels, self.n_clusters).to(codes), changed)
+
+    def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
+        return map_precisely(_nearest, model, x).cpu().numpy()
+
+
+def relabel(model: Any, labels: Tensor) -> float:
+    """Give the training rows their clusters; returns the share of those whose cluster is new."""
+    changed = float((labels != model.labels).double().mean())
+    model.labels.copy_(labels)
+    return changed
+
+
+def _assigned(model: Any, x: Tensor) -> Tensor:
+    q: Tensor = model.assigned(x).probs
+    return q
+
+
+def _nearest(model: Any, x: Tensor) -> Tensor:
+    return nearest_centres(model, x)

@@ -1,0 +1,64 @@
+"""DeepCluster: a network that learns from the clusters of its own features."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Deviation of a new head's weights.
+SMALL = 0.01
+
+
+class DeepCluster(nn.Module):
+    r"""Features, and a linear classifier of the pseudo-labels that k-means found among them.
+
+    .. math:: z = f(x), \qquad q(a|x) = \mathrm{softmax}(W z + b)_a, \qquad
+              q(c|x) = \sum_{a \in c} q(a|x)
+
+    There are more pseudo-labels a than clusters c.
+
+    Parameters
+    ----------
+    encoder : Module, (n, d) -> a point mass at f(x)
+    n_features, n_pseudo, n_clusters : int
+    n_rows : int
+        Training rows, whose pseudo-labels are kept.
+
+    References
+    ----------
+    Caron, Bojanowski, Joulin and Douze, Deep Clustering for Unsupervised Learning of Visual
+    Features, 2018.
+    """
+
+    groups: Tensor
+
+    labels: Tensor
+
+    def __init__(
+        self, encoder: nn.Module, n_features: int, n_pseudo: int, n_clusters: int, n_rows: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(n_features, n_pseudo)
+        # Which cluster a pseudo-label belongs to.
+        self.register_buffer("groups", torch.arange(n_pseudo) % n_clusters)
+        self.register_buffer("labels", torch.full((n_rows,), -1))
+        self.n_clusters = n_clusters
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Begin a new head.
+
+        It is next to nothing: a random one would push the features about before it has learned.
+        """
+        self.head.weight.normal_(0.0, SMALL)
+        self.head.bias.zero_()
+
+    def log_class(self, x: Tensor) -> Tensor:
+        """Log q(a|x) of the pseudo-labels in nats, shape (n, n_pseudo)."""
+        logits = self.head(F.relu(self.encoder(x).mean))
+        return F.log_softmax(logits if logits.dtype.itemsize >= 4 else logits.float(), dim=-1)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return q(c|x), shape (n, n_clusters)."""
+        q = self.log_class(x).exp()
+        return q.new_zeros(len(q), self.n_clusters).index_add_(1, self.groups, q)

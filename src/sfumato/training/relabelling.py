@@ -1,0 +1,77 @@
+"""Rows whose targets the model makes itself, anew at the beginning of every pass."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sfumato.training.history import History
+from sfumato.training.loop import Batches
+from sfumato.training.rows import AssignedRows, Rows
+
+
+class Relabelling(NamedTuple):
+    """What the model says of all rows."""
+
+    targets: Tensor
+    """Shape (n, K)."""
+    changed: float
+    """Share of the rows whose cluster is another than before."""
+    order: Tensor | None = None
+    """Rows in the order of training, some of them perhaps several times or never; by default
+    permutations of all, one after the other."""
+
+
+class SelfLabelled(Batches):
+    """Batches of rows with targets that ``relabel`` makes at the beginning of every pass.
+
+    Parameters
+    ----------
+    rows : Rows
+    relabel : callable () -> Relabelling
+    batch_size : int
+    n_steps : int
+        Of a pass.
+    tolerance : float
+        The pass at whose beginning a smaller share of the rows has changed its cluster is the last.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        relabel: Callable[[], Relabelling],
+        batch_size: int,
+        n_steps: int,
+        tolerance: float = 0.0,
+    ) -> None:
+        super().__init__(rows, torch.arange(len(rows)), batch_size, shuffled=True)
+        self._unlabelled = rows
+        self._relabel = relabel
+        self._n_steps = n_steps
+        self._tolerance = tolerance
+
+    def share(self, rank: int, world_size: int) -> Iterator[Any]:
+        """Yield one process's batches."""
+        targets, changed, order = self._relabel()
+        self.figures = {"changed": changed}
+        assigned = AssignedRows(self._unlabelled, targets, torch.zeros(len(targets)))
+        chunks = self._chunks(order, rank, world_size)
+        for chunk in islice(chunks, self._n_steps):
+            yield assigned[chunk]
+
+    def exhausted(self, history: History) -> bool:
+        """Tell whether the last pass found the clusters nearly as they were.
+
+        The first does so in any case: nothing has been learned before it.
+        """
+        return len(history) > 1 and history["changed"][-1] < self._tolerance
+
+    def _chunks(self, order: Tensor | None, rank: int, world_size: int) -> Iterator[Tensor]:
+        """Yield whole batches of rows for ever; what is left of a round is left out."""
+        size = min(self.batch_size, len(self) // world_size)
+        while True:
+            index = torch.randperm(len(self)) if order is None else order
+            mine = index[rank::world_size]
+            yield from mine[: len(mine) // size * size].split(size)

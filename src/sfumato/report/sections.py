@@ -13,6 +13,7 @@ from sfumato.estimators import (
     RowEstimator,
     StackedAutoencoder,
     entry_of,
+    learned_from_labels,
     n_clusters_of,
     operations_of,
     reconstruct,
@@ -129,6 +130,20 @@ def components(estimator: ClusterEstimator, split: Split, shape: tuple[int, int,
     return page.picture(figures.image_rows(groups, look), caption)
 
 
+def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
+    """Return the first rows of every cluster, the largest cluster first."""
+    X = np.asarray(split.X_eval)
+    labels = np.asarray(estimator.predict(X))
+    found, sizes = np.unique(labels, return_counts=True)
+    order = np.argsort(-sizes, kind="stable")[:MAX_COMPONENTS]
+    groups = {
+        f"{found[k]}: {sizes[k]:,}": X[np.flatnonzero(labels == found[k])[:N_PICTURES]]
+        for k in order
+    }
+    caption = f"The first {split.rows} of every cluster, with its number and its size."
+    return page.picture(figures.image_rows(groups, figures.Look.of(X, shape)), caption)
+
+
 def diagnosis(estimator: RowEstimator, split: Split) -> str:
     """Return how code and classes are used, and the remedy where they are not."""
     found = estimator.diagnose(split.X_eval).to_dict()
@@ -200,6 +215,8 @@ def of_estimator(
         sections["Samples"] = samples(estimator, split, shape)
     if shape and isinstance(estimator, ClusterEstimator):
         sections["Samples of each component"] = components(estimator, split, shape)
+    if shape and "predict" in operations and not learned_from_labels(estimator):
+        sections["Clusters"] = clusters(estimator, split, shape)
     if isinstance(estimator, RowEstimator):
         sections["Diagnosis"] = diagnosis(estimator, split)
     return {heading: content for heading, content in sections.items() if content}

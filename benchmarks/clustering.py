@@ -28,7 +28,7 @@ from sfumato.metrics import (
 
 CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "clustering.jsonl"
 BASELINES = ("kmeans", "pca-gmm", "isomap-kmeans", "ae-kmeans", "ae-gmm", "umap-gmm")
-OURS = ("mixture-vae", "gmvae", "vade")
+OURS = ("mixture-vae", "gmvae", "vade", "dec", "dcn", "deep-cluster")
 # What is left out of the default, to see what it brings.
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
@@ -38,6 +38,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-deformation": {"deformation": None},
     "paper": {"recipe": "paper"},
     "report": {"recipe": "report"},
+    "improved": {"reconstruction_weight": 0.1},
+    "offline": {"centres": "offline"},
+    "wide": {"hidden": (500, 500, 2000), "activation": "relu"},
 }
 
 
@@ -114,9 +117,16 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, str, str, in
         for data in options.data.split(","):
             for rows in options.rows.split(","):
                 for model in options.models.split(","):
-                    variants = options.variants.split(",") if model in OURS else [""]
-                    for variant in variants:
+                    for variant in variants_of(model, options.variants):
                         yield data, rows, model, variant, seed
+
+
+def variants_of(model: str, wanted: str) -> list[str]:
+    """Return those of the wanted variants whose settings the model has."""
+    if model not in OURS:
+        return [""]
+    known = find_model(model).build(0).get_params()
+    return [name for name in wanted.split(",") if known.keys() >= VARIANTS[name].keys()]
 
 
 def write_table(data: str, rows: str) -> None:

@@ -9,7 +9,7 @@ from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_
 from linear_gaussian import linear_gaussian
 from sfumato.distributions import GaussianMixture
 from sfumato.inference import importance_sampling
-from sfumato.models import GMVAE, LatentVariableModel, gmvae_elbo
+from sfumato.models import DEC, GMVAE, LatentVariableModel, gmvae_elbo
 from sfumato.nn import (
     BernoulliFamily,
     Conditional,
@@ -17,19 +17,24 @@ from sfumato.nn import (
     GaussianFamily,
     LearnedComponents,
     PointMassFamily,
+    RunningCentres,
     StandardNormal,
+    StudentAssignment,
     StyledComponents,
     TopK,
     conv_pair,
     mlp,
 )
 from sfumato.objectives import (
+    Assigned,
     KLSparsity,
     KSparse,
     Masking,
     elbo,
+    embedded_clustering,
     jacobian_norm,
     reconstruction,
+    target_distribution,
 )
 
 
@@ -284,3 +289,62 @@ def denoising_compares_the_reconstruction_of_corrupted_rows_with_clean_rows() ->
     found = reconstruction(model, x, corruptions=[Masking(1.0)])["reconstruction"]
     rebuilt = model.decoder.network(model.encoder.network.bias)
     torch.testing.assert_close(found, (x - rebuilt).square().sum(1))
+
+
+def dec_by_hand(z: Tensor, mu: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Return q and p as loops."""
+    q = torch.zeros(len(z), len(mu)).double()
+    for i, row in enumerate(z):
+        for j, centre in enumerate(mu):
+            q[i, j] = (1 + float((row - centre).square().sum()) / alpha) ** (-(alpha + 1) / 2)
+    q = q / q.sum(1, keepdim=True)
+    p = q**2 / q.sum(0)
+    return q, p / p.sum(1, keepdim=True)
+
+
+def dec_of_identity(mu: Tensor, alpha: float) -> DEC:
+    """Return a DEC whose code is the row."""
+    k, dim = mu.shape
+    assignment = StudentAssignment(k, dim, alpha)
+    assignment.centres.data = mu
+    point = Conditional(nn.Identity(), PointMassFamily(dim))
+    return DEC(point, point, GaussianComponents(k, dim), assignment, 1).double()
+
+
+def decs_gradients_equal_the_papers(alpha: float = 1.0) -> None:
+    torch.manual_seed(0)
+    z, mu = torch.randn(6, 3).double().requires_grad_(), torch.randn(4, 3).double()
+    model = dec_of_identity(mu, alpha)
+    q, p = dec_by_hand(z.detach(), mu, alpha)
+    torch.testing.assert_close(target_distribution(q), p)
+    loss = embedded_clustering(model, Assigned(z, p, torch.zeros(6)))["clustering"].sum()
+    torch.testing.assert_close(loss, (p * (p / q).log()).sum())
+    found_z, found_mu = torch.autograd.grad(loss, (z, model.assignment.centres))
+    offset = z.detach()[:, None] - mu
+    kernel = 1 / (1 + offset.square().sum(2) / alpha)
+    pull = (alpha + 1) / alpha * (kernel * (p - q))[:, :, None] * offset
+    # Float64: the two ways differ by rounding alone.
+    torch.testing.assert_close(found_z, pull.sum(1), atol=1e-12, rtol=0)
+    torch.testing.assert_close(found_mu, -pull.sum(0), atol=1e-12, rtol=0)
+
+
+def the_target_of_a_row_does_not_depend_on_its_batch() -> None:
+    q = torch.rand(100, 3, generator=torch.Generator().manual_seed(0)).double()
+    q = q / q.sum(1, keepdim=True)
+    part = target_distribution(q[:10], q.sum(0))
+    torch.testing.assert_close(part, target_distribution(q)[:10])
+
+
+def running_centres_equal_those_of_a_loop_over_rows() -> None:
+    torch.manual_seed(0)
+    running = RunningCentres(3, 2).double()
+    running.centres = torch.randn(3, 2).double()
+    running.counts = torch.tensor([4.0, 1.0, 7.0]).double()
+    z, labels = torch.randn(20, 2).double(), torch.randint(3, (20,))
+    expected, counts = running.centres.clone(), running.counts.clone()
+    for row, label in zip(z, labels, strict=True):
+        counts[label] += 1
+        expected[label] += (row - expected[label]) / counts[label]
+    running.update(z, labels)
+    torch.testing.assert_close(running.centres, expected)
+    torch.testing.assert_close(running.counts, counts)

@@ -8,6 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
+import checks
 from sfumato import (
     DCN,
     DEC,
@@ -36,7 +37,6 @@ from sfumato.nn import (
 )
 from sfumato.objectives import (
     Assigned,
-    embedded_clustering,
     kmeans_friendly,
     target_distribution,
 )
@@ -88,61 +88,23 @@ def signs():
 # --- formulas ---
 
 
-def dec_by_hand(z, mu, alpha):
-    """Return q and p as loops."""
-    q = torch.zeros(len(z), len(mu)).double()
-    for i, row in enumerate(z):
-        for j, centre in enumerate(mu):
-            q[i, j] = (1 + float((row - centre).square().sum()) / alpha) ** (-(alpha + 1) / 2)
-    q = q / q.sum(1, keepdim=True)
-    p = q**2 / q.sum(0)
-    return q, p / p.sum(1, keepdim=True)
-
-
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 3.0])
 def test_assignments_and_targets_equal_those_of_loops(alpha):
     z, mu = torch.randn(6, 3).double(), torch.randn(4, 3).double()
     assignment = StudentAssignment(4, 3, alpha).double()
     assignment.centres.data = mu
-    q, p = dec_by_hand(z, mu, alpha)
+    q, p = checks.dec_by_hand(z, mu, alpha)
     torch.testing.assert_close(assignment(z).probs, q)
     torch.testing.assert_close(target_distribution(q), p)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 3.0])
 def test_decs_gradients_equal_the_papers_formulas(alpha):
-    torch.manual_seed(0)
-    z, mu = torch.randn(6, 3).double().requires_grad_(), torch.randn(4, 3).double()
-    model = dec_of_identity(mu, alpha)
-    q, p = dec_by_hand(z.detach(), mu, alpha)
-    loss = embedded_clustering(model, Assigned(z, p, torch.zeros(6)))["clustering"].sum()
-    torch.testing.assert_close(loss, (p * (p / q).log()).sum())
-    found_z, found_mu = torch.autograd.grad(loss, (z, model.assignment.centres))
-    offset = z.detach()[:, None] - mu
-    kernel = 1 / (1 + offset.square().sum(2) / alpha)
-    pull = (alpha + 1) / alpha * (kernel * (p - q))[:, :, None] * offset
-    # Float64: the two ways differ by rounding alone; the issue asks for 1e-6.
-    torch.testing.assert_close(found_z, pull.sum(1), atol=1e-12, rtol=0)
-    torch.testing.assert_close(found_mu, -pull.sum(0), atol=1e-12, rtol=0)
-
-
-def dec_of_identity(mu, alpha):
-    """Return a DEC whose code is the row."""
-    k, dim = mu.shape
-    assignment = StudentAssignment(k, dim, alpha)
-    assignment.centres.data = mu
-    point = Conditional(nn.Identity(), PointMassFamily(dim))
-    return models.DEC(point, point, GaussianComponents(k, dim), assignment, 1).double()
+    checks.decs_gradients_equal_the_papers(alpha)
 
 
 def test_the_targets_of_a_batch_are_those_of_all_rows():
-    """A known fault of others: frequencies of the batch make a row's target its neighbours'."""
-    q = torch.rand(100, 3).double()
-    q = q / q.sum(1, keepdim=True)
-    whole = target_distribution(q)
-    alone = target_distribution(q[:10])
-    assert not torch.allclose(alone, whole[:10], atol=1e-2)
-    torch.testing.assert_close(target_distribution(q[:10], q.sum(0)), whole[:10])
+    checks.the_target_of_a_row_does_not_depend_on_its_batch()
 
 
 def test_dec_makes_its_targets_of_all_rows_once_in_an_interval(digits, monkeypatch):
@@ -164,17 +126,7 @@ def test_dec_makes_its_targets_of_all_rows_once_in_an_interval(digits, monkeypat
 
 
 def test_running_centres_equal_the_means_of_one_row_after_the_other():
-    torch.manual_seed(0)
-    centres = RunningCentres(3, 2).double()
-    centres.centres, centres.counts = torch.randn(3, 2).double(), torch.tensor([4.0, 1, 7]).double()
-    z, labels = torch.randn(20, 2).double(), torch.randint(3, (20,))
-    expected, counts = centres.centres.clone(), centres.counts.clone()
-    for row, label in zip(z, labels, strict=True):
-        counts[label] += 1
-        expected[label] += (row - expected[label]) / counts[label]
-    centres.update(z, labels)
-    torch.testing.assert_close(centres.centres, expected)
-    torch.testing.assert_close(centres.counts, counts)
+    checks.running_centres_equal_those_of_a_loop_over_rows()
 
 
 def test_refitted_centres_are_means_and_an_empty_one_stays():
@@ -314,7 +266,7 @@ def test_decs_probabilities_are_the_students_at_the_codes(digits):
     X = digits[0][:200]
     model = tiny(DEC, alpha=2.0).fit(X)
     z = torch.from_numpy(model.transform(X))
-    q, _ = dec_by_hand(z, torch.from_numpy(model.cluster_centers_), 2.0)
+    q, _ = checks.dec_by_hand(z, torch.from_numpy(model.cluster_centers_), 2.0)
     np.testing.assert_allclose(model.predict_proba(X), q, atol=1e-5)
 
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.distributions import Categorical
 
 import checks
 import sfumato.distributions
@@ -11,8 +12,14 @@ import sfumato.inference.likelihood
 import sfumato.nn.components
 import sfumato.objectives.penalties
 from sfumato.models import gmvae_elbo
-from sfumato.nn import TopK
-from sfumato.objectives import KLSparsity, elbo, jacobian_norm, reconstruction
+from sfumato.nn import RunningCentres, StudentAssignment, TopK, squared_distances
+from sfumato.objectives import (
+    KLSparsity,
+    elbo,
+    jacobian_norm,
+    reconstruction,
+    target_distribution,
+)
 
 
 def misplaced_parenthesis(z, log_weights, loc, scale_tril):
@@ -234,3 +241,46 @@ def test_denoising_with_a_corrupted_target_or_a_clean_input_is_caught(monkeypatc
     monkeypatch.setattr(checks, "reconstruction", partial(fault, reconstruction))
     with pytest.raises(AssertionError):
         checks.denoising_compares_the_reconstruction_of_corrupted_rows_with_clean_rows()
+
+
+def frequencies_of_the_batch(original, q, frequencies=None):
+    return original(q)
+
+
+def test_targets_by_the_frequencies_of_a_batch_are_caught(monkeypatch):
+    fault = partial(frequencies_of_the_batch, target_distribution)
+    monkeypatch.setattr(checks, "target_distribution", fault)
+    with pytest.raises(AssertionError):
+        checks.the_target_of_a_row_does_not_depend_on_its_batch()
+
+
+def one_for_every_alpha(self, z):
+    distance = squared_distances(z, self.centres) / self.alpha
+    return Categorical(logits=-distance.log1p(), validate_args=False)
+
+
+def distances_not_squared(self, z):
+    distance = squared_distances(z, self.centres).sqrt() / self.alpha
+    logits = -(self.alpha + 1) / 2 * distance.log1p()
+    return Categorical(logits=logits, validate_args=False)
+
+
+@pytest.mark.parametrize("fault", [one_for_every_alpha, distances_not_squared])
+def test_an_assignment_by_another_kernel_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(StudentAssignment, "forward", fault)
+    with pytest.raises(AssertionError):
+        checks.decs_gradients_equal_the_papers(alpha=2.0)
+
+
+def the_mean_of_the_batch(self, z, labels):
+    # What came before is forgotten.
+    counts = torch.bincount(labels, minlength=len(self.counts)).to(self.counts)
+    sums = torch.zeros_like(self.centres).index_add_(0, labels, z)
+    self.centres = sums / counts[:, None]
+    self.counts = self.counts + counts
+
+
+def test_centres_that_forget_are_caught(monkeypatch):
+    monkeypatch.setattr(RunningCentres, "update", the_mean_of_the_batch)
+    with pytest.raises(AssertionError):
+        checks.running_centres_equal_those_of_a_loop_over_rows()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sfumato.nn import UNet
 from sfumato.objectives import Terms
 from sfumato.restoration.colours import to_colours, to_opponent
-from sfumato.restoration.restorer import Restorer
+from sfumato.restoration.restorer import CLIPPING, Restorer
 from sfumato.restoration.tiles import by_tiles
 from sfumato.training import Trainer
 
@@ -97,6 +97,10 @@ class Colorizer(Restorer):
         self.patch_size = patch_size
         self.random_state = random_state
         self.trainer = trainer
+
+    def default_trainer(self) -> Trainer:
+        """Return the trainer that ``trainer=None`` stands for."""
+        return super().default_trainer().set_params(clipping=CLIPPING)
 
     def _model(self, n_channels: int) -> ColorizationModel:
         return ColorizationModel(self.widths, self.n_blocks)

@@ -12,15 +12,13 @@ from sfumato.data import DataError, Photograph
 from sfumato.nn import UNet
 from sfumato.objectives import Terms
 from sfumato.restoration.colours import to_colours, to_opponent
-from sfumato.restoration.restorer import Restorer
+from sfumato.restoration.restorer import CLIPPING, Restorer
 from sfumato.restoration.tiles import by_tiles
 from sfumato.training import Trainer
 
 # Largest share of single pixels missing; strokes and boxes of a patch.
 MOST_SCATTERED = 0.9
 N_STROKES, N_BOXES = 6, 3
-# Largest gradient of a step, in units of the average one.
-CLIPPING = 2.0
 
 
 class InpaintingModel(nn.Module):
@@ -173,7 +171,6 @@ class Inpainter(Restorer):
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
-        # A batch of large holes has ten times the usual gradient.
         return super().default_trainer().set_params(clipping=CLIPPING)
 
     def _model(self, n_channels: int) -> InpaintingModel:

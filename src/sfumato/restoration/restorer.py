@@ -34,8 +34,8 @@ from sfumato.training.threads import threads
 # A bottom of less than a sixteenth of a patch of the default size has nothing to see.
 MOST_SCALES = 5
 
-# Largest gradient of a step, in units of the average one: where chance decides how much of a patch is
-# to be found, gradients differ tenfold.
+# Largest gradient of a step, in units of the average one: where chance decides how much of a patch
+# is to be found, gradients differ tenfold.
 CLIPPING = 2.0
 
 Images = str | os.PathLike[str] | Sequence[Any] | np.ndarray

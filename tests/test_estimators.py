@@ -365,6 +365,7 @@ BAD = [
     (VAE, {"trainer": Trainer(schedule="step")}, "schedule must be one of constant, cosine"),
     (VAE, {"trainer": Trainer(precision="16")}, "precision must be one of auto, 32, bf16"),
     (VAE, {"trainer": Trainer(averaging=1.0)}, "averaging must lie in"),
+    (VAE, {"trainer": Trainer(clipping=-1)}, "clipping must not be negative"),
     (VAE, {"trainer": Trainer(weight_decay=-1)}, "weight_decay must not be negative"),
     (VAE, {"trainer": Trainer(threads="many")}, "threads must be 'auto' or a whole"),
     (VAE, {"trainer": Trainer(threads=0)}, "threads must be 'auto' or a whole"),

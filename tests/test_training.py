@@ -14,6 +14,7 @@ from sfumato.artifacts import ArtifactError
 from sfumato.objectives import AnnealedObjective
 from sfumato.training import LocalEngine, Rows, TrainingDivergedError, computes_bf16
 from sfumato.training.engine import is_wide
+from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser, threads
 
 # Fits this short often leave the code unused; what they prove does not depend on it.
@@ -37,8 +38,9 @@ def weights(model):
         {"averaging": 0.9},
         {"early_stopping": EarlyStopping(5, 0.2)},
         {"weight_decay": 1e-3},
+        {"clipping": 1.0},
     ],
-    ids=["defaults", "plain", "averaging", "early-stopping", "weight-decay"],
+    ids=["defaults", "plain", "averaging", "early-stopping", "weight-decay", "clipping"],
 )
 @pytest.mark.parametrize("cls", [VAE, Autoencoder])
 def test_two_and_two_epochs_equal_four_bit_for_bit(digits, tmp_path, cls, settings):
@@ -133,6 +135,42 @@ def test_nan_in_the_first_epoch_is_an_error_that_says_what_to_do(digits):
     model = quick().set_params(objective=breaking(1))
     with pytest.raises(TrainingDivergedError, match="'kl' is NaN or infinite; lower the learning"):
         model.fit(digits[0][:200])
+
+
+def test_a_loss_that_explodes_to_a_number_stops_the_training_too(digits):
+    X = digits[0][:200]
+    count = [0]
+
+    def objective(model, x):
+        count[0] += 1
+        error = (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)
+        # Four batches an epoch: the third begins with the ninth step.
+        return {"error": error * (1e6 if count[0] > 8 else 1)}
+
+    model = quick(max_epochs=9).set_params(objective=objective)
+    with pytest.warns(ConvergenceWarning, match="epoch 3: the loss grew a thousandfold; the weig"):
+        model.fit(X)
+    assert len(model.history_) == 2
+
+
+def gradient_steps(clipping, lengths):
+    """Return how far each step moves a weight at rate one, for gradients of these lengths."""
+    model = nn.Linear(1, 1, bias=False)
+    state = TrainingState(model, torch.optim.SGD(model.parameters(), lr=1.0), 0.0, {}, clipping)
+    moves = []
+    for length in lengths:
+        before = model.weight.item()
+        model.weight.grad = torch.full((1, 1), float(length))
+        state.step()
+        moves.append(before - model.weight.item())
+    return moves
+
+
+def test_a_gradient_far_longer_than_the_average_is_shortened():
+    # The average of 1, 1, 1 is 1: the fourth is cut to twice that, and counts as 2 afterwards.
+    moves = gradient_steps(2.0, [1, 1, 1, 100, 2.5, 100])
+    assert moves == pytest.approx([1, 1, 1, 2, 2.5, 2 * 7.5 / 5], rel=1e-5)
+    assert gradient_steps(0.0, [1, 100]) == pytest.approx([1, 100])
 
 
 def test_an_infinite_weight_is_noticed_though_the_terms_are_finite(digits):

@@ -18,6 +18,9 @@ from sfumato.training.rows import AssignedRows, Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser
 
+# A loss so many times as large as any before does not come back.
+EXPLODED = 1000.0
+
 
 class TrainingDivergedError(RuntimeError):
     """A term became NaN or infinite before one epoch was complete."""
@@ -162,9 +165,11 @@ class Loop:
             If there is no good epoch to go back to.
         """
         culprit = self._culprit(record)
-        if culprit is None:
+        exploded = culprit is None and self._exploded(record)
+        if culprit is None and not exploded:
             self.state.remember(record)
             return True
+        what = "the loss grew a thousandfold" if exploded else f"{culprit} became NaN or infinite"
         advice = "lower the learning rate or check the scaling of the data"
         n = len(self.state.history)
         if n == 0:
@@ -172,12 +177,17 @@ class Loop:
                 f"Training diverged in the first epoch: {culprit} is NaN or infinite; {advice}."
             )
         warnings.warn(
-            f"Training stopped in epoch {n + 1}: {culprit} became NaN or infinite; the weights of "
-            f"epoch {self.state.best_epoch} were restored; {advice}.",
+            f"Training stopped in epoch {n + 1}: {what}; the weights of epoch "
+            f"{self.state.best_epoch} were restored; {advice}.",
             ConvergenceWarning,
             stacklevel=2,
         )
         return False
+
+    def _exploded(self, record: Record) -> bool:
+        """Tell whether the loss has left all bounds, though it is a number."""
+        losses = self.state.history["loss"]
+        return bool(losses) and record["loss"] > EXPLODED * (1 + max(map(abs, losses)))
 
     def _culprit(self, record: Record) -> str | None:
         bad = [name for name, value in record.items() if not isfinite(value)]

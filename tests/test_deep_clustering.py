@@ -22,6 +22,7 @@ from sfumato import (
     load,
     models,
 )
+from sfumato.artifacts import ArtifactError
 from sfumato.data import Data
 from sfumato.estimators.deep_cluster import evenly, pseudo_labels
 from sfumato.evaluation import as_fitted, run
@@ -522,3 +523,20 @@ def test_rows_that_are_all_alike_have_an_answer(cls):
     with pytest.warns(ConvergenceWarning):
         model = tiny(cls, n_clusters=2, deformation=None).fit(X)
     assert len(np.unique(model.predict(X))) == 1
+
+
+@pytest.mark.parametrize(("cls", "phase"), [(DEC, "clusters"), (DeepCluster, "passes")])
+def test_another_length_is_another_fit_whatever_the_schedule(cls, phase, digits, tmp_path):
+    # Phases begin where others ended: a longer fit is no continuation of a shorter one.
+    X = digits[0][:100]
+    params = {"update_interval": 1} if cls is DEC else {}
+
+    def fit(n_epochs, *loggers):
+        settings = {"max_epochs": n_epochs, "min_steps": 250, "batch_size": 64}
+        trainer = Trainer(**settings, checkpoint=str(tmp_path), loggers=loggers)
+        tiny(cls, **params, trainer=trainer).fit(X)
+
+    with pytest.raises(InterruptionError):
+        fit(2, Breaker(phase))
+    with pytest.raises(ArtifactError, match="other data or settings"):
+        fit(3)

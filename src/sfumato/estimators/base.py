@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from hashlib import blake2b
 from math import isqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,9 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     seed_ : int
         All randomness of the fit and of later Monte Carlo estimates comes from it.
     """
+
+    # A phase begins where the one before it ended: a longer fit then differs from the first on.
+    trained_in_phases: ClassVar[bool] = False
 
     latent_dim: int
     scaling: str
@@ -144,7 +147,8 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
         description = self.describe()
-        identity = _identity(description, X, any_length=trainer.schedule == "constant")
+        any_length = trainer.schedule == "constant" and not self.trained_in_phases
+        identity = _identity(description, X, any_length=any_length)
         return description | {"identity": identity}
 
     def _check(self, X: Any, *, reset: bool) -> np.ndarray:

@@ -29,6 +29,8 @@ class ClusterEstimator(LatentEstimator):
         Clusters of the training rows.
     """
 
+    trained_in_phases = True
+
     hidden: tuple[int, ...] | None
     backbone: str
     activation: str

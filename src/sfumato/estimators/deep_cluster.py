@@ -107,6 +107,8 @@ class DeepCluster(RowEstimator):
     ((1797,), (1797, 32))
     """
 
+    trained_in_phases = True
+
     model_: Any
     labels_: np.ndarray
     n_rows_: int

@@ -116,6 +116,8 @@ class StackedAutoencoder(LatentEstimator):
     True
     """
 
+    trained_in_phases = True
+
     def __init__(
         self,
         layers: tuple[int, ...] | None = None,
@@ -203,11 +205,10 @@ class StackedAutoencoder(LatentEstimator):
 
     def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
         description = super()._identified(X, trainer)
+        if self._targets is None:
+            return description
         digest = blake2b(description["identity"].encode(), digest_size=16)
-        # A phase begins where the one before it ended: a longer fit differs from the first on.
-        digest.update(str(trainer.max_epochs).encode())
-        if self._targets is not None:
-            digest.update(self._targets.tobytes())
+        digest.update(self._targets.tobytes())
         return description | {"identity": digest.hexdigest()}
 
     def _default_scaling(self) -> str:

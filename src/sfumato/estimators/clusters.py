@@ -45,9 +45,23 @@ class ClusterEstimator(LatentEstimator):
     def _n_clusters(self) -> int:
         """How many clusters there are."""
 
+    @property
     @abstractmethod
+    def _autoencoder_loss(self) -> str:
+        """Name the loss of the autoencoder's reconstruction."""
+
     def _continued(self) -> dict[str, Any]:
         """Return what an autoencoder must have in common with the model that continues it."""
+        return {
+            "latent_dim": self.latent_dim,
+            "hidden": hidden_of(self),
+            "backbone": self.backbone,
+            "activation": self.activation,
+            "loss": self._autoencoder_loss,
+            "penalty": None,
+            "dropout": 0.0,
+            "tied": False,
+        }
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""

@@ -1,7 +1,6 @@
 """Deep embedded clustering (DEC) and the deep clustering network (DCN)."""
 
 from abc import abstractmethod
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 from sfumato import models
 from sfumato.estimators.autoencoder import LOSSES, deformation_of, view_of
 from sfumato.estimators.clusters import ClusterEstimator, Pretrained
-from sfumato.estimators.networks import build_pair, check_network, hidden_of
+from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import RowSource, forked_rng, map_blocks, map_precisely
 from sfumato.nn import (
     Components,
@@ -56,8 +55,6 @@ WIDTHS = (500, 500)
 EMBEDDING_LOSSES = ("mse", "cross-entropy")
 # A decoder that was left out of the training follows the codes for this share of its epochs.
 DECODING_SHARE = 4
-
-Phase = Callable[..., History]
 
 
 class EmbeddingEstimator(ClusterEstimator):
@@ -111,17 +108,9 @@ class EmbeddingEstimator(ClusterEstimator):
     def _takes_pixels(self) -> bool:
         return self.loss == "cross-entropy"
 
-    def _continued(self) -> dict[str, Any]:
-        return {
-            "latent_dim": self.latent_dim,
-            "hidden": hidden_of(self),
-            "backbone": self.backbone,
-            "activation": self.activation,
-            "loss": self.loss,
-            "penalty": None,
-            "dropout": 0.0,
-            "tied": False,
-        }
+    @property
+    def _autoencoder_loss(self) -> str:
+        return self.loss
 
     def pretraining(self) -> Pretrained:
         """Return the autoencoder that ``pretrained=None`` stands for, unfitted."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sfumato.coupling import Coupling, neighbour_votes
 from sfumato.estimators.autoencoder import deformation_of
 from sfumato.estimators.clusters import ClusterEstimator
-from sfumato.estimators.networks import check_network, hidden_of
+from sfumato.estimators.networks import check_network
 from sfumato.estimators.recipe import DISTILLATION, Plan, features, train_rounds
 from sfumato.inference import (
     LikelihoodEstimate,
@@ -218,17 +218,9 @@ class MixtureEstimator(ClusterEstimator):
         check_choice("coupling", str(self.coupling), ["neighbours", "None"])
         return Coupling() if self.coupling == "neighbours" else Coupling(strength=0.0)
 
-    def _continued(self) -> dict[str, Any]:
-        return {
-            "latent_dim": self.latent_dim,
-            "hidden": hidden_of(self),
-            "backbone": self.backbone,
-            "activation": self.activation,
-            "loss": "cross-entropy" if self.likelihood == "bernoulli" else "mse",
-            "penalty": None,
-            "dropout": 0.0,
-            "tied": False,
-        }
+    @property
+    def _autoencoder_loss(self) -> str:
+        return "cross-entropy" if self.likelihood == "bernoulli" else "mse"
 
     def family(self) -> Family:
         """Return the family of p(x|z)."""

@@ -119,9 +119,9 @@ def test_dec_makes_its_targets_of_all_rows_once_in_an_interval(digits, monkeypat
         return original(q, *frequencies)
 
     monkeypatch.setattr(embedding, "target_distribution", watched)
-    trainer = Trainer(max_epochs=6, batch_size=50)
+    trainer = Trainer(max_epochs=18, batch_size=50)
     model = tiny(DEC, update_interval=8, tolerance=0.0, trainer=trainer).fit(digits[0][:200])
-    # Six epochs of four steps are three intervals of eight.
+    # A third of the epochs: six of four steps, three intervals of eight.
     assert seen == [200] * 3
     assert len(model.history_) == 3
 
@@ -464,8 +464,8 @@ def test_an_interrupted_fit_continues_to_the_same_bits(cls, params, phase, digit
     common = {"hidden": (8,), "latent_dim": 3, "random_state": 0, "n_clusters": 5, **params}
     if cls is not DeepCluster:
         common["tolerance"] = 0.0
-    settings = {"max_epochs": 8, "batch_size": 64, "averaging": 0.0}
-    # DeepCluster's passes have a hundred steps or more.
+    # A twelfth of them is two for the decoder; DeepCluster's passes have a hundred steps or more.
+    settings = {"max_epochs": 24, "batch_size": 64, "averaging": 0.0}
     if cls is DeepCluster:
         settings["min_steps"] = 300
     whole = cls(**common, trainer=Trainer(**settings)).fit(X)

@@ -1018,6 +1018,29 @@ def test_colours_that_a_picture_has_are_not_looked_at(colorizer):
     np.testing.assert_allclose(colorizer.restore(tinted), colorizer.restore(flat), atol=1e-5)
 
 
+def test_the_strength_of_colours_is_the_best_for_photographs_held_out():
+    rng = np.random.default_rng(0)
+    # Bright means red and dark means blue in nine; in the tenth it is half as much so.
+    luminance = rng.integers(60, 196, (10, 16, 16)).repeat(3, 1).repeat(3, 2)
+    swing = (luminance - 128) // 2
+    swing[9] //= 2
+    colours = np.stack([luminance + swing, luminance, luminance - swing], 3).clip(0, 255)
+    photographs = list(colours.astype(np.uint8))
+    net = {"widths": (8, 16), "n_blocks": 1, "patch_size": 16, "random_state": 0}
+    colorizer = Colorizer(**net, trainer=learning(4)).fit(photographs)
+    strength = colorizer.model_.strength.item()
+    truth = to_opponent(torch.from_numpy(photographs[9]).movedim(-1, 0).float() / 255)
+    with torch.no_grad():
+        guess = colorizer.model_.chroma(truth[None, :1])[0]
+    best = float((guess * truth[1:]).sum() / guess.square().sum())
+    # The network is about right for the nine, and so about twice too strong for the tenth. Here the
+    # picture has no surroundings, there they are its reflection.
+    assert 0.3 < strength < 0.7
+    assert strength == pytest.approx(best, rel=0.05)
+    # Fewer than ten are too few to spare one.
+    assert Colorizer(**net, trainer=learning(1)).fit(photographs[:9]).model_.strength.item() == 1
+
+
 def test_colours_are_not_learned_from_grey():
     for photographs in ([grey(SMALL[0])], [SMALL[0], grey(SMALL[1])[..., None]]):
         with pytest.raises(DataError, match="learned from photographs in colour, and one is grey"):

@@ -138,11 +138,13 @@ class Restorer(BaseEstimator, ABC):
         with forked_rng(self.seed_):
             model = self._model(self.n_channels_)
         alike = photographs if self.n_channels_ == 3 else _luminances(photographs)
-        patches = Patches(alike, self._side(), trainer.batch_size)
+        seen, held_out = self._split(alike)
+        patches = Patches(seen, self._side(), trainer.batch_size)
         description = self.describe()
         description["identity"] = _identity(description, alike)
         self.history_ = self._train(model, patches, trainer, description)
-        self.model_ = model.eval()
+        self._calibrate(model.eval(), held_out)
+        self.model_ = model
         return self
 
     def _train(
@@ -151,6 +153,13 @@ class Restorer(BaseEstimator, ABC):
         return trainer.fit(
             model, self._objective(), patches, seed=self.seed_, description=description
         )
+
+    def _split(self, photographs: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return the photographs to train on, and those to calibrate with: none by default."""
+        return photographs, []
+
+    def _calibrate(self, model: Any, held_out: list[np.ndarray]) -> None:
+        """Finish the model by photographs that it has not seen."""
 
     def _side(self) -> int:
         """Return the side of a patch as it is cut."""

@@ -109,7 +109,9 @@ class Colorizer(Restorer):
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
-        return super().default_trainer().set_params(max_epochs=20, clipping=CLIPPING)
+        # Few colours follow from a patch: gradients are mostly noise, and large steps go astray.
+        trainer = super().default_trainer()
+        return trainer.set_params(max_epochs=20, learning_rate=3e-4, clipping=CLIPPING)
 
     def _model(self, n_channels: int) -> ColorizationModel:
         return ColorizationModel(self.widths, self.n_blocks)

@@ -416,7 +416,7 @@ def pretrained(params: dict[str, Any], seed: int, epochs: int) -> list[Tensor]:
         estimator = StackedAutoencoder(**params, random_state=seed, trainer=stack_trainer(epochs))
         print(f"pre-training: {fitted(estimator, mnist()[0]):.0f} CPU s", flush=True)
         torch.save([p.detach() for p in estimator.model_.encoder.parameters()], path)
-    weights: list[Tensor] = torch.load(path)
+    weights: list[Tensor] = torch.load(path, weights_only=True)
     return weights
 
 

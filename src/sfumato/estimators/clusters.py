@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import hidden_of
 from sfumato.estimators.stacked import StackedAutoencoder
@@ -20,8 +21,8 @@ Pretrained = Autoencoder | StackedAutoencoder
 PRETRAINING = "pretraining"
 
 
-class ClusterEstimator(LatentEstimator):
-    """Clusters of codes, the encoder and decoder being those of an autoencoder at first.
+class Clusterer(RowEstimator):
+    """What can be asked of every model of clusters.
 
     Attributes
     ----------
@@ -31,13 +32,37 @@ class ClusterEstimator(LatentEstimator):
 
     trained_in_phases = True
 
+    labels_: np.ndarray
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit the model and return the cluster of every row, shape (n,)."""
+        return self.fit(X).labels_
+
+    @abstractmethod
+    def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
+        """Return the probability of every cluster for every row, shape (n, K)."""
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the cluster of every row, shape (n,)."""
+        x, _ = self._rows(X)
+        labels: np.ndarray = self._posterior(self.model_, x).argmax(axis=1)
+        return labels
+
+    def diagnose(self, X: Any) -> MixtureDiagnosis:
+        """Tell how codes and classes are used over the rows of X, and what would mend them."""
+        x, _ = self._rows(X)
+        return diagnose_mixture(self.model_, x, self._posterior(self.model_, x))
+
+
+class ClusterEstimator(Clusterer, LatentEstimator):
+    """Clusters of codes, the encoder and decoder being those of an autoencoder at first."""
+
     hidden: tuple[int, ...] | None
     backbone: str
     activation: str
     pretrained: Pretrained | None
     deformation: Deformation | str | None
 
-    labels_: np.ndarray
     model_: Any
 
     @property
@@ -134,20 +159,6 @@ class ClusterEstimator(LatentEstimator):
                 f"scaling={self._default_scaling()!r}."
             )
 
-    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
-        """Fit the model and return the cluster of every row, shape (n,)."""
-        return self.fit(X).labels_
-
-    @abstractmethod
-    def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        """Return the probability of every cluster for every row, shape (n, K)."""
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the cluster of every row, shape (n,)."""
-        x, _ = self._rows(X)
-        labels: np.ndarray = self._posterior(self.model_, x).argmax(axis=1)
-        return labels
-
     @torch.no_grad()
     def sample(
         self,
@@ -180,8 +191,3 @@ class ClusterEstimator(LatentEstimator):
         generator = check_random_state(self.seed_ if random_state is None else random_state)
         with forked_rng(int(generator.randint(2**31 - 1))):
             return self._generate(self.model_.prior.draw(component, n_samples), mean=mean)
-
-    def diagnose(self, X: Any) -> MixtureDiagnosis:
-        """Tell how codes and classes are used over the rows of X, and what would mend them."""
-        x, _ = self._rows(X)
-        return diagnose_mixture(self.model_, x, self._posterior(self.model_, x))

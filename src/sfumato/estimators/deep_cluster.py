@@ -15,11 +15,9 @@ from torch.nn import functional as F
 from sfumato import models
 from sfumato.coupling import merge_components, neighbour_graph
 from sfumato.estimators.autoencoder import deformation_of, view_of
-from sfumato.estimators.base import RowEstimator
+from sfumato.estimators.clusters import Clusterer
 from sfumato.inference import (
-    MixtureDiagnosis,
     RowSource,
-    diagnose_mixture,
     forked_rng,
     joint_of_views,
     map_blocks,
@@ -56,7 +54,7 @@ LAST_SHARE = 4
 GRAPH_ROWS, N_NEIGHBORS = 20_000, 15
 
 
-class DeepCluster(RowEstimator):
+class DeepCluster(Clusterer):
     r"""Network that is taught by k-means of its own features, clustered anew at every pass.
 
     .. math:: \min_{f, W} -\frac1n \sum_i \log \mathrm{softmax}\big(W f(T x_i)\big)_{a_i}, \qquad
@@ -107,10 +105,7 @@ class DeepCluster(RowEstimator):
     ((1797,), (1797, 32))
     """
 
-    trained_in_phases = True
-
     model_: Any
-    labels_: np.ndarray
     n_rows_: int
 
     def __init__(
@@ -243,25 +238,10 @@ class DeepCluster(RowEstimator):
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
         return map_precisely(_probabilities, model, x).cpu().numpy()
 
-    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
-        """Fit the model and return the cluster of every row, shape (n,)."""
-        self.fit(X)
-        return self.labels_
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the cluster of every row, shape (n,)."""
-        labels: np.ndarray = self.predict_proba(X).argmax(axis=1)
-        return labels
-
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of every cluster for every row, shape (n, n_clusters)."""
         x, dtype = self._rows(X)
         return self._posterior(self.model_, x).astype(dtype)
-
-    def diagnose(self, X: Any) -> MixtureDiagnosis:
-        """Tell how features and clusters are used over the rows of X, and what would mend them."""
-        x, _ = self._rows(X)
-        return diagnose_mixture(self.model_, x, self._posterior(self.model_, x))
 
     def _fitted_extras(self) -> dict[str, Any]:
         return {"n_rows_": self.n_rows_}

@@ -30,7 +30,6 @@ class DeepCluster(nn.Module):
     """
 
     groups: Tensor
-
     labels: Tensor
 
     def __init__(

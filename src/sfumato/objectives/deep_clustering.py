@@ -1,6 +1,7 @@
 """What DEC, DCN and DeepCluster minimise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -45,7 +46,6 @@ def embedded_clustering(
     *,
     loss: Loss = squared_error,
     reconstruction_weight: float = 0.0,
-    view: View | None = None,
 ) -> Terms:
     r"""Divergence of the assignments from their targets, and the weighted reconstruction.
 
@@ -59,8 +59,6 @@ def embedded_clustering(
     loss : callable (p(x|z), x) -> (n,)
     reconstruction_weight : float
         rho; 0 leaves the decoder out.
-    view : callable, optional
-        Deforms the rows that the encoder sees.
 
     Returns
     -------
@@ -72,12 +70,11 @@ def embedded_clustering(
     Xie, Girshick and Farhadi, 2016; Guo, Gao, Liu and Yin, 2017.
     """
     x, p = batch.x, batch.responsibilities
-    seen = x if view is None else view(x)
-    z = model.encoder(seen).mean
+    z = model.encoder(x).mean
     log_q = model.assignment(z).logits
     terms = {"clustering": (torch.xlogy(p, p) - p * log_q).sum(-1)}
     if reconstruction_weight:
-        terms["reconstruction"] = reconstruction_weight * loss(model.decoder(z), seen)
+        terms["reconstruction"] = reconstruction_weight * loss(model.decoder(z), x)
     return terms
 
 
@@ -88,7 +85,6 @@ def kmeans_friendly(
     loss: Loss = squared_error,
     clustering_weight: float = 0.05,
     online: bool = True,
-    view: View | None = None,
 ) -> Terms:
     r"""Reconstruction, and the squared distance of the code to its centre.
 
@@ -104,8 +100,6 @@ def kmeans_friendly(
         lambda, in units of the loss for a squared unit of the code.
     online : bool
         In training, assign the batch by the centres as they stand, and move these along.
-    view : callable, optional
-        Deforms the rows that the encoder sees.
 
     Returns
     -------
@@ -116,12 +110,11 @@ def kmeans_friendly(
     ----------
     Yang, Fu, Sidiropoulos and Hong, 2017.
     """
-    seen = batch.x if view is None else view(batch.x)
-    z = model.encoder(seen).mean
+    z = model.encoder(batch.x).mean
     labels = model.assignment(z) if online else batch.responsibilities.argmax(-1)
     centres = model.assignment.centres[labels]
     terms = {
-        "reconstruction": loss(model.decoder(z), seen),
+        "reconstruction": loss(model.decoder(z), batch.x),
         "clustering": clustering_weight / 2 * (z - centres).square().sum(-1),
     }
     if online and model.training:
@@ -129,9 +122,7 @@ def kmeans_friendly(
     return terms
 
 
-def pseudo_classification(
-    model: DeepCluster, batch: Assigned, *, view: View | None = None
-) -> Terms:
+def pseudo_classification(model: DeepCluster, batch: Assigned) -> Terms:
     r"""Cross-entropy of the clusters of the features as they were: -log q(c_i|x_i), in nats.
 
     Parameters
@@ -139,8 +130,6 @@ def pseudo_classification(
     model : DeepCluster
     batch : Assigned
         Rows with their clusters, one-hot.
-    view : callable, optional
-        Deforms the rows that the network sees.
 
     Returns
     -------
@@ -152,8 +141,7 @@ def pseudo_classification(
     Caron, Bojanowski, Joulin and Douze, Deep Clustering for Unsupervised Learning of Visual
     Features, 2018.
     """
-    seen = batch.x if view is None else view(batch.x)
-    return {"cross_entropy": -(batch.responsibilities * model.log_class(seen)).sum(-1)}
+    return {"cross_entropy": -(batch.responsibilities * model.log_class(batch.x)).sum(-1)}
 
 
 def decoding(model: LatentVariableModel, x: Tensor, *, loss: Loss = squared_error) -> Terms:
@@ -181,7 +169,7 @@ class SelfAssigned(AnnealedObjective):
 
     Parameters
     ----------
-    terms : callable (model, Assigned, view=...) -> dict
+    terms : callable (model, Assigned) -> dict
         :func:`embedded_clustering`, :func:`kmeans_friendly` or :func:`pseudo_classification`.
     targets : callable (model, x) -> (n, K)
         Targets of rows outside of training.
@@ -201,11 +189,15 @@ class SelfAssigned(AnnealedObjective):
 
     def at(self, epoch: int) -> Objective:
         """Return the objective, the same in every epoch."""
-        return partial(self.terms, view=self.view)
+        return self.terms if self.view is None else partial(_of_views, self.terms, self.view)
 
     def __call__(self, model: Any, x: Tensor) -> Terms:
         """Return the terms of rows by what the model says of them."""
         return self.terms(model, Assigned(x, self.targets(model, x), x.new_zeros(len(x))))
+
+
+def _of_views(terms: Callable[..., Terms], view: View, model: Any, batch: Assigned) -> Terms:
+    return terms(model, replace(batch, x=view(batch.x)))
 
 
 def dec_targets(model: DEC, x: Tensor) -> Tensor:

@@ -34,6 +34,23 @@ class Clusterer(RowEstimator):
 
     labels_: np.ndarray
 
+    def default_trainer(self) -> Trainer:
+        """Return the trainer that ``trainer=None`` stands for."""
+        return Trainer(
+            max_epochs=24,
+            min_steps=2400,
+            batch_size=256,
+            learning_rate=2e-3,
+            schedule="cosine",
+            averaging=0.0,
+        )
+
+    def _check_clusters(self, name: str, n_rows: int) -> None:
+        n_clusters = getattr(self, name)
+        check_count(name, n_clusters)
+        if n_clusters > n_rows:
+            raise ValueError(f"{name}={n_clusters} must not exceed the number of rows, {n_rows}.")
+
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
         """Fit the model and return the cluster of every row, shape (n,)."""
         return self.fit(X).labels_
@@ -87,17 +104,6 @@ class ClusterEstimator(Clusterer, LatentEstimator):
             "dropout": 0.0,
             "tied": False,
         }
-
-    def default_trainer(self) -> Trainer:
-        """Return the trainer that ``trainer=None`` stands for."""
-        return Trainer(
-            max_epochs=24,
-            min_steps=2400,
-            batch_size=256,
-            learning_rate=2e-3,
-            schedule="cosine",
-            averaging=0.0,
-        )
 
     @property
     def begins_pretrained(self) -> bool:

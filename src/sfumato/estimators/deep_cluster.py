@@ -132,14 +132,7 @@ class DeepCluster(Clusterer):
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
-        return Trainer(
-            max_epochs=20,
-            min_steps=2400,
-            batch_size=256,
-            learning_rate=2e-3,
-            schedule="cosine",
-            averaging=0.0,
-        )
+        return super().default_trainer().set_params(max_epochs=20)
 
     def _default_scaling(self) -> str:
         return "range"
@@ -149,14 +142,10 @@ class DeepCluster(Clusterer):
 
     def _inspect(self, X: np.ndarray) -> None:
         deformation_of(self)
-        for name in ("n_clusters", "latent_dim"):
-            check_count(name, getattr(self, name))
+        self._check_clusters("n_clusters", len(X))
+        check_count("latent_dim", self.latent_dim)
         if self.n_pseudo_labels is not None:
             check_count("n_pseudo_labels", self.n_pseudo_labels, "None or ")
-        if self.n_clusters > len(X):
-            raise ValueError(
-                f"n_clusters={self.n_clusters} must not exceed the number of rows, {len(X)}."
-            )
         self.n_rows_ = len(X)
 
     @property
@@ -183,16 +172,14 @@ class DeepCluster(Clusterer):
     ) -> tuple[Any, History]:
         with forked_rng(self.seed_):
             model = self._model()
-        size = min(trainer.batch_size, len(rows))
-        n_steps = -(-len(rows) // size)
-        interval = max(n_steps, LEAST_STEPS)
-        n_passes = -(-trainer.epochs_for(len(rows)) * n_steps // interval)
+        interval = max(trainer.steps_for(len(rows)), LEAST_STEPS)
+        n_passes = trainer.passes_for(len(rows), interval)
         # A new head has as much to learn at every pass: the rate falls in the last phase only.
         phase = phase_of(trainer, "passes").set_params(
             max_epochs=n_passes, min_steps=0, schedule="constant"
         )
         relabel = partial(self._relabelled, model, rows, engine)
-        batches = SelfLabelled(rows, relabel, size, interval)
+        batches = SelfLabelled(rows, relabel, trainer.batch_size, interval)
         common = {"seed": self.seed_, "description": description, "engine": engine}
         history = phase.fit(model, self._objective(), batches, **common)
         self._train_last(model, rows, trainer, common)

@@ -95,14 +95,10 @@ class EmbeddingEstimator(ClusterEstimator):
         check_network(self)
         check_choice("loss", self.loss, EMBEDDING_LOSSES)
         deformation_of(self)
-        for name in ("n_clusters", "n_init"):
-            check_count(name, getattr(self, name))
+        self._check_clusters("n_clusters", len(X))
+        check_count("n_init", self.n_init)
         if self.update_interval is not None:
             check_count("update_interval", self.update_interval, "None or ")
-        if self.n_clusters > len(X):
-            raise ValueError(
-                f"n_clusters={self.n_clusters} must not exceed the number of rows, {len(X)}."
-            )
         if not 0 <= self.tolerance <= 1:
             raise ValueError(f"tolerance must lie between 0 and 1, got {self.tolerance}.")
         self.n_rows_ = len(X)
@@ -158,14 +154,11 @@ class EmbeddingEstimator(ClusterEstimator):
         self, model: Any, rows: Rows, trainer: Trainer, common: dict[str, Any]
     ) -> History:
         """Train on targets that the model makes, until they rest."""
-        size = min(trainer.batch_size, len(rows))
-        steps_per_epoch = -(-len(rows) // size)
-        interval = self.update_interval or steps_per_epoch
+        interval = self.update_interval or trainer.steps_for(len(rows))
         phase = phase_of(trainer, "clusters", CLUSTERS_SHARE)
-        n_passes = -(-phase.epochs_for(len(rows)) * steps_per_epoch // interval)
-        phase.set_params(max_epochs=n_passes, min_steps=0)
+        phase.set_params(max_epochs=phase.passes_for(len(rows), interval), min_steps=0)
         relabel = partial(self._relabelled, model, rows, common["engine"])
-        batches = SelfLabelled(rows, relabel, size, interval, self.tolerance)
+        batches = SelfLabelled(rows, relabel, trainer.batch_size, interval, self.tolerance)
         return phase.fit(model, self._objective(), batches, **common)
 
     def _complete(self, model: Any, rows: Rows) -> None:

@@ -105,12 +105,9 @@ class MixtureEstimator(ClusterEstimator):
         self._coupling()
         deformation_of(self)
         self.memory_shape_ = None
-        for name in ("n_components", "n_subcomponents", "n_init"):
+        for name in ("n_subcomponents", "n_init"):
             check_count(name, getattr(self, name))
-        if self.n_components > len(X):
-            raise ValueError(
-                f"n_components={self.n_components} must not exceed the number of rows, {len(X)}."
-            )
+        self._check_clusters("n_components", len(X))
         if len(self.rounds) != 2 or min(self.rounds) < 0:
             raise ValueError(
                 f"rounds must be two whole numbers, neither negative, got {self.rounds!r}."

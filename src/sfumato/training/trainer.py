@@ -147,8 +147,27 @@ class Trainer(BaseEstimator):
         >>> Trainer(max_epochs=5, min_steps=100, batch_size=10).epochs_for(50)
         20
         """
-        steps_per_epoch = -(-n_rows // self.batch_size)
-        return max(self.max_epochs, -(-self.min_steps // steps_per_epoch))
+        return max(self.max_epochs, -(-self.min_steps // self.steps_for(n_rows)))
+
+    def steps_for(self, n_rows: int) -> int:
+        """Return the steps of a pass over so many rows.
+
+        Examples
+        --------
+        >>> Trainer(batch_size=10).steps_for(45)
+        5
+        """
+        return -(-n_rows // self.batch_size)
+
+    def passes_for(self, n_rows: int, n_steps: int) -> int:
+        """Return how many passes of ``n_steps`` have the steps of all epochs, or a few more.
+
+        Examples
+        --------
+        >>> Trainer(max_epochs=5, batch_size=10).passes_for(50, n_steps=10)
+        3
+        """
+        return -(-self.epochs_for(n_rows) * self.steps_for(n_rows) // n_steps)
 
     def engine(self) -> Engine:
         """Return the engine that the settings ask for."""

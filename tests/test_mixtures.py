@@ -8,6 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
 from sfumato import GMVAE, Autoencoder, Coupling, MixtureVAE, Trainer, VaDE, load
+from sfumato.estimators import recipe
 from sfumato.metrics import clustering_accuracy
 
 MODELS = (MixtureVAE, GMVAE, VaDE)
@@ -65,6 +66,27 @@ def test_a_component_that_is_not_there_is_refused(component, digits):
     model = tiny(VaDE, recipe="paper").fit(digits[0][:200])
     with pytest.raises(ValueError, match="between 0 and 3"):
         model.sample(1, component=component)
+
+
+@SHORT
+@pytest.mark.parametrize(("deformation", "kinds"), [("auto", 2), (None, 1)])
+def test_edges_of_neighbours_and_of_views_count_alike_when_components_are_merged(
+    deformation, kinds, digits, monkeypatch
+):
+    seen = []
+    original = recipe.merge_components
+
+    def watched(joint, n_clusters, seed):
+        seen.append(joint)
+        return original(joint, n_clusters, seed)
+
+    monkeypatch.setattr(recipe, "merge_components", watched)
+    tiny(MixtureVAE, n_components=3, rounds=(1, 0), deformation=deformation).fit(digits[0][:200])
+    (joint,) = seen
+    assert joint.shape == (10, 10)
+    np.testing.assert_allclose(joint, joint.T, atol=1e-9)
+    # Each kind of edge adds up to one.
+    assert joint.sum() == pytest.approx(kinds)
 
 
 class InterruptionError(Exception):
@@ -126,7 +148,7 @@ def test_without_rounds_the_mixture_of_codes_answers(digits):
 @SHORT
 def test_a_pretrained_autoencoder_is_continued_and_shared(digits):
     X = digits[0][:200]
-    settings = {"latent_dim": 2, "hidden": (16,), "activation": "relu", "loss": "cross-entropy"}
+    settings = {"latent_dim": 2, "hidden": (16,), "loss": "cross-entropy"}
     autoencoder = Autoencoder(**settings, random_state=0, trainer=Trainer(max_epochs=3)).fit(X)
     before = autoencoder.transform(X)
     models = [tiny(cls, pretrained=autoencoder).fit(X) for cls in MODELS]
@@ -146,7 +168,7 @@ def test_a_pretrained_autoencoder_is_continued_and_shared(digits):
 )
 def test_a_pretrained_autoencoder_of_another_kind_is_refused(params, message, digits):
     X = digits[0][:200] / 20
-    settings = {"latent_dim": 2, "hidden": (16,), "activation": "relu", "loss": "cross-entropy"}
+    settings = {"latent_dim": 2, "hidden": (16,), "loss": "cross-entropy"}
     autoencoder = Autoencoder(**settings, random_state=0, trainer=Trainer(max_epochs=1)).fit(X)
     with pytest.raises(ValueError, match=message):
         tiny(VaDE, pretrained=autoencoder, **params).fit(X)

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from sfumato import models
 from sfumato.estimators.autoencoder import LOSSES, deformation_of, view_of
-from sfumato.estimators.clusters import ClusterEstimator, Pretrained
+from sfumato.estimators.clusters import WIDTHS, ClusterEstimator, Pretrained
 from sfumato.estimators.networks import build_pair, check_network
+from sfumato.estimators.recipe import coupled_clusters
 from sfumato.inference import RowSource, forked_rng, map_blocks, map_precisely
 from sfumato.nn import (
     Components,
@@ -48,14 +49,12 @@ from sfumato.training import (
     phase_of,
 )
 
-# Narrower and smoother than the papers' 500, 500, 2000 of rectified units: the codes of such an
-# autoencoder lie in clusters after a tenth of the steps.
-WIDTHS = (500, 500)
+# What gives the first clusters.
+INITS = ("neighbours", "kmeans")
 # Losses of the reconstruction that go with pixels or with any numbers.
 EMBEDDING_LOSSES = ("mse", "cross-entropy")
-# Of the epochs of the pre-training, the clusters have a third. A decoder that was left out of their
-# training follows the codes for a twelfth.
-CLUSTERS_SHARE, DECODING_SHARE = 3, 12
+# A decoder that was left out of the clusters' training follows the codes for a quarter of its time.
+DECODING_SHARE = 4
 
 
 class EmbeddingEstimator(ClusterEstimator):
@@ -65,6 +64,7 @@ class EmbeddingEstimator(ClusterEstimator):
     loss: str
     update_interval: int | None
     tolerance: float
+    init: str
     n_init: int
 
     n_rows_: int
@@ -87,15 +87,12 @@ class EmbeddingEstimator(ClusterEstimator):
         centres: np.ndarray = self.model_.assignment.centres.detach().cpu().numpy()
         return centres
 
-    def default_trainer(self) -> Trainer:
-        """Return the trainer that ``trainer=None`` stands for."""
-        return super().default_trainer().set_params(max_epochs=72)
-
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)
         check_choice("loss", self.loss, EMBEDDING_LOSSES)
         deformation_of(self)
         self._check_clusters("n_clusters", len(X))
+        check_choice("init", self.init, INITS)
         check_count("n_init", self.n_init)
         if self.update_interval is not None:
             check_count("update_interval", self.update_interval, "None or ")
@@ -112,10 +109,6 @@ class EmbeddingEstimator(ClusterEstimator):
     @property
     def _autoencoder_loss(self) -> str:
         return self.loss
-
-    def pretraining(self) -> Pretrained:
-        """Return the autoencoder that ``pretrained=None`` stands for, unfitted."""
-        return super().pretraining().set_params(deformation=self.deformation)
 
     def _model(self) -> Any:
         code = PointMassFamily(self.latent_dim)
@@ -136,26 +129,37 @@ class EmbeddingEstimator(ClusterEstimator):
         for part in ("encoder", "decoder"):
             weights = getattr(autoencoder.model_, part).network.state_dict()
             getattr(model, part).network.load_state_dict(weights)
-        self._begin_with_kmeans(model, rows)
+        self._begin_with_clusters(model, rows)
         common = {"seed": self.seed_, "description": description, "engine": engine}
         history = self._train_clusters(model, rows, trainer, common)
         finish_phases(trainer)
         return model, history
 
-    def _begin_with_kmeans(self, model: Any, rows: Rows) -> None:
+    def _begin_with_clusters(self, model: Any, rows: Rows) -> None:
         codes = map_blocks(lambda block: model.encoder(block).mean, rows)
-        kmeans = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.seed_)
-        kmeans.fit(codes.cpu().numpy())
+        labels = torch.from_numpy(self._first_labels(codes, rows))
+        centres = RunningCentres(self.n_clusters, self.latent_dim)
+        centres.refit(codes, labels)
+        model.labels.copy_(labels)
         with torch.no_grad():
-            model.assignment.centres.copy_(torch.from_numpy(kmeans.cluster_centers_))
-        model.labels.copy_(torch.from_numpy(kmeans.labels_))
+            model.assignment.centres.copy_(centres.centres)
+
+    def _first_labels(self, codes: Tensor, rows: Rows) -> np.ndarray:
+        if self.init == "neighbours":
+            labels = coupled_clusters(codes, rows, self.n_clusters, self.seed_)
+            # Few or equal rows can leave clusters empty, and these would have no centre.
+            if len(np.unique(labels)) == self.n_clusters:
+                return labels
+        kmeans = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.seed_)
+        nearest: np.ndarray = kmeans.fit_predict(codes.cpu().numpy()).astype(np.int64)
+        return nearest
 
     def _train_clusters(
         self, model: Any, rows: Rows, trainer: Trainer, common: dict[str, Any]
     ) -> History:
         """Train on targets that the model makes, until they rest."""
         interval = self.update_interval or trainer.steps_for(len(rows))
-        phase = phase_of(trainer, "clusters", CLUSTERS_SHARE)
+        phase = phase_of(trainer, "clusters")
         phase.set_params(max_epochs=phase.passes_for(len(rows), interval), min_steps=0)
         relabel = partial(self._relabelled, model, rows, common["engine"])
         batches = SelfLabelled(rows, relabel, trainer.batch_size, interval, self.tolerance)
@@ -219,8 +223,11 @@ class DEC(EmbeddingEstimator):
         Steps between two assignments of all rows; None is a pass over the rows.
     tolerance : float
         The training ends when a smaller share of the rows changes its cluster.
+    init : "neighbours" or "kmeans"
+        Clusters of the pre-trained codes to begin with: a mixture in which neighbouring rows share
+        a label, its components merged; or k-means, as in the paper.
     n_init : int
-        Starts of k-means on the pre-trained codes, of which the one of least inertia is kept.
+        Starts of k-means, of which the one of least inertia is kept.
     pretrained : Autoencoder or StackedAutoencoder, optional
         A fitted one to begin from, with the same layers, loss and scaling.
     deformation : "auto", Deformation, or None
@@ -231,7 +238,7 @@ class DEC(EmbeddingEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of the pre-training; the clusters have a third of its epochs. Default: 72 epochs or 2,400
+        Of the clusters; the pre-training has three times its epochs. Default: 24 epochs or 2,400
         steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
@@ -270,6 +277,7 @@ class DEC(EmbeddingEstimator):
         reconstruction_weight: float = 0.0,
         update_interval: int | None = 140,
         tolerance: float = 1e-3,
+        init: str = "neighbours",
         n_init: int = 20,
         pretrained: Pretrained | None = None,
         deformation: Deformation | str | None = "auto",
@@ -288,6 +296,7 @@ class DEC(EmbeddingEstimator):
         self.reconstruction_weight = reconstruction_weight
         self.update_interval = update_interval
         self.tolerance = tolerance
+        self.init = init
         self.n_init = n_init
         self.pretrained = pretrained
         self.deformation = deformation
@@ -365,8 +374,11 @@ class DCN(EmbeddingEstimator):
         Steps between two assignments of all rows; None is a pass over the rows.
     tolerance : float
         The training ends when a smaller share of the rows changes its cluster.
+    init : "neighbours" or "kmeans"
+        Clusters of the pre-trained codes to begin with: a mixture in which neighbouring rows share
+        a label, its components merged; or k-means, as in the paper.
     n_init : int
-        Starts of k-means on the pre-trained codes, of which the one of least inertia is kept.
+        Starts of k-means, of which the one of least inertia is kept.
     pretrained : Autoencoder or StackedAutoencoder, optional
         A fitted one to begin from, with the same layers, loss and scaling.
     deformation : "auto", Deformation, or None
@@ -377,7 +389,7 @@ class DCN(EmbeddingEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of the pre-training; the clusters have a third of its epochs. Default: 72 epochs or 2,400
+        Of the clusters; the pre-training has three times its epochs. Default: 24 epochs or 2,400
         steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
@@ -415,6 +427,7 @@ class DCN(EmbeddingEstimator):
         centres: str = "online",
         update_interval: int | None = None,
         tolerance: float = 1e-3,
+        init: str = "neighbours",
         n_init: int = 20,
         pretrained: Pretrained | None = None,
         deformation: Deformation | str | None = "auto",
@@ -433,6 +446,7 @@ class DCN(EmbeddingEstimator):
         self.centres = centres
         self.update_interval = update_interval
         self.tolerance = tolerance
+        self.init = init
         self.n_init = n_init
         self.pretrained = pretrained
         self.deformation = deformation
@@ -459,8 +473,8 @@ class DCN(EmbeddingEstimator):
         )
         return SelfAssigned(terms, nearest_centres, view_of(self))
 
-    def _begin_with_kmeans(self, model: Any, rows: Rows) -> None:
-        super()._begin_with_kmeans(model, rows)
+    def _begin_with_clusters(self, model: Any, rows: Rows) -> None:
+        super()._begin_with_clusters(model, rows)
         counts = np.bincount(model.labels.cpu().numpy(), minlength=self.n_clusters)
         model.assignment.counts.copy_(torch.from_numpy(counts))
 

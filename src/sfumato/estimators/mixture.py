@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sfumato.coupling import Coupling, neighbour_votes
 from sfumato.estimators.autoencoder import deformation_of
-from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.clusters import ClusterEstimator, Pretrained
 from sfumato.estimators.networks import check_network
 from sfumato.estimators.recipe import DISTILLATION, Plan, features, train_rounds
 from sfumato.inference import (
@@ -97,6 +97,12 @@ class MixtureEstimator(ClusterEstimator):
     @abstractmethod
     def build(self, n_components: int) -> Any:
         """Build the untrained model with so many components."""
+
+    def pretraining(self) -> Pretrained:
+        """Return the autoencoder that ``pretrained=None`` stands for, unfitted."""
+        autoencoder = super().pretraining()
+        # The papers' autoencoders see the rows as they are.
+        return autoencoder if self.recipe == "default" else autoencoder.set_params(deformation=None)
 
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)

@@ -7,6 +7,7 @@ import numpy as np
 from sfumato import models
 from sfumato.coupling import Coupling
 from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.clusters import WIDTHS
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.networks import build_pair
 from sfumato.nn import (
@@ -25,7 +26,6 @@ from sfumato.nn import (
 from sfumato.objectives import Deformation, GMVAEBound, MixtureELBO
 from sfumato.training import Trainer, check_choice, check_count
 
-WIDTHS = (500, 500, 2000)
 # Width of the one hidden layer of q(c|z).
 CLASSIFIER_WIDTH = 128
 # Of q(w|y): a style is little, and as deep a network as the code's would cost half as much again.
@@ -92,8 +92,8 @@ class MixtureVAE(MixtureEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of the pre-training, and again of all rounds together. Default: 24 epochs or 2,400 steps,
-        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of all rounds together; the pre-training has three times its epochs. Default: 24 epochs or
+        2,400 steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class MixtureVAE(MixtureEstimator):
         hidden: tuple[int, ...] | None = WIDTHS,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
-        activation: str = "relu",
+        activation: str = "silu",
         latent_likelihood: str = "gaussian",
         inference: str = "exact",
         recipe: str = "default",
@@ -234,8 +234,8 @@ class VaDE(MixtureEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of the pre-training, and again of all rounds together. Default: 24 epochs or 2,400 steps,
-        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of all rounds together; the pre-training has three times its epochs. Default: 24 epochs or
+        2,400 steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------
@@ -268,7 +268,7 @@ class VaDE(MixtureEstimator):
         hidden: tuple[int, ...] | None = WIDTHS,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
-        activation: str = "relu",
+        activation: str = "silu",
         recipe: str = "default",
         coupling: Coupling | str | None = "neighbours",
         n_subcomponents: int = 4,
@@ -364,8 +364,8 @@ class GMVAE(MixtureEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of the pre-training, and again of all rounds together. Default: 24 epochs or 2,400 steps,
-        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of all rounds together; the pre-training has three times its epochs. Default: 24 epochs or
+        2,400 steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------
@@ -397,7 +397,7 @@ class GMVAE(MixtureEstimator):
         hidden: tuple[int, ...] | None = WIDTHS,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
-        activation: str = "relu",
+        activation: str = "silu",
         style_dim: int = 10,
         learned_weights: bool = False,
         recipe: str = "default",

@@ -31,6 +31,8 @@ from sfumato.training import AssignedRows, Engine, History, Rows, Trainer, phase
 Build = Callable[[int], Any]
 # Neighbours are first looked for among so many principal components of the rows.
 N_PRINCIPAL = 30
+# Components that each cluster begins with, where nobody says how many.
+N_SUBCOMPONENTS = 4
 # Each of the components that a cluster begins with has so many rows or more.
 ROWS_PER_COMPONENT = 20
 # gamma: what the recogniser weighs beside the code.
@@ -45,7 +47,7 @@ class Plan:
     ----------
     rows : Rows
     trainer : Trainer
-        Of the pre-training, and of all rounds together.
+        Of all rounds together.
     engine : Engine
     description : dict or None
         Stored with checkpoints.
@@ -78,8 +80,7 @@ class Plan:
     @property
     def n_components(self) -> int:
         """How many components the mixture begins with."""
-        most = len(self.rows) // ROWS_PER_COMPONENT
-        return max(self.n_clusters, min(self.n_clusters * self.n_subcomponents, most))
+        return n_components_of(len(self.rows), self.n_clusters, self.n_subcomponents)
 
     @property
     def view(self) -> Any:
@@ -91,6 +92,31 @@ class Plan:
     def phase(self, name: str, share: int = 1) -> Trainer:
         """Return the trainer of one phase that has 1 / share of the epochs."""
         return phase_of(self.trainer, name, share)
+
+
+def n_components_of(n_rows: int, n_clusters: int, n_subcomponents: int) -> int:
+    """Return how many components a mixture of more components than clusters begins with.
+
+    Examples
+    --------
+    >>> n_components_of(70_000, 10, 4), n_components_of(300, 10, 4)
+    (40, 15)
+    """
+    most = n_rows // ROWS_PER_COMPONENT
+    return max(n_clusters, min(n_clusters * n_subcomponents, most))
+
+
+def coupled_clusters(codes: Tensor, rows: Rows, n_clusters: int, seed: int) -> np.ndarray:
+    """Return clusters of codes by a coupled mixture whose components are merged, shape (n,)."""
+    coupling = Coupling()
+    graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
+    n_components = n_components_of(len(rows), n_clusters, N_SUBCOMPONENTS)
+    r = coupled_mixture(
+        codes.cpu(), graph, n_components, strength=coupling.strength, seed=seed
+    ).responsibilities
+    groups = merge_components(r.T @ (graph @ r), n_clusters, seed)
+    labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
+    return labels
 
 
 @dataclass
@@ -118,7 +144,9 @@ def principal_points(rows: Rows) -> np.ndarray:
     """Return the rows' first principal components, shape (n, at most 30)."""
     x = rows[slice(None)].cpu().numpy()
     n = min(N_PRINCIPAL, *x.shape)
-    points: np.ndarray = PCA(n, svd_solver="covariance_eigh").fit_transform(x)
+    # Rows that are all alike have no variance to explain a share of.
+    with np.errstate(invalid="ignore"):
+        points: np.ndarray = PCA(n, svd_solver="covariance_eigh").fit_transform(x)
     return points
 
 
@@ -236,12 +264,15 @@ def initialise(model: Any, state: State, plan: Plan) -> None:
 
 
 def _joint(model: Any, state: State, plan: Plan) -> np.ndarray:
+    """Return how often the two ends of an edge have two components: each kind of edge sums to 1."""
     r = state.responsibilities
-    if plan.view is not None and isinstance(model.recogniser, Recogniser):
-        return joint_of_views(model.recogniser, plan.rows, plan.view, plan.seed)
     # Not the neighbours as they stand: the recogniser was taught to tell components apart, and has
     # drawn those of one cluster away from each other.
-    return r.T @ (state.first_graph @ r)
+    table = r.T @ (state.first_graph @ r)
+    neighbours: np.ndarray = table / max(table.sum(), 1e-300)
+    if plan.view is None or not isinstance(model.recogniser, Recogniser):
+        return neighbours
+    return neighbours + joint_of_views(model.recogniser, plan.rows, plan.view, plan.seed)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

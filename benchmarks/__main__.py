@@ -5,6 +5,7 @@ import sys
 from benchmarks import (
     autoencoders,
     clustering,
+    clustpy,
     collapse,
     likelihoods,
     quality,
@@ -18,6 +19,7 @@ from benchmarks import (
 BENCHMARKS = {
     "autoencoders": autoencoders.main,
     "clustering": clustering.main,
+    "clustpy": clustpy.main,
     "collapse": collapse.main,
     "likelihoods": likelihoods.main,
     "quality": quality.main,

@@ -21,6 +21,7 @@ from sfumato.objectives import (
     Masking,
     MixtureELBO,
     SaltAndPepper,
+    SemiAmortised,
 )
 from sfumato.training import EarlyStopping, Trainer
 
@@ -42,6 +43,7 @@ SETTINGS: Mapping[str, type[BaseEstimator]] = {
         Masking,
         MixtureELBO,
         SaltAndPepper,
+        SemiAmortised,
         Trainer,
     )
 }

@@ -14,9 +14,11 @@ from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import (
     LikelihoodEstimate,
+    Refinement,
     diagnose,
     importance_sampling,
     naive_monte_carlo,
+    refine,
     seeded_rows,
 )
 from sfumato.models import LatentVariableModel
@@ -61,7 +63,7 @@ class VAE(LatentEstimator):
         p(x|z): pixels in a range (grey levels as probabilities); real numbers, one learned noise
         scale in standardised units; whole numbers, a categorical per pixel.
     activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
-    objective : ELBO, IWAE, or callable (model, x) -> dict, optional
+    objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
         Default ``ELBO()``.
     scaling : "auto", "range", "standard" or "none"
         Of the data before the model: to [0, 1] by the smallest and largest value of all, or each
@@ -149,7 +151,9 @@ class VAE(LatentEstimator):
     def _objective(self) -> Any:
         objective = ELBO() if self.objective is None else self.objective
         if isinstance(objective, type) or not callable(objective):
-            raise ValueError(f"objective must be ELBO(), IWAE(), or a function; got {objective!r}.")
+            raise ValueError(
+                f"objective must be ELBO(), IWAE(), SemiAmortised(), or a function; got {objective!r}."
+            )
         return Binarized(objective) if self.binarize else objective
 
     def implied(self) -> dict[str, Any]:
@@ -188,6 +192,34 @@ class VAE(LatentEstimator):
             return estimate
         volume = self.scaling_.log_volume(self.n_features_in_)
         return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+
+    def refine(self, X: Any, steps: int = 100, *, start: str = "encoder") -> Refinement:
+        """Optimise the posterior of every row on its own, see :func:`~sfumato.inference.refine`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        steps : int
+            Of gradients.
+        start : "encoder" or "zero"
+            Posterior to begin with: the encoder's, or N(0, I).
+
+        Returns
+        -------
+        Refinement
+            Bounds are in nats, for "gaussian" of a log density in data units.
+        """
+        check_count("steps", steps)
+        rows, _ = self._rows(X)
+        x = BinarizedRows(rows, self.seed_) if self.binarize else rows
+        found = refine(self.model_, x, steps=steps, start=start, seed=self.seed_)
+        if self.likelihood != "gaussian":
+            return found
+        volume = self.scaling_.log_volume(self.n_features_in_)
+        return found._replace(
+            amortised_bound=found.amortised_bound - volume,
+            refined_bound=found.refined_bound - volume,
+        )
 
     def _check_levels(self, X: np.ndarray) -> None:
         low = self.scaling_.offset[0]

@@ -15,12 +15,14 @@ from sfumato.inference.likelihood import (
     naive_monte_carlo,
 )
 from sfumato.inference.noise import forked_rng, seeded_rows
+from sfumato.inference.refinement import Refinement, refine
 
 __all__ = [
     "CoupledMixture",
     "Diagnosis",
     "LikelihoodEstimate",
     "MixtureDiagnosis",
+    "Refinement",
     "RowSource",
     "class_evidence",
     "coupled_mixture",
@@ -32,6 +34,7 @@ __all__ = [
     "map_blocks",
     "map_precisely",
     "naive_monte_carlo",
+    "refine",
     "row_evidence",
     "seeded_rows",
 ]

@@ -7,6 +7,7 @@ from sfumato.objectives.base import (
     objective_at,
     require_not_negative,
     require_positive,
+    total,
 )
 from sfumato.objectives.binarized import Binarized, binarized
 from sfumato.objectives.corruption import Corruption, Gaussian, Masking, SaltAndPepper
@@ -23,7 +24,7 @@ from sfumato.objectives.deep_clustering import (
     target_distribution,
 )
 from sfumato.objectives.deformation import Deformation
-from sfumato.objectives.elbo import ELBO, elbo
+from sfumato.objectives.elbo import ELBO, elbo, elbo_at
 from sfumato.objectives.importance import IWAE, importance
 from sfumato.objectives.mixtures import GMVAEBound, MixtureELBO
 from sfumato.objectives.penalties import (
@@ -39,6 +40,13 @@ from sfumato.objectives.reconstruction import (
     negative_log_likelihood,
     reconstruction,
     squared_error,
+)
+from sfumato.objectives.semi_amortised import (
+    SemiAmortised,
+    first_parameters,
+    improved_parameters,
+    refinable,
+    semi_amortised,
 )
 from sfumato.objectives.stacked import classification, layer_reconstruction
 
@@ -64,6 +72,7 @@ __all__ = [
     "Reconstruction",
     "SaltAndPepper",
     "SelfAssigned",
+    "SemiAmortised",
     "Terms",
     "binarized",
     "classification",
@@ -71,8 +80,11 @@ __all__ = [
     "dec_targets",
     "decoding",
     "elbo",
+    "elbo_at",
     "embedded_clustering",
+    "first_parameters",
     "importance",
+    "improved_parameters",
     "jacobian_norm",
     "kmeans_friendly",
     "layer_reconstruction",
@@ -82,8 +94,11 @@ __all__ = [
     "objective_at",
     "pseudo_classification",
     "reconstruction",
+    "refinable",
     "require_not_negative",
     "require_positive",
+    "semi_amortised",
     "squared_error",
     "target_distribution",
+    "total",
 ]

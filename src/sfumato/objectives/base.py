@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
@@ -26,6 +27,11 @@ class AnnealedObjective(BaseEstimator):
     def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:
         """Return the reported terms, each of shape (n,)."""
         raise NotImplementedError
+
+
+def total(terms: Terms) -> Tensor:
+    """Return the sum of the terms, shape (n,)."""
+    return torch.stack(list(terms.values())).sum(0)
 
 
 def require_positive(name: str, value: int) -> None:

@@ -63,8 +63,31 @@ def elbo(
     require_positive("n_samples", n_samples)
     require_not_negative(beta=beta, free_bits=free_bits)
     q = model.encoder(x)
+    return elbo_at(model, x, q, q.rsample((n_samples,)), beta=beta, free_bits=free_bits)
+
+
+def elbo_at(
+    model: LatentVariableModel,
+    x: Tensor,
+    q: Distribution,
+    z: Tensor,
+    *,
+    beta: float = 1.0,
+    free_bits: float = 0.0,
+) -> Terms:
+    """Return the terms of :func:`elbo` for any q(z|x), at its samples z.
+
+    Parameters
+    ----------
+    model : LatentVariableModel
+    x : Tensor, shape (n, d)
+    q : Distribution
+        Batch shape (n,).
+    z : Tensor, shape (L, n, latent_dim)
+    beta, free_bits : float
+        See :func:`elbo`.
+    """
     p = model.prior()
-    z = q.rsample((n_samples,))
     log_likelihood = model.decoder(z).log_prob(x).mean(0)
     divergence = _floored_kl(q, p, free_bits) if free_bits > 0 else kl(q, p, z)
     return {"reconstruction": -log_likelihood, "kl": beta * divergence}

@@ -152,7 +152,8 @@ class VAE(LatentEstimator):
         objective = ELBO() if self.objective is None else self.objective
         if isinstance(objective, type) or not callable(objective):
             raise ValueError(
-                f"objective must be ELBO(), IWAE(), SemiAmortised(), or a function; got {objective!r}."
+                "objective must be ELBO(), IWAE(), SemiAmortised(), or a function; got "
+                f"{objective!r}."
             )
         return Binarized(objective) if self.binarize else objective
 

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
         VAE,
         Autoencoder,
         DeepCluster,
+        MixturePrior,
         MixtureVAE,
         StackedAutoencoder,
         VaDE,
+        VampPrior,
     )
     from sfumato.loading import load
     from sfumato.objectives import (
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Masking,
         MixtureELBO,
         SaltAndPepper,
+        SemiAmortised,
     )
     from sfumato.restoration import Colorizer, Denoiser, Inpainter, Upscaler
     from sfumato.training import EarlyStopping, Trainer
@@ -47,9 +50,12 @@ _HOMES = {
     "DEC": "sfumato.estimators",
     "DCN": "sfumato.estimators",
     "DeepCluster": "sfumato.estimators",
+    "MixturePrior": "sfumato.estimators",
+    "VampPrior": "sfumato.estimators",
     "load": "sfumato.loading",
     "ELBO": "sfumato.objectives",
     "IWAE": "sfumato.objectives",
+    "SemiAmortised": "sfumato.objectives",
     "MixtureELBO": "sfumato.objectives",
     "GMVAEBound": "sfumato.objectives",
     "Deformation": "sfumato.objectives",
@@ -97,12 +103,15 @@ __all__ = [
     "KSparse",
     "Masking",
     "MixtureELBO",
+    "MixturePrior",
     "MixtureVAE",
     "SaltAndPepper",
+    "SemiAmortised",
     "StackedAutoencoder",
     "Trainer",
     "Upscaler",
     "VaDE",
+    "VampPrior",
     "__version__",
     "load",
 ]

@@ -22,6 +22,7 @@ from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.persistence import load, save
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
+from sfumato.estimators.priors import MixturePrior, NormalPrior, VampPrior
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 
@@ -38,11 +39,14 @@ __all__ = [
     "Entry",
     "LatentEstimator",
     "MixtureEstimator",
+    "MixturePrior",
     "MixtureVAE",
+    "NormalPrior",
     "RowEstimator",
     "StackedAutoencoder",
     "Umap",
     "VaDE",
+    "VampPrior",
     "as_float",
     "entry_of",
     "find_model",

@@ -86,6 +86,9 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _inspect(self, X: np.ndarray) -> None:
         """Check the parameters and learn what the model needs to know of the data."""
 
+    def _begin(self, model: Any, rows: Rows) -> None:
+        """Give the untrained model what it takes from the rows."""
+
     def _complete(self, model: Any, rows: Rows) -> None:
         """Finish the model after training, and warn of what went wrong in it."""
 
@@ -127,6 +130,7 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """Build and train the model; estimators that train in several phases have their own way."""
         with forked_rng(self.seed_):
             model = self._model()
+            self._begin(model, rows)
         history = trainer.fit(
             model,
             self._objective(),

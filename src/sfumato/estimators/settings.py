@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import ArtifactError
 from sfumato.coupling import Coupling
+from sfumato.estimators.priors import MixturePrior, NormalPrior, VampPrior
 from sfumato.objectives import (
     ELBO,
     IWAE,
@@ -42,9 +43,12 @@ SETTINGS: Mapping[str, type[BaseEstimator]] = {
         KSparse,
         Masking,
         MixtureELBO,
+        MixturePrior,
+        NormalPrior,
         SaltAndPepper,
         SemiAmortised,
         Trainer,
+        VampPrior,
     )
 }
 # Belong to the moment of the fit, not to what was fitted.

@@ -12,6 +12,7 @@ from torch import Tensor
 from sfumato.data import as_table
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
+from sfumato.estimators.priors import POSTERIORS, Prior, prior_of
 from sfumato.inference import (
     LikelihoodEstimate,
     Refinement,
@@ -27,10 +28,9 @@ from sfumato.nn import (
     CategoricalFamily,
     Conditional,
     Family,
-    GaussianFamily,
     ImageShape,
+    PseudoInputMixture,
     SharedScaleGaussianFamily,
-    StandardNormal,
 )
 from sfumato.objectives import ELBO, Binarized
 from sfumato.training import Rows, Trainer, check_choice, check_count
@@ -51,6 +51,8 @@ class VAE(LatentEstimator):
     .. math:: p(z) = N(0, I), \quad p(x|z) = \mathrm{decoder}(z), \quad
               q(z|x) = N(\mu(x), \mathrm{diag}\,\sigma^2(x))
 
+    Prior, posterior and likelihood are arguments.
+
     Parameters
     ----------
     latent_dim : int
@@ -62,6 +64,11 @@ class VAE(LatentEstimator):
     likelihood : "bernoulli", "gaussian" or "categorical"
         p(x|z): pixels in a range (grey levels as probabilities); real numbers, one learned noise
         scale in standardised units; whole numbers, a categorical per pixel.
+    prior : "normal", "mixture", "vamp", MixturePrior or VampPrior
+        p(z): N(0, I); a mixture of 100 diagonal Gaussians; the mean posterior of 500 learned
+        pseudo-inputs.
+    posterior : "diagonal" or "full"
+        Covariance of q(z|x).
     activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
     objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
         Default ``ELBO()``.
@@ -84,7 +91,8 @@ class VAE(LatentEstimator):
 
     References
     ----------
-    Kingma and Welling, Auto-Encoding Variational Bayes, 2014.
+    Kingma and Welling, Auto-Encoding Variational Bayes, 2014; Tomczak and Welling, VAE with a
+    VampPrior, 2018.
 
     Examples
     --------
@@ -100,6 +108,8 @@ class VAE(LatentEstimator):
         hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
+        prior: Prior | str = "normal",
+        posterior: str = "diagonal",
         activation: str = "silu",
         objective: Any = None,
         scaling: str = "auto",
@@ -112,6 +122,8 @@ class VAE(LatentEstimator):
         self.hidden = hidden
         self.backbone = backbone
         self.likelihood = likelihood
+        self.prior = prior
+        self.posterior = posterior
         self.activation = activation
         self.objective = objective
         self.scaling = scaling
@@ -123,6 +135,8 @@ class VAE(LatentEstimator):
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
+        check_choice("posterior", self.posterior, POSTERIORS)
+        prior_of(self.prior)
         if self.binarize and self.likelihood != "bernoulli":
             raise ValueError("binarize=True needs likelihood='bernoulli'.")
         self.n_levels_ = _count_levels(X) if self.likelihood == "categorical" else 2
@@ -139,14 +153,19 @@ class VAE(LatentEstimator):
             warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
 
     def _model(self) -> LatentVariableModel:
-        posterior = GaussianFamily(self.latent_dim)
+        posterior = POSTERIORS[self.posterior](self.latent_dim)
         likelihood = LIKELIHOODS[self.likelihood][1](self.n_features_in_, self.n_levels_)
         encoder, decoder = build_pair(self, posterior, likelihood)
-        return LatentVariableModel(
-            Conditional(encoder, posterior),
-            Conditional(decoder, likelihood),
-            StandardNormal(self.latent_dim),
+        q = Conditional(encoder, posterior)
+        prior = prior_of(self.prior).build(
+            q, self.latent_dim, self.n_features_in_, pixels=self._takes_pixels()
         )
+        return LatentVariableModel(q, Conditional(decoder, likelihood), prior)
+
+    def _begin(self, model: LatentVariableModel, rows: Rows) -> None:
+        if isinstance(model.prior, PseudoInputMixture):
+            some = torch.randint(len(rows), (len(model.prior.pseudo_inputs),))
+            model.prior.pseudo_inputs.data.copy_(rows[some])
 
     def _objective(self) -> Any:
         objective = ELBO() if self.objective is None else self.objective

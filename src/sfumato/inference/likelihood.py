@@ -81,20 +81,24 @@ def _estimate(
     seed: int,
 ) -> LikelihoodEstimate:
     require_positive("n_samples", n_samples)
+    # Once for all rows: a prior may be as dear as an encoder.
+    prior = model.prior()
     rows = [
-        _summary(_log_weights(model, row, proposal(row), n_samples)) for row in seeded_rows(x, seed)
+        _summary(_log_weights(model, prior, row, proposal(row), n_samples))
+        for row in seeded_rows(x, seed)
     ]
     return LikelihoodEstimate(*torch.stack(rows, dim=1))
 
 
 def _log_weights(
-    model: LatentVariableModel, row: Tensor, q: Distribution, n_samples: int
+    model: LatentVariableModel, prior: Distribution, row: Tensor, q: Distribution, n_samples: int
 ) -> Tensor:
     chunks = []
     size = _chunk_size(model, row)
     for start in range(0, n_samples, size):
         z = q.sample((min(size, n_samples - start),))
-        chunks.append(model.log_joint(row, z) - q.log_prob(z))
+        log_joint = model.decoder(z).log_prob(row) + prior.log_prob(z)
+        chunks.append(log_joint - q.log_prob(z))
     return torch.cat(chunks).squeeze(1)
 
 

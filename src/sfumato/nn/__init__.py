@@ -22,13 +22,14 @@ from sfumato.nn.families import (
     BernoulliFamily,
     CategoricalFamily,
     Family,
+    FullGaussianFamily,
     GaussianFamily,
     Levels,
     PointMassFamily,
     RelaxedBernoulliFamily,
     SharedScaleGaussianFamily,
 )
-from sfumato.nn.priors import FittedMixture, StandardNormal
+from sfumato.nn.priors import FittedMixture, LearnedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.sparsity import TopK
 from sfumato.nn.unet import UNet, blocks
@@ -42,12 +43,15 @@ __all__ = [
     "Conditional",
     "Family",
     "FittedMixture",
+    "FullGaussianFamily",
     "GaussianComponents",
     "GaussianFamily",
     "ImageShape",
     "LearnedComponents",
+    "LearnedMixture",
     "Levels",
     "PointMassFamily",
+    "PseudoInputMixture",
     "Recogniser",
     "RelaxedBernoulliFamily",
     "RunningCentres",

@@ -7,7 +7,13 @@ vectors of length ``dim``.
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal
+from torch.distributions import (
+    Bernoulli,
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+)
 from torch.nn import functional as F
 
 from sfumato.distributions import BinaryConcrete, PointMass, SampleShape
@@ -49,6 +55,23 @@ class GaussianFamily(Family):
         # exp overflows float32 at 88 and underflows at -87; both tails are far outside use.
         scale = log_scale.clamp(-20.0, 20.0).exp()
         return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+
+class FullGaussianFamily(Family):
+    r""":math:`N(\mu, L L^T)` with :math:`[\mu, \log \mathrm{diag}\,L, \text{below}]` = raw."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, 2 * dim + dim * (dim - 1) // 2)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the Gaussian, batch shape raw.shape[:-1]."""
+        d = self.dim
+        loc, log_scale, below = raw.split([d, d, d * (d - 1) // 2], dim=-1)
+        row, column = torch.tril_indices(d, d, -1).to(raw.device)
+        factor = torch.diag_embed(log_scale.clamp(-20.0, 20.0).exp())
+        lower = torch.zeros_like(factor)
+        lower[..., row, column] = below
+        return MultivariateNormal(loc, scale_tril=factor + lower, validate_args=False)
 
 
 class SharedScaleGaussianFamily(Family):

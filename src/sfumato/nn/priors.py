@@ -1,15 +1,22 @@
 """Priors over the latent code: modules whose call returns a distribution."""
 
 import warnings
+from math import log
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as MixtureFit
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+)
 
-from sfumato.distributions import GaussianMixture
+from sfumato.distributions import DiagonalMixture, GaussianMixture
 
 
 class StandardNormal(nn.Module):
@@ -27,6 +34,62 @@ class StandardNormal(nn.Module):
         """Return N(0, I), batch shape ()."""
         normal = Normal(self.loc, self.scale, validate_args=False)
         return Independent(normal, 1, validate_args=False)
+
+
+class LearnedMixture(nn.Module):
+    r"""p(z) = a mixture of diagonal Gaussians, learned by gradients with everything else."""
+
+    def __init__(self, dim: int, n_components: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(n_components))
+        # Components that start alike would stay alike for ever.
+        self.loc = nn.Parameter(torch.randn(n_components, dim))
+        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
+
+    def forward(self) -> Distribution:
+        """Return the mixture, batch shape ()."""
+        return DiagonalMixture(
+            torch.log_softmax(self.logits, 0), self.loc, self.log_scale.clamp(-10.0, 10.0).exp()
+        )
+
+
+class PseudoInputMixture(nn.Module):
+    r"""p(z) = the mean posterior of learned pseudo-inputs.
+
+    .. math:: p(z) = \frac1K \sum_k q(z|u_k)
+
+    Parameters
+    ----------
+    encoder : Module
+        q(z|x), shared with the model.
+    n_features : int
+    n_components : int
+        K.
+    bounded : bool
+        Keep the pseudo-inputs in [0, 1], where the rows are.
+
+    References
+    ----------
+    Tomczak and Welling, VAE with a VampPrior, 2018.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, n_features: int, n_components: int, *, bounded: bool
+    ) -> None:
+        super().__init__()
+        # In a tuple the encoder stays unregistered, so its weights are counted and saved only once.
+        self._encoder = (encoder,)
+        self.bounded = bounded
+        self.pseudo_inputs = nn.Parameter(torch.rand(n_components, n_features))
+
+    def forward(self) -> Distribution:
+        """Return the mixture, batch shape ()."""
+        u = self.pseudo_inputs.clamp(0.0, 1.0) if self.bounded else self.pseudo_inputs
+        q = self._encoder[0](u)
+        log_weights = torch.full((len(u),), -log(len(u))).to(q.mean)
+        if isinstance(q, Independent):
+            return DiagonalMixture(log_weights, q.mean, q.stddev)
+        return MixtureSameFamily(Categorical(logits=log_weights), q, validate_args=False)
 
 
 # Numbers in all covariances together.

@@ -19,7 +19,11 @@ from sfumato.nn import (
     CategoricalFamily,
     Conditional,
     FittedMixture,
+    FixedScaleGaussianFamily,
     GaussianFamily,
+    LogisticLevels,
+    LogisticMixtureFamily,
+    PixelScaleGaussianFamily,
     PointMassFamily,
     SharedScaleGaussianFamily,
     StandardNormal,
@@ -139,6 +143,68 @@ def test_categorical_pixels_equal_torchs_categorical():
     # A level's deviation is below 0.5: four standard errors are 0.014.
     torch.testing.assert_close(draws.mean(0), p.mean, atol=0.02, rtol=0)
     torch.testing.assert_close(draws.var(0), p.variance, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("n_levels", [2, 17, 256])
+def test_the_masses_of_all_levels_of_a_logistic_mixture_add_up_to_one(n_levels):
+    torch.manual_seed(0)
+    family = LogisticMixtureFamily(3, n_levels)
+    p = family(3 * torch.randn(4, family.n_parameters))
+    levels = torch.linspace(0, 1, n_levels)[:, None, None].expand(-1, 4, 1)
+    for pixel in range(3):
+        one = (part[:, pixel : pixel + 1] for part in (p.log_weights, p.loc, p.scale.log()))
+        total = LogisticLevels(*one, n_levels).log_prob(levels).logsumexp(0)
+        torch.testing.assert_close(total, torch.zeros(4), atol=1e-5, rtol=0)
+
+
+def test_a_level_of_a_logistic_mixture_has_the_mass_between_its_edges():
+    torch.manual_seed(0)
+    logits, loc = torch.randn(2, 1, 3).double(), torch.rand(2, 1, 3).double()
+    log_scale = torch.randn(2, 1, 3).double() - 2
+    p = LogisticLevels(logits, loc, log_scale, 11)
+    weights = logits.softmax(-1)
+
+    def below(edge):
+        return (weights * ((edge - loc) / log_scale.exp()).sigmoid()).sum((1, 2))
+
+    for level in range(1, 10):
+        mass = below((level + 0.5) / 10) - below((level - 0.5) / 10)
+        x = torch.full((2, 1), level / 10).double()
+        torch.testing.assert_close(p.log_prob(x).exp(), mass)
+    torch.testing.assert_close(p.log_prob(torch.zeros(2, 1).double()).exp(), below(0.05))
+    torch.testing.assert_close(p.log_prob(torch.ones(2, 1).double()).exp(), 1 - below(0.95))
+
+
+def test_a_logistic_far_from_its_level_has_a_finite_log_mass_with_a_gradient():
+    raw = torch.tensor([[0.0, 50.0, -3.0]], requires_grad=True)
+    p = LogisticMixtureFamily(1, 256, n_components=1)(raw)
+    log_mass = p.log_prob(torch.zeros(1, 1))
+    log_mass.sum().backward()
+    # The centre is a thousand deviations away.
+    assert -1e5 < log_mass.item() < -100
+    assert raw.grad[0, 1] < 0
+
+
+def test_draws_of_a_logistic_mixture_follow_its_masses():
+    torch.manual_seed(0)
+    family = LogisticMixtureFamily(1, 5)
+    p = family(torch.randn(1, family.n_parameters))
+    draws = p.sample((20_000,)).flatten()
+    for level in range(5):
+        mass = p.log_prob(torch.full((1, 1), level / 4)).exp().item()
+        # Standard error at most 0.0035.
+        assert (draws == level / 4).float().mean().item() == pytest.approx(mass, abs=0.015)
+
+
+def test_gaussians_of_a_fixed_and_of_a_pixels_own_scale_equal_torchs():
+    torch.manual_seed(0)
+    raw, x = torch.randn(4, 6), torch.randn(4, 3)
+    pairs = raw.reshape(4, 3, 2)
+    scale = pairs[..., 1].exp() + 0.01
+    expected = Normal(pairs[..., 0], scale).log_prob(x).sum(-1)
+    torch.testing.assert_close(PixelScaleGaussianFamily(3)(raw).log_prob(x), expected)
+    expected = Normal(raw[:, :3], 0.5).log_prob(x).sum(-1)
+    torch.testing.assert_close(FixedScaleGaussianFamily(3, 0.5)(raw[:, :3]).log_prob(x), expected)
 
 
 def test_a_point_mass_family_is_the_network_itself():

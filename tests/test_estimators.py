@@ -59,10 +59,17 @@ VARIANTS = {
     "vae-bernoulli": (VAE, {}),
     "vae-gaussian": (VAE, {"likelihood": "gaussian"}),
     "vae-categorical": (VAE, {"likelihood": "categorical"}),
+    "vae-logistic": (VAE, {"likelihood": "logistic-mixture"}),
+    "vae-pixel-gaussian": (VAE, {"likelihood": "pixel-gaussian"}),
+    "vae-unit-gaussian": (VAE, {"likelihood": "unit-gaussian"}),
     # No multiples of four: there a matrix kernel's last bits depend on a row's position.
     "vae-odd": (VAE, {"hidden": (37, 21), "latent_dim": 3}),
     "ae-odd": (Autoencoder, {"hidden": (501,), "latent_dim": 5}),
     "vae-conv": (VAE, {"backbone": "conv", "hidden": (4, 8)}),
+    "vae-conv-logistic": (
+        VAE,
+        {"backbone": "conv", "hidden": (4,), "likelihood": "logistic-mixture"},
+    ),
     "vae-conv-categorical": (
         VAE,
         {"backbone": "conv", "hidden": (4,), "likelihood": "categorical"},
@@ -348,7 +355,7 @@ BAD = [
     (VAE, {"scaling": "standard"}, "needs pixels in"),
     (VAE, {"scaling": "none"}, "needs pixels in"),
     (VAE, {"likelihood": "categorical", "scaling": "standard"}, "needs pixels in"),
-    (VAE, {"likelihood": "poisson"}, "likelihood must be one of bernoulli, gaussian, categorical"),
+    (VAE, {"likelihood": "poisson"}, "likelihood must be one of bernoulli, gaussian, unit"),
     (VAE, {"backbone": "transformer"}, "backbone must be one of mlp, conv"),
     (VAE, {"activation": "gelu!"}, "activation must be one of"),
     (VAE, {"scaling": "log"}, "scaling must be one of auto, range"),

@@ -28,7 +28,10 @@ from sfumato.nn import (
     CategoricalFamily,
     Conditional,
     Family,
+    FixedScaleGaussianFamily,
     ImageShape,
+    LogisticMixtureFamily,
+    PixelScaleGaussianFamily,
     PseudoInputMixture,
     SharedScaleGaussianFamily,
 )
@@ -39,8 +42,14 @@ from sfumato.training import Rows, Trainer, check_choice, check_count
 LIKELIHOODS: dict[str, tuple[str, Callable[[int, int], Family]]] = {
     "bernoulli": ("range", lambda dim, n_levels: BernoulliFamily(dim)),
     "gaussian": ("standard", lambda dim, n_levels: SharedScaleGaussianFamily(dim)),
+    "unit-gaussian": ("standard", lambda dim, n_levels: FixedScaleGaussianFamily(dim)),
+    "pixel-gaussian": ("standard", lambda dim, n_levels: PixelScaleGaussianFamily(dim)),
     "categorical": ("range", CategoricalFamily),
+    "logistic-mixture": ("range", LogisticMixtureFamily),
 }
+# Densities of real numbers, whose unit is that of the data; masses of grey levels.
+DENSITIES = ("gaussian", "unit-gaussian", "pixel-gaussian")
+LEVELLED = ("categorical", "logistic-mixture")
 ESTIMATES = {"importance": importance_sampling, "naive": naive_monte_carlo}
 MAX_LEVELS = 1024
 
@@ -61,9 +70,12 @@ class VAE(LatentEstimator):
         Widths of the encoder's layers, mirrored by the decoder; for ``backbone="conv"`` the
         channels of its stride-2 convolutions. Default (500, 500) and (32, 64).
     backbone : "mlp" or "conv"
-    likelihood : "bernoulli", "gaussian" or "categorical"
-        p(x|z): pixels in a range (grey levels as probabilities); real numbers, one learned noise
-        scale in standardised units; whole numbers, a categorical per pixel.
+    likelihood : str
+        p(x|z). "bernoulli": pixels in a range (grey levels as probabilities). "gaussian": real
+        numbers with one learned scale in standardised units; "unit-gaussian" with a scale of 1;
+        "pixel-gaussian" with a scale from the network for every value. "categorical": whole
+        numbers, a free mass for every level; "logistic-mixture": whole numbers such as 8-bit
+        pixels, five logistics a pixel cut into levels.
     prior : "normal", "mixture", "vamp", MixturePrior or VampPrior
         p(z): N(0, I); a mixture of 100 diagonal Gaussians; the mean posterior of 500 learned
         pseudo-inputs.
@@ -74,7 +86,7 @@ class VAE(LatentEstimator):
         Default ``ELBO()``.
     scaling : "auto", "range", "standard" or "none"
         Of the data before the model: to [0, 1] by the smallest and largest value of all, or each
-        feature to mean 0 and variance 1. "auto" is "standard" for "gaussian", else "range", and
+        feature to mean 0 and variance 1. "auto" is "standard" for the Gaussians, else "range", and
         values beyond those of the training rows are then clipped.
     binarize : bool
         Draw every batch anew as b ~ Bernoulli(x) (dynamic binarisation); likelihoods are then of
@@ -139,13 +151,13 @@ class VAE(LatentEstimator):
         prior_of(self.prior)
         if self.binarize and self.likelihood != "bernoulli":
             raise ValueError("binarize=True needs likelihood='bernoulli'.")
-        self.n_levels_ = _count_levels(X) if self.likelihood == "categorical" else 2
+        self.n_levels_ = _count_levels(X) if self.likelihood in LEVELLED else 2
 
     def _default_scaling(self) -> str:
         return LIKELIHOODS[self.likelihood][0]
 
     def _takes_pixels(self) -> bool:
-        return self.likelihood != "gaussian"
+        return self.likelihood not in DENSITIES
 
     def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
         remedy = diagnose(model, rows[torch.arange(min(1000, len(rows)))]).remedy
@@ -188,9 +200,9 @@ class VAE(LatentEstimator):
     ) -> LikelihoodEstimate:
         """Estimate log p(x) of every row in nats, with standard errors.
 
-        For "gaussian" a log density in data units; for "bernoulli" and "categorical" the log of a
-        probability. Grey rows under "bernoulli" score a lower bound of the mean log-likelihood of
-        their binarisations, unless ``binarize`` draws one, seeded by the row.
+        For the Gaussians a log density in data units; for the others the log of a probability. Grey
+        rows under "bernoulli" score a lower bound of the mean log-likelihood of their
+        binarisations, unless ``binarize`` draws one, seeded by the row.
 
         Parameters
         ----------
@@ -204,11 +216,11 @@ class VAE(LatentEstimator):
         check_count("n_samples", n_samples)
         X, _ = as_table(X)
         rows, _ = self._rows(X)
-        if self.likelihood == "categorical":
+        if self.likelihood in LEVELLED:
             self._check_levels(np.asarray(X))
         x = BinarizedRows(rows, self.seed_) if self.binarize else rows
         estimate = ESTIMATES[method](self.model_, x, n_samples=n_samples, seed=self.seed_)
-        if self.likelihood != "gaussian":
+        if self.likelihood not in DENSITIES:
             return estimate
         volume = self.scaling_.log_volume(self.n_features_in_)
         return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
@@ -227,13 +239,13 @@ class VAE(LatentEstimator):
         Returns
         -------
         Refinement
-            Bounds are in nats, for "gaussian" of a log density in data units.
+            Bounds are in nats, for the Gaussians of a log density in data units.
         """
         check_count("steps", steps)
         rows, _ = self._rows(X)
         x = BinarizedRows(rows, self.seed_) if self.binarize else rows
         found = refine(self.model_, x, steps=steps, start=start, seed=self.seed_)
-        if self.likelihood != "gaussian":
+        if self.likelihood not in DENSITIES:
             return found
         volume = self.scaling_.log_volume(self.n_features_in_)
         return found._replace(
@@ -277,8 +289,8 @@ def _count_levels(X: np.ndarray) -> int:
     levels = float(X.max()) - float(X.min()) + 1
     if levels > MAX_LEVELS or not _all_whole(X):
         raise ValueError(
-            f"likelihood='categorical' needs whole numbers with at most {MAX_LEVELS} levels; "
-            "use 'gaussian' for real numbers."
+            f"This likelihood needs whole numbers with at most {MAX_LEVELS} levels; use 'gaussian' "
+            "for real numbers."
         )
     return max(int(levels), 2)
 

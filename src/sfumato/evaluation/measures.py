@@ -85,7 +85,10 @@ NLL_NAMES = {
     ("bernoulli", False): "nll",
     ("bernoulli", True): "nll_dynamic",
     ("categorical", False): "nll_levels",
+    ("logistic-mixture", False): "nll_levels",
     ("gaussian", False): "nll_density",
+    ("unit-gaussian", False): "nll_density",
+    ("pixel-gaussian", False): "nll_density",
 }
 # 5-NN keeps at most this many training rows: a random choice, since data may be sorted by class.
 KNN_ROWS = 10_000

@@ -5,6 +5,8 @@ numbers it needs (``n_parameters``) and turns them, in float32 or better, into a
 vectors of length ``dim``.
 """
 
+from math import log
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import (
@@ -95,6 +97,48 @@ class SharedScaleGaussianFamily(Family):
         return Independent(normal, 1, validate_args=False)
 
 
+class FixedScaleGaussianFamily(Family):
+    r""":math:`N(\mu, \sigma^2 I)` with :math:`\mu` = raw and :math:`\sigma` given.
+
+    Parameters
+    ----------
+    dim : int
+    scale : float
+        sigma; 1 makes the negative log density half the squared error, up to a constant.
+    """
+
+    def __init__(self, dim: int, scale: float = 1.0) -> None:
+        super().__init__(dim, dim)
+        self.scale = scale
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the Gaussian, batch shape raw.shape[:-1]."""
+        normal = Normal(raw, torch.full_like(raw, self.scale), validate_args=False)
+        return Independent(normal, 1, validate_args=False)
+
+
+class PixelScaleGaussianFamily(Family):
+    r""":math:`N(\mu_i, \sigma_i^2)` for every value with :math:`[\mu_i, \log\sigma_i]` = raw.
+
+    Parameters
+    ----------
+    dim : int
+    min_scale : float
+        Added to every scale: on constant pixels the likelihood has no other bound.
+    """
+
+    def __init__(self, dim: int, min_scale: float = 1e-2) -> None:
+        super().__init__(dim, 2 * dim)
+        self.min_scale = min_scale
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the Gaussian, batch shape raw.shape[:-1]."""
+        # Both numbers of a value lie side by side, as convolutions give them.
+        loc, log_scale = raw.unflatten(-1, (self.dim, 2)).unbind(-1)
+        scale = log_scale.clamp(-20.0, 20.0).exp() + self.min_scale
+        return Independent(Normal(loc, scale, validate_args=False), 1, validate_args=False)
+
+
 class BernoulliFamily(Family):
     r"""Bernoulli(:math:`\mu`) with logit :math:`\mu` = raw.
 
@@ -181,3 +225,92 @@ class CategoricalFamily(Family):
     def forward(self, raw: Tensor) -> Distribution:
         """Return the independent categoricals, batch shape raw.shape[:-1]."""
         return Levels(raw.unflatten(-1, (self.dim, self.n_levels)))
+
+
+class LogisticLevels(Distribution):
+    r"""Independent pixels over ``n_levels`` levels, each a mixture of logistics cut into bins.
+
+    .. math:: p(x_i) = \sum_k \pi_{ik} \Big[\sigma\Big(\frac{x_i^+ - \mu_{ik}}{s_{ik}}\Big)
+              - \sigma\Big(\frac{x_i^- - \mu_{ik}}{s_{ik}}\Big)\Big]
+
+    The bin of a level reaches half way to its neighbours, that of the first and the last without
+    end: the masses of all levels add up to one. Levels are 0, 1/(n_levels - 1), ..., 1.
+
+    Parameters
+    ----------
+    logits, loc, log_scale : Tensor, shape (..., d, K)
+    n_levels : int
+
+    References
+    ----------
+    Salimans, Karpathy, Chen and Kingma, PixelCNN++, 2017.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
+    has_rsample = False
+
+    def __init__(self, logits: Tensor, loc: Tensor, log_scale: Tensor, n_levels: int) -> None:
+        self.log_weights = F.log_softmax(logits, dim=-1)
+        self.loc = loc
+        self.scale = log_scale.exp()
+        self.n_levels = n_levels
+        super().__init__(logits.shape[:-2], logits.shape[-2:-1], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected value of the mixture before it is cut, within [0, 1], shape (..., d)."""
+        return (self.log_weights.exp() * self.loc).sum(-1).clamp(0.0, 1.0)
+
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draw levels, shape (*sample_shape, ..., d)."""
+        shape = torch.Size(sample_shape)
+        weights = torch.distributions.Categorical(logits=self.log_weights, validate_args=False)
+        k = weights.sample(shape).unsqueeze(-1)
+        loc, scale = (part.expand(*shape, *part.shape) for part in (self.loc, self.scale))
+        noise = torch.logit(torch.rand(k.shape).to(loc), eps=1e-6)
+        x = (loc.gather(-1, k) + scale.gather(-1, k) * noise).squeeze(-1).clamp(0.0, 1.0)
+        return (x * (self.n_levels - 1)).round().detach() / (self.n_levels - 1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log mass in nats of the levels nearest to ``value``, shape (...)."""
+        step = 1 / (self.n_levels - 1)
+        x = ((value / step).round() * step).unsqueeze(-1)
+        above = (x + step / 2 - self.loc) / self.scale
+        below = (x - step / 2 - self.loc) / self.scale
+        # log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - exp(b - a)), exact in both tails.
+        inner = F.logsigmoid(above) + F.logsigmoid(-below) + _log1m_exp(step / self.scale)
+        log_mass = torch.where(x < step / 2, F.logsigmoid(above), inner)
+        log_mass = torch.where(x > 1 - step / 2, F.logsigmoid(-below), log_mass)
+        return torch.logsumexp(self.log_weights + log_mass, dim=-1).sum(-1)
+
+
+def _log1m_exp(a: Tensor) -> Tensor:
+    """Return log(1 - exp(-a)) for a > 0."""
+    return torch.log(-torch.expm1(-a))
+
+
+class LogisticMixtureFamily(Family):
+    """A mixture of logistics for every pixel, cut into ``n_levels`` grey levels.
+
+    Parameters
+    ----------
+    dim, n_levels : int
+    n_components : int
+        Logistics of a pixel.
+    """
+
+    def __init__(self, dim: int, n_levels: int, n_components: int = 5) -> None:
+        super().__init__(dim, dim * 3 * n_components)
+        self.n_levels = n_levels
+        self.n_components = n_components
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the mixtures, batch shape raw.shape[:-1]."""
+        parts = raw.unflatten(-1, (self.dim, 3, self.n_components))
+        logits, loc, log_scale = parts.unbind(-2)
+        # A network that says nothing yet covers all levels: centres spread over [0, 1].
+        centres = torch.linspace(0.0, 1.0, self.n_components + 2)[1:-1].to(raw)
+        # Narrower than a twentieth of a level, a logistic is a level.
+        narrowest = -log(20.0 * (self.n_levels - 1))
+        log_scale = (log_scale - log(2.0 * self.n_components)).clamp(narrowest, 2.0)
+        return LogisticLevels(logits, centres + loc, log_scale, self.n_levels)

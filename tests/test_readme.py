@@ -5,17 +5,32 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def run_blocks(page):
+    """Run all Python of a page one after the other; returns the names that it defines."""
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        exec(compile(block, page, "exec"), names)
+    return names
 
 
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for block in BLOCKS:
-        exec(compile(block, "README.md", "exec"), names)
+    names = run_blocks("README.md")
     assert names["codes"].shape == (1797, 10)
     assert (tmp_path / "run" / "params.json").exists()
+
+
+def test_the_page_on_likelihoods_runs_and_its_own_model_learns():
+    names = run_blocks("docs/likelihood.md")
+    losses = [record["loss"] for record in names["history"].records]
+    assert losses[-1] < losses[0] - 5
+    # Gamma codes are positive; some of them are used and others not.
+    assert names["codes"].min() > 0
+    assert (names["estimate"].effective_sample_size > 1).all()
 
 
 @pytest.mark.parametrize("name", re.findall(r"^sfumato (\w+)", README, re.MULTILINE))

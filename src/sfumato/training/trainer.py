@@ -206,7 +206,7 @@ class Trainer(BaseEstimator):
         self,
         model: nn.Module,
         objective: Any,
-        data: Rows | AssignedRows | Batches | Iterable[Tensor],
+        data: Tensor | Rows | AssignedRows | Batches | Iterable[Tensor],
         *,
         seed: int = 0,
         description: Mapping[str, Any] | None = None,
@@ -218,7 +218,7 @@ class Trainer(BaseEstimator):
         ----------
         model : Module
         objective : callable (model, x) -> dict of tensors of shape (n,), or AnnealedObjective
-        data : Rows, SelfLabelled, or any re-iterable of batches
+        data : Tensor of shape (n, d), Rows, SelfLabelled, or any re-iterable of batches
             Rows are sliced by index, a new permutation every epoch.
         seed : int
             Of the order of rows, the held-out rows and all noise.
@@ -241,6 +241,8 @@ class Trainer(BaseEstimator):
         self.validate()
         engine = engine or self.engine()
         model.to(engine.device)
+        if isinstance(data, Tensor):
+            data = Rows(data.cpu().numpy(), torch.from_numpy, engine.device)
         with forked_rng(seed), threads(self.threads, model) as chooser:
             state = TrainingState(
                 model,

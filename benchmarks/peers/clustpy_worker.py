@@ -9,13 +9,23 @@ import os
 import sys
 import time
 import warnings
+from unittest.mock import MagicMock
 
 import numpy as np
 import torch
 
-# torchvision, which ClustPy imports, is built for another torch; all that is missing is a name.
-library = torch.library.Library("torchvision", "DEF")
-library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+class Anything(MagicMock):
+    """Stands for torchvision, which ClustPy imports for its image networks, none of them used here.
+
+    Its wheels are built for another torch than the pinned one and do not load.
+    """
+
+    __path__: list[str] = []  # noqa: RUF012
+
+
+for name in ("", ".models", ".models._api", ".models.resnet", ".transforms", ".datasets"):
+    sys.modules["torchvision" + name] = Anything()
 
 from clustpy import deep  # noqa: E402
 

@@ -20,7 +20,7 @@ from sfumato.training import Rows, Trainer, check_count, phase_of
 Pretrained = Autoencoder | StackedAutoencoder
 PRETRAINING = "pretraining"
 # An autoencoder has so many times the epochs that its clusters have afterwards.
-PRETRAINING_EPOCHS = 3
+PRETRAINING_EPOCHS = 2
 # Narrower and smoother than the papers' 500, 500, 2000 of rectified units: the codes of such an
 # autoencoder lie in clusters after a tenth of the steps.
 WIDTHS = (500, 500)
@@ -42,7 +42,7 @@ class Clusterer(RowEstimator):
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
         return Trainer(
-            max_epochs=24,
+            max_epochs=30,
             min_steps=2400,
             batch_size=256,
             learning_rate=2e-3,

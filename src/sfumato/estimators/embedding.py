@@ -238,8 +238,8 @@ class DEC(EmbeddingEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of the clusters; the pre-training has three times its epochs. Default: 24 epochs or 2,400
-        steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of the clusters; the pre-training has twice its epochs. Default: 30 epochs or 2,400 steps,
+        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------
@@ -389,8 +389,8 @@ class DCN(EmbeddingEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of the clusters; the pre-training has three times its epochs. Default: 24 epochs or 2,400
-        steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of the clusters; the pre-training has twice its epochs. Default: 30 epochs or 2,400 steps,
+        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------

@@ -92,8 +92,8 @@ class MixtureVAE(MixtureEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of all rounds together; the pre-training has three times its epochs. Default: 24 epochs or
-        2,400 steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of all rounds together; the pre-training has twice its epochs. Default: 30 epochs or 2,400
+        steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class MixtureVAE(MixtureEstimator):
         objective: MixtureELBO | None = None,
         coupling: Coupling | str | None = "neighbours",
         n_subcomponents: int = 4,
-        rounds: tuple[int, int] = (3, 1),
+        rounds: tuple[int, int] = (2, 2),
         n_init: int = 1,
         pretrained: Autoencoder | None = None,
         deformation: Deformation | str | None = "auto",
@@ -234,8 +234,8 @@ class VaDE(MixtureEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of all rounds together; the pre-training has three times its epochs. Default: 24 epochs or
-        2,400 steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of all rounds together; the pre-training has twice its epochs. Default: 30 epochs or 2,400
+        steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------
@@ -272,7 +272,7 @@ class VaDE(MixtureEstimator):
         recipe: str = "default",
         coupling: Coupling | str | None = "neighbours",
         n_subcomponents: int = 4,
-        rounds: tuple[int, int] = (3, 1),
+        rounds: tuple[int, int] = (2, 2),
         n_init: int = 1,
         pretrained: Autoencoder | None = None,
         deformation: Deformation | str | None = "auto",
@@ -364,8 +364,8 @@ class GMVAE(MixtureEstimator):
         Of one row; squares and image arrays are recognised.
     random_state : int, RandomState or None
     trainer : Trainer, optional
-        Of all rounds together; the pre-training has three times its epochs. Default: 24 epochs or
-        2,400 steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        Of all rounds together; the pre-training has twice its epochs. Default: 30 epochs or 2,400
+        steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
 
     Attributes
     ----------
@@ -404,7 +404,7 @@ class GMVAE(MixtureEstimator):
         objective: GMVAEBound | None = None,
         coupling: Coupling | str | None = "neighbours",
         n_subcomponents: int = 4,
-        rounds: tuple[int, int] = (3, 1),
+        rounds: tuple[int, int] = (2, 2),
         n_init: int = 1,
         pretrained: Autoencoder | None = None,
         deformation: Deformation | str | None = "auto",

@@ -40,8 +40,8 @@ def mean_reduced_reconstruction(original, model, x, **options):
     return {"reconstruction": terms["reconstruction"] / x.shape[1], "kl": terms["kl"]}
 
 
-def samples_ignored(original, model, row, q, n_samples):
-    return original(model, row, q, 10)
+def samples_ignored(original, model, prior, row, q, n_samples):
+    return original(model, prior, row, q, 10)
 
 
 def test_a_misplaced_parenthesis_in_the_responsibilities_is_caught(monkeypatch):

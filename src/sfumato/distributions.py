@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.distributions import (
     Distribution,
     Independent,
-    MultivariateNormal,
     constraints,
     kl_divergence,
 )
@@ -298,9 +297,6 @@ def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
     >>> kl(q, p, q.rsample((1,)))
     tensor([1., 1., 1., 1.])
     """
-    if isinstance(q, MultivariateNormal) and isinstance(p, Independent):
-        # torch knows the divergence of two such Gaussians only if both are written alike.
-        p = MultivariateNormal(p.mean, scale_tril=torch.diag_embed(p.stddev), validate_args=False)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

@@ -21,6 +21,7 @@ from sfumato.coupling import (
 from sfumato.inference import (
     class_evidence,
     coupled_mixture,
+    forked_rng,
     joint_of_views,
     map_blocks,
 )
@@ -111,9 +112,10 @@ def coupled_clusters(codes: Tensor, rows: Rows, n_clusters: int, seed: int) -> n
     coupling = Coupling()
     graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
     n_components = n_components_of(len(rows), n_clusters, N_SUBCOMPONENTS)
-    r = coupled_mixture(
-        codes.cpu(), graph, n_components, strength=coupling.strength, seed=seed
-    ).responsibilities
+    with forked_rng(seed):
+        r = coupled_mixture(
+            codes.cpu(), graph, n_components, strength=coupling.strength, seed=seed
+        ).responsibilities
     groups = merge_components(r.T @ (graph @ r), n_clusters, seed)
     labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
     return labels

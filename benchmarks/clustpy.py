@@ -91,6 +91,7 @@ def make(data: str, models: list[str], seeds: list[int], python: str) -> None:
     n_clusters = len(np.unique(y))
     peer = Peer(python)
     CACHE.parent.mkdir(parents=True, exist_ok=True)
+    have = set(known())
     for seed in seeds:
         for name in models:
             theirs = MODELS[name][2]
@@ -101,8 +102,9 @@ def make(data: str, models: list[str], seeds: list[int], python: str) -> None:
                 ),
             }
             for (library, model), fit in fits.items():
-                if (library, data, model, seed) in known():
+                if (library, data, model, seed) in have:
                     continue
+                have.add((library, data, model, seed))
                 answer = fit()
                 accuracy = clustering_accuracy(y, np.asarray(answer.pop("labels")))
                 record = {"library": library, "data": data, "model": model, "seed": seed, **answer}

@@ -505,7 +505,7 @@ def test_an_interrupted_fit_continues_to_the_same_bits(cls, params, phase, digit
     common = {"hidden": (8,), "latent_dim": 3, "random_state": 0, "n_clusters": 5, **params}
     if cls is not DeepCluster:
         common["tolerance"] = 0.0
-    # A twelfth of them is two for the decoder; DeepCluster's passes have a hundred steps or more.
+    # Six of them are for the decoder; DeepCluster's passes have a hundred steps or more.
     settings = {"max_epochs": 24, "batch_size": 64, "averaging": 0.0}
     if cls is DeepCluster:
         settings["min_steps"] = 300

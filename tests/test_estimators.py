@@ -337,6 +337,10 @@ def test_a_working_code_needs_no_remedy(vae, digits):
     assert diagnosis.remedy is None
 
 
+LIKELIHOODS = (
+    "likelihood must be one of bernoulli, gaussian, unit-gaussian, pixel-gaussian, categorical, "
+    "logistic-mixture"
+)
 BAD = [
     (VAE, {"latent_dim": 0}, "latent_dim must be a whole number of at least 1"),
     (VAE, {"latent_dim": 2.5}, "latent_dim must be a whole number"),
@@ -355,7 +359,7 @@ BAD = [
     (VAE, {"scaling": "standard"}, "needs pixels in"),
     (VAE, {"scaling": "none"}, "needs pixels in"),
     (VAE, {"likelihood": "categorical", "scaling": "standard"}, "needs pixels in"),
-    (VAE, {"likelihood": "poisson"}, "likelihood must be one of bernoulli, gaussian, unit"),
+    (VAE, {"likelihood": "poisson"}, LIKELIHOODS),
     (VAE, {"backbone": "transformer"}, "backbone must be one of mlp, conv"),
     (VAE, {"activation": "gelu!"}, "activation must be one of"),
     (VAE, {"scaling": "log"}, "scaling must be one of auto, range"),

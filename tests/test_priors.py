@@ -22,7 +22,7 @@ from sfumato.nn import (
     Conditional,
     FullGaussianFamily,
     GaussianFamily,
-    LearnedMixture,
+    LearnedComponents,
     PseudoInputMixture,
     StandardNormal,
 )
@@ -114,7 +114,7 @@ def test_the_evidence_under_a_prior_equals_quadrature(kind):
     encoder = Conditional(nn.Linear(5, 2), GaussianFamily(1))
     decoder = Conditional(nn.Linear(1, 5), BernoulliFamily(5))
     prior = (
-        LearnedMixture(1, 3)
+        LearnedComponents(3, 1)
         if kind == "mixture"
         else PseudoInputMixture(encoder, 5, 3, bounded=True)
     )

@@ -4,15 +4,8 @@ from math import lgamma, log, pi
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import (
-    Distribution,
-    Independent,
-    constraints,
-    kl_divergence,
-)
+from torch.distributions import Distribution, Independent, constraints, kl_divergence
 from torch.nn import functional
-
-LOG_2_PI = log(2 * pi)
 
 SampleShape = torch.Size | list[int] | tuple[int, ...]
 
@@ -149,7 +142,54 @@ def mixture_log_joint(z: Tensor, log_weights: Tensor, loc: Tensor, scale_tril: T
     return log_weights - 0.5 * (d * log(2 * pi) + distance) - log_det
 
 
-class GaussianMixture(Distribution):
+class MixtureOfGaussians(Distribution):
+    """What Gaussian mixtures share; how a component spreads its noise is theirs.
+
+    Parameters
+    ----------
+    log_weights : Tensor, shape (K,)
+        Normalised.
+    loc : Tensor, shape (K, d)
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
+    support = constraints.real_vector
+    has_rsample = False
+
+    def __init__(self, log_weights: Tensor, loc: Tensor) -> None:
+        self.log_weights = log_weights
+        self.loc = loc
+        super().__init__(torch.Size(), loc.shape[-1:], validate_args=False)
+
+    def _log_joint(self, z: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _spread(self, noise: Tensor, k: Tensor) -> Tensor:
+        """Give noise of shape (..., d) the covariances of the components k, shape (...)."""
+        raise NotImplementedError
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density in nats, shape value.shape[:-1]."""
+        return torch.logsumexp(self._log_joint(value), dim=-1)
+
+    def responsibilities(self, z: Tensor) -> Tensor:
+        """Posterior probability of every component, shape (..., K); rows sum to one."""
+        return torch.softmax(self._log_joint(z), dim=-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the mixture, shape (d,)."""
+        return self.log_weights.exp() @ self.loc
+
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draw points, shape (*sample_shape, d)."""
+        shape = torch.Size(sample_shape)
+        k = torch.distributions.Categorical(logits=self.log_weights).sample(shape)
+        noise = torch.randn(*shape, self.loc.shape[-1]).to(self.loc)
+        return (self.loc[k] + self._spread(noise, k)).detach()
+
+
+class GaussianMixture(MixtureOfGaussians):
     r"""Gaussian mixture with full covariances.
 
     .. math:: p(z) = \sum_k \pi_k N(z; \mu_k, \Sigma_k), \qquad
@@ -171,41 +211,18 @@ class GaussianMixture(Distribution):
     tensor([[0., 1.]])
     """
 
-    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
-    support = constraints.real_vector
-    has_rsample = False
-
     def __init__(self, log_weights: Tensor, loc: Tensor, scale_tril: Tensor) -> None:
-        self.log_weights = log_weights
-        self.loc = loc
         self.scale_tril = scale_tril
-        super().__init__(torch.Size(), loc.shape[-1:], validate_args=False)
+        super().__init__(log_weights, loc)
 
     def _log_joint(self, z: Tensor) -> Tensor:
         return mixture_log_joint(z, self.log_weights, self.loc, self.scale_tril)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log density in nats, shape value.shape[:-1]."""
-        return torch.logsumexp(self._log_joint(value), dim=-1)
-
-    def responsibilities(self, z: Tensor) -> Tensor:
-        """Posterior probability of every component, shape (..., K); rows sum to one."""
-        return torch.softmax(self._log_joint(z), dim=-1)
-
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the mixture, shape (d,)."""
-        return self.log_weights.exp() @ self.loc
-
-    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
-        """Draw points, shape (*sample_shape, d)."""
-        shape = torch.Size(sample_shape)
-        k = torch.distributions.Categorical(logits=self.log_weights).sample(shape)
-        noise = torch.randn(*shape, self.loc.shape[-1], 1).to(self.loc)
-        return self.loc[k] + (self.scale_tril[k] @ noise).squeeze(-1)
+    def _spread(self, noise: Tensor, k: Tensor) -> Tensor:
+        return (self.scale_tril[k] @ noise.unsqueeze(-1)).squeeze(-1)
 
 
-class DiagonalMixture(Distribution):
+class DiagonalMixture(MixtureOfGaussians):
     r"""Gaussian mixture with diagonal covariances, for hundreds of components.
 
     .. math:: p(z) = \sum_k \pi_k N(z; \mu_k, \mathrm{diag}\,\sigma_k^2)
@@ -223,41 +240,26 @@ class DiagonalMixture(Distribution):
     tensor([-1.8379, -1.8379, -1.8379])
     """
 
-    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
-    support = constraints.real_vector
-    has_rsample = False
-
     def __init__(self, log_weights: Tensor, loc: Tensor, scale: Tensor) -> None:
-        self.log_weights = log_weights
-        self.loc = loc
         self.scale = scale
-        super().__init__(torch.Size(), loc.shape[-1:], validate_args=False)
+        super().__init__(log_weights, loc)
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Log density in nats, shape value.shape[:-1]."""
+    def _log_joint(self, z: Tensor) -> Tensor:
         precision = self.scale.square().reciprocal()
-        constant = self.log_weights - self.scale.log().sum(-1) - 0.5 * self.loc.shape[1] * LOG_2_PI
+        log_det = self.scale.log().sum(-1)
         # The square multiplied out is two matrix products instead of n K d differences; under
         # autocast these would lose 16 of their 24 bits.
-        with torch.autocast(value.device.type, enabled=False):
+        with torch.autocast(z.device.type, enabled=False):
             distance = (
-                value.square() @ precision.T
-                - 2 * value @ (self.loc * precision).T
+                z.square() @ precision.T
+                - 2 * z @ (self.loc * precision).T
                 + (self.loc.square() * precision).sum(-1)
             )
-        return torch.logsumexp(constant - 0.5 * distance, dim=-1)
+        d = self.loc.shape[-1]
+        return self.log_weights - 0.5 * (d * log(2 * pi) + distance) - log_det
 
-    @property
-    def mean(self) -> Tensor:
-        """Mean of the mixture, shape (d,)."""
-        return self.log_weights.exp() @ self.loc
-
-    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
-        """Draw points, shape (*sample_shape, d)."""
-        shape = torch.Size(sample_shape)
-        k = torch.distributions.Categorical(logits=self.log_weights).sample(shape)
-        noise = torch.randn(*shape, self.loc.shape[-1]).to(self.loc)
-        return (self.loc[k] + self.scale[k] * noise).detach()
+    def _spread(self, noise: Tensor, k: Tensor) -> Tensor:
+        return self.scale[k] * noise
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:

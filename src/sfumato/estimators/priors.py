@@ -11,7 +11,7 @@ from sfumato.nn import (
     Family,
     FullGaussianFamily,
     GaussianFamily,
-    LearnedMixture,
+    LearnedComponents,
     PseudoInputMixture,
     StandardNormal,
 )
@@ -54,7 +54,7 @@ class MixturePrior(Prior):
     def build(self, encoder: nn.Module, dim: int, n_features: int, *, pixels: bool) -> nn.Module:
         """Return the mixture."""
         check_count("n_components", self.n_components)
-        return LearnedMixture(dim, self.n_components)
+        return LearnedComponents(self.n_components, dim)
 
 
 class VampPrior(Prior):

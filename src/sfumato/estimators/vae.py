@@ -214,16 +214,10 @@ class VAE(LatentEstimator):
         """
         check_choice("method", method, ESTIMATES)
         check_count("n_samples", n_samples)
-        X, _ = as_table(X)
-        rows, _ = self._rows(X)
-        if self.likelihood in LEVELLED:
-            self._check_levels(np.asarray(X))
-        x = BinarizedRows(rows, self.seed_) if self.binarize else rows
+        x = self._observed(X)
         estimate = ESTIMATES[method](self.model_, x, n_samples=n_samples, seed=self.seed_)
-        if self.likelihood not in DENSITIES:
-            return estimate
-        volume = self.scaling_.log_volume(self.n_features_in_)
-        return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+        log_likelihood = estimate.log_likelihood - self._log_volume()
+        return estimate._replace(log_likelihood=log_likelihood)
 
     def refine(self, X: Any, steps: int = 100, *, start: str = "encoder") -> Refinement:
         """Optimise the posterior of every row on its own, see :func:`~sfumato.inference.refine`.
@@ -242,16 +236,26 @@ class VAE(LatentEstimator):
             Bounds are in nats, for the Gaussians of a log density in data units.
         """
         check_count("steps", steps)
-        rows, _ = self._rows(X)
-        x = BinarizedRows(rows, self.seed_) if self.binarize else rows
+        x = self._observed(X)
         found = refine(self.model_, x, steps=steps, start=start, seed=self.seed_)
-        if self.likelihood not in DENSITIES:
-            return found
-        volume = self.scaling_.log_volume(self.n_features_in_)
+        volume = self._log_volume()
         return found._replace(
             amortised_bound=found.amortised_bound - volume,
             refined_bound=found.refined_bound - volume,
         )
+
+    def _observed(self, X: Any) -> "Rows | BinarizedRows":
+        """Return the rows as the likelihood is told of them."""
+        X, _ = as_table(X)
+        rows, _ = self._rows(X)
+        if self.likelihood in LEVELLED:
+            self._check_levels(np.asarray(X))
+        return BinarizedRows(rows, self.seed_) if self.binarize else rows
+
+    def _log_volume(self) -> float:
+        """Return what turns a density of scaled rows into one in data units; 0 for masses."""
+        density = self.likelihood in DENSITIES
+        return self.scaling_.log_volume(self.n_features_in_) if density else 0.0
 
     def _check_levels(self, X: np.ndarray) -> None:
         low = self.scaling_.offset[0]

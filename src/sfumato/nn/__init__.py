@@ -33,7 +33,7 @@ from sfumato.nn.families import (
     RelaxedBernoulliFamily,
     SharedScaleGaussianFamily,
 )
-from sfumato.nn.priors import FittedMixture, LearnedMixture, PseudoInputMixture, StandardNormal
+from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.sparsity import TopK
 from sfumato.nn.unet import UNet, blocks
@@ -53,7 +53,6 @@ __all__ = [
     "GaussianFamily",
     "ImageShape",
     "LearnedComponents",
-    "LearnedMixture",
     "Levels",
     "LogisticLevels",
     "LogisticMixtureFamily",

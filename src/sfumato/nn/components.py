@@ -13,7 +13,12 @@ from torch.distributions import (
 )
 from torch.nn import functional as F
 
-from sfumato.distributions import GaussianMixture, SampleShape, mixture_log_joint
+from sfumato.distributions import (
+    DiagonalMixture,
+    GaussianMixture,
+    SampleShape,
+    mixture_log_joint,
+)
 from sfumato.nn.backbones import mlp
 
 # Probabilities of binary codes stay this far from 0 and 1, where the logarithm ends.
@@ -283,6 +288,7 @@ class LearnedComponents(Components):
     def __init__(self, n_components: int, dim: int) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(n_components))
+        # Components that start alike would stay alike for ever.
         self.loc = nn.Parameter(torch.randn(n_components, dim))
         self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
 
@@ -293,7 +299,7 @@ class LearnedComponents(Components):
 
     def forward(self) -> Distribution:
         """Return p(z), batch shape ()."""
-        return GaussianMixture(self.log_weights, self.loc, torch.diag_embed(self.log_scale.exp()))
+        return DiagonalMixture(self.log_weights, self.loc, self.log_scale.exp())
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log N(z; mu_k, diag sigma_k^2) in nats, shape (..., K)."""

@@ -36,23 +36,6 @@ class StandardNormal(nn.Module):
         return Independent(normal, 1, validate_args=False)
 
 
-class LearnedMixture(nn.Module):
-    r"""p(z) = a mixture of diagonal Gaussians, learned by gradients with everything else."""
-
-    def __init__(self, dim: int, n_components: int) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.zeros(n_components))
-        # Components that start alike would stay alike for ever.
-        self.loc = nn.Parameter(torch.randn(n_components, dim))
-        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
-
-    def forward(self) -> Distribution:
-        """Return the mixture, batch shape ()."""
-        return DiagonalMixture(
-            torch.log_softmax(self.logits, 0), self.loc, self.log_scale.clamp(-10.0, 10.0).exp()
-        )
-
-
 class PseudoInputMixture(nn.Module):
     r"""p(z) = the mean posterior of learned pseudo-inputs.
 

@@ -219,11 +219,18 @@ reconstruct = _computing(
 @click.option("-n", "--number", default=100, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=0, show_default=True)
 @click.option("--component", type=click.IntRange(0), help="Of a mixture model: only from this one.")
+@click.option("--condition", help="Of a conditional model: the class, or attributes as 0.5,1,0.")
 @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
 @json_option
 @plain_warnings
 def sample(
-    run: str, number: int, seed: int, component: int | None, out: str, as_json: bool
+    run: str,
+    number: int,
+    seed: int,
+    component: int | None,
+    condition: str | None,
+    out: str,
+    as_json: bool,
 ) -> None:
     """Generate rows from RUN."""
     from sfumato.cli import output
@@ -233,7 +240,7 @@ def sample(
     writer = output.array_writer(out)
     estimator = load(run)
     _require(estimator, "sample", "sample")
-    rows = draw(estimator, number, seed, component)
+    rows = draw(estimator, number, seed, component, condition)
     output.write(out, writer(rows))
     _report_array(rows, out, as_json)
 

@@ -15,6 +15,7 @@ from sfumato.estimators.catalogue import (
     sample,
 )
 from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
@@ -25,6 +26,7 @@ from sfumato.estimators.pipelines import CodesThenClusters, Umap
 from sfumato.estimators.priors import MixturePrior, NormalPrior, VampPrior
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
+from sfumato.estimators.variational import VariationalEstimator
 
 __all__ = [
     "DCN",
@@ -35,6 +37,7 @@ __all__ = [
     "Autoencoder",
     "ClusterEstimator",
     "CodesThenClusters",
+    "ConditionalVAE",
     "DeepCluster",
     "Entry",
     "LatentEstimator",
@@ -47,6 +50,7 @@ __all__ = [
     "Umap",
     "VaDE",
     "VampPrior",
+    "VariationalEstimator",
     "as_float",
     "entry_of",
     "find_model",

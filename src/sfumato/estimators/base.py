@@ -19,7 +19,14 @@ from sfumato.artifacts import tensor_tree, write_directory
 from sfumato.data import as_table
 from sfumato.estimators.scaling import SCALINGS, Scaling
 from sfumato.estimators.settings import params_to_json
-from sfumato.inference import Diagnosis, diagnose, forked_rng, map_precisely, seeded_rows
+from sfumato.inference import (
+    Diagnosis,
+    RowSource,
+    diagnose,
+    forked_rng,
+    map_precisely,
+    seeded_rows,
+)
 from sfumato.nn import ImageShape
 from sfumato.objectives import Objective
 from sfumato.training import (
@@ -86,6 +93,10 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def _inspect(self, X: np.ndarray) -> None:
         """Check the parameters and learn what the model needs to know of the data."""
 
+    def _joined(self, rows: Rows) -> Any:
+        """Return the rows together with what else the fit was given for each."""
+        return rows
+
     def _begin(self, model: Any, rows: Rows) -> None:
         """Give the untrained model what it takes from the rows."""
 
@@ -117,7 +128,9 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self._inspect(X)
         self.scaling_ = self._scaling(X)
         engine = trainer.engine()
-        rows = Rows(X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X))
+        rows = self._joined(
+            Rows(X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X))
+        )
         description = None if trainer.checkpoint is None else self._identified(X, trainer)
         model, history = self._train(rows, trainer, engine, description)
         self._complete(model, rows)
@@ -197,18 +210,22 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the posterior mean of every row, shape (n, latent_dim)."""
-        x, dtype = self._rows(X)
-        codes = map_precisely(lambda model, block: model.encoder(block).mean, self.model_, x)
+        return self._codes(*self._rows(X))
+
+    def _codes(self, rows: RowSource, dtype: np.dtype) -> np.ndarray:
+        codes = map_precisely(lambda model, block: model.encoder(block).mean, self.model_, rows)
         return codes.cpu().numpy().astype(dtype)
 
-    @torch.no_grad()
     def terms(self, X: Any) -> dict[str, np.ndarray]:
         """Return the objective's named terms for every row, each of shape (n,), in model units.
 
         For a VAE with beta = 1 their sum is minus the evidence lower bound in nats; annealing and
         free bits belong to training and are left out. Samples of z are seeded by the row.
         """
-        x, _ = self._rows(X)
+        return self._terms(self._rows(X)[0])
+
+    @torch.no_grad()
+    def _terms(self, x: RowSource) -> dict[str, np.ndarray]:
         objective: Objective = self._objective()
         rows = [objective(self.model_, row) for row in seeded_rows(x, self.seed_)]
         return {name: torch.cat([row[name] for row in rows]).cpu().numpy() for name in rows[0]}

@@ -18,6 +18,7 @@ from sklearn.neighbors import KernelDensity
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
@@ -100,6 +101,13 @@ class Entry:
 
 MODELS: dict[str, Entry] = {
     "vae": Entry(VAE, "variational autoencoder", CODES | DENSITY | GENERATES, {}),
+    "conditional-vae": Entry(
+        ConditionalVAE,
+        "variational autoencoder given a class (needs labels)",
+        MIXED,
+        {},
+        supervised=True,
+    ),
     "mixture-vae": Entry(
         MixtureVAE, "variational autoencoder with a mixture of full Gaussians", MIXED, {}
     ),
@@ -248,17 +256,30 @@ def as_float(X: np.ndarray) -> np.ndarray:
 
 def reconstruct(estimator: Any, X: Any) -> np.ndarray:
     """Return X through the code and back, shape (n, d)."""
+    if isinstance(estimator, LatentEstimator):
+        return estimator.reconstruct(X)
     return estimator.inverse_transform(estimator.transform(X))
 
 
-def sample(estimator: Any, n_samples: int, seed: int, component: int | None = None) -> np.ndarray:
-    """Generate rows, shape (n_samples, d); of one component, where the model has components.
+def sample(
+    estimator: Any,
+    n_samples: int,
+    seed: int,
+    component: int | None = None,
+    condition: str | None = None,
+) -> np.ndarray:
+    """Generate rows, shape (n_samples, d); of one component or condition, where the model has any.
 
     Raises
     ------
     ValueError
-        If a component is asked for that the model does not have.
+        If a component or a condition is asked for that the model does not have.
     """
+    if condition is not None and not isinstance(estimator, ConditionalVAE):
+        raise ValueError(
+            f"{type(estimator).__name__} knows no conditions; leave --condition out, or sample "
+            "from conditional-vae."
+        )
     if isinstance(estimator, ClusterEstimator):
         return estimator.sample(n_samples, component=component, random_state=seed)
     if component is not None:
@@ -266,6 +287,9 @@ def sample(estimator: Any, n_samples: int, seed: int, component: int | None = No
             f"{type(estimator).__name__} has no components of its own; leave --component out, or "
             "sample from mixture-vae, gmvae, vade, dec or dcn."
         )
+    if isinstance(estimator, ConditionalVAE):
+        y = None if condition is None else estimator.condition_named(condition)
+        return estimator.sample(n_samples, y=y, random_state=seed)
     if isinstance(estimator, LatentEstimator):
         return estimator.sample(n_samples, random_state=seed)
     if isinstance(estimator, KernelDensity):

@@ -27,11 +27,16 @@ class LatentEstimator(RowEstimator):
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d)."""
         check_is_fitted(self, "model_")
+        return self._decoded(Z)
+
+    def _decoded(self, Z: Any, conditions: Tensor | None = None) -> np.ndarray:
+        """Check codes and decode them, with conditions where the decoder takes any."""
         Z = check_array(Z, dtype=(np.float64, np.float32))
         if Z.shape[1] != self.latent_dim:
             raise ValueError(f"Z must have shape (n, {self.latent_dim}), got {Z.shape}.")
-        z = torch.from_numpy(np.require(Z, np.float32, ["C", "W"])).to(self._device())
-        return self._decode(z).astype(Z.dtype)
+        z = torch.from_numpy(np.require(Z, np.float32, ["C", "W"]))
+        told = z if conditions is None else torch.cat([z, conditions], dim=1)
+        return self._decode(told.to(self._device())).astype(Z.dtype)
 
     def _decode(self, z: Tensor) -> np.ndarray:
         x = map_precisely(lambda model, block: model.decoder(block).mean, self.model_, z)

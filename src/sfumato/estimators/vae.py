@@ -1,60 +1,33 @@
 """The variational autoencoder."""
 
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
 
-from sfumato.data import as_table
-from sfumato.estimators.latent import LatentEstimator
-from sfumato.estimators.networks import build_pair, check_network
+from sfumato.estimators.networks import build_pair
 from sfumato.estimators.priors import POSTERIORS, Prior, prior_of
+from sfumato.estimators.variational import VariationalEstimator
 from sfumato.inference import (
     LikelihoodEstimate,
     Refinement,
-    diagnose,
     importance_sampling,
     naive_monte_carlo,
     refine,
-    seeded_rows,
 )
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
-    BernoulliFamily,
-    CategoricalFamily,
     Conditional,
-    Family,
-    FixedScaleGaussianFamily,
     ImageShape,
-    LogisticMixtureFamily,
-    PixelScaleGaussianFamily,
     PseudoInputMixture,
-    SharedScaleGaussianFamily,
 )
-from sfumato.objectives import ELBO, Binarized
 from sfumato.training import Rows, Trainer, check_choice, check_count
 
-# name -> (default scaling, family of p(x|z) given the row's length and its number of grey levels)
-LIKELIHOODS: dict[str, tuple[str, Callable[[int, int], Family]]] = {
-    "bernoulli": ("range", lambda dim, n_levels: BernoulliFamily(dim)),
-    "gaussian": ("standard", lambda dim, n_levels: SharedScaleGaussianFamily(dim)),
-    "unit-gaussian": ("standard", lambda dim, n_levels: FixedScaleGaussianFamily(dim)),
-    "pixel-gaussian": ("standard", lambda dim, n_levels: PixelScaleGaussianFamily(dim)),
-    "categorical": ("range", CategoricalFamily),
-    "logistic-mixture": ("range", LogisticMixtureFamily),
-}
-# Densities of real numbers, whose unit is that of the data; masses of grey levels.
-DENSITIES = ("gaussian", "unit-gaussian", "pixel-gaussian")
-LEVELLED = ("categorical", "logistic-mixture")
+# method -> estimate of log p(x)
 ESTIMATES = {"importance": importance_sampling, "naive": naive_monte_carlo}
-MAX_LEVELS = 1024
 
 
-class VAE(LatentEstimator):
+class VAE(VariationalEstimator):
     r"""Variational autoencoder.
 
     .. math:: p(z) = N(0, I), \quad p(x|z) = \mathrm{decoder}(z), \quad
@@ -145,28 +118,13 @@ class VAE(LatentEstimator):
         self.trainer = trainer
 
     def _inspect(self, X: np.ndarray) -> None:
-        check_network(self)
-        check_choice("likelihood", self.likelihood, LIKELIHOODS)
+        super()._inspect(X)
         check_choice("posterior", self.posterior, POSTERIORS)
         prior_of(self.prior)
-        if self.binarize and self.likelihood != "bernoulli":
-            raise ValueError("binarize=True needs likelihood='bernoulli'.")
-        self.n_levels_ = _count_levels(X) if self.likelihood in LEVELLED else 2
-
-    def _default_scaling(self) -> str:
-        return LIKELIHOODS[self.likelihood][0]
-
-    def _takes_pixels(self) -> bool:
-        return self.likelihood not in DENSITIES
-
-    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
-        remedy = diagnose(model, rows[torch.arange(min(1000, len(rows)))]).remedy
-        if remedy is not None:
-            warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
 
     def _model(self) -> LatentVariableModel:
         posterior = POSTERIORS[self.posterior](self.latent_dim)
-        likelihood = LIKELIHOODS[self.likelihood][1](self.n_features_in_, self.n_levels_)
+        likelihood = self._family()
         encoder, decoder = build_pair(self, posterior, likelihood)
         q = Conditional(encoder, posterior)
         prior = prior_of(self.prior).build(
@@ -178,22 +136,6 @@ class VAE(LatentEstimator):
         if isinstance(model.prior, PseudoInputMixture):
             some = torch.randint(len(rows), (len(model.prior.pseudo_inputs),))
             model.prior.pseudo_inputs.data.copy_(rows[some])
-
-    def _objective(self) -> Any:
-        objective = ELBO() if self.objective is None else self.objective
-        if isinstance(objective, type) or not callable(objective):
-            raise ValueError(
-                "objective must be ELBO(), IWAE(), SemiAmortised(), or a function; got "
-                f"{objective!r}."
-            )
-        return Binarized(objective) if self.binarize else objective
-
-    def implied(self) -> dict[str, Any]:
-        """Return the objects that parameters of None stand for."""
-        return super().implied() | {"objective": ELBO()}
-
-    def _fitted_extras(self) -> dict[str, Any]:
-        return {"n_levels_": self.n_levels_}
 
     def log_likelihood(
         self, X: Any, n_samples: int = 5000, *, method: str = "importance"
@@ -244,28 +186,6 @@ class VAE(LatentEstimator):
             refined_bound=found.refined_bound - volume,
         )
 
-    def _observed(self, X: Any) -> "Rows | BinarizedRows":
-        """Return the rows as the likelihood is told of them."""
-        X, _ = as_table(X)
-        rows, _ = self._rows(X)
-        if self.likelihood in LEVELLED:
-            self._check_levels(np.asarray(X))
-        return BinarizedRows(rows, self.seed_) if self.binarize else rows
-
-    def _log_volume(self) -> float:
-        """Return what turns a density of scaled rows into one in data units; 0 for masses."""
-        density = self.likelihood in DENSITIES
-        return self.scaling_.log_volume(self.n_features_in_) if density else 0.0
-
-    def _check_levels(self, X: np.ndarray) -> None:
-        low = self.scaling_.offset[0]
-        high = low + self.scaling_.scale[0]
-        if X.min() < low or X.max() > high or not _all_whole(X):
-            raise ValueError(
-                f"Every value must be one of the whole numbers {low:g} to {high:g} of the training "
-                "rows: others have no probability."
-            )
-
     def score_samples(self, X: Any, n_samples: int = 100) -> np.ndarray:
         """Estimate log p(x) of every row in nats by importance sampling, shape (n,)."""
         return self.log_likelihood(X, n_samples).log_likelihood.cpu().numpy()
@@ -273,31 +193,3 @@ class VAE(LatentEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""
         return float(self.score_samples(X).mean())
-
-
-class BinarizedRows:
-    """Rows drawn as b ~ Bernoulli(x) when they are asked for, the draw seeded by the row."""
-
-    def __init__(self, rows: Rows, seed: int) -> None:
-        self.rows = rows
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: slice) -> Tensor:
-        return torch.cat([torch.bernoulli(row) for row in seeded_rows(self.rows[index], self.seed)])
-
-
-def _count_levels(X: np.ndarray) -> int:
-    levels = float(X.max()) - float(X.min()) + 1
-    if levels > MAX_LEVELS or not _all_whole(X):
-        raise ValueError(
-            f"This likelihood needs whole numbers with at most {MAX_LEVELS} levels; use 'gaussian' "
-            "for real numbers."
-        )
-    return max(int(levels), 2)
-
-
-def _all_whole(X: np.ndarray) -> bool:
-    return X.dtype.kind in "biu" or all(np.array_equal(row, np.round(row)) for row in X)

@@ -10,9 +10,9 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 from sfumato.estimators import (
-    VAE,
     MixtureEstimator,
     RowEstimator,
+    VariationalEstimator,
     learned_from_labels,
     n_clusters_of,
     operations_of,
@@ -116,16 +116,16 @@ def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
 
 
 def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
-    if not isinstance(estimator, (VAE, MixtureEstimator)):
+    if not isinstance(estimator, (VariationalEstimator, MixtureEstimator)):
         try:
             nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
         except np.linalg.LinAlgError:
             # Constant columns, and as many components as columns: there is no density.
             return {}
         return {"nll_density": nll.mean, "nll_error": nll.standard_error}
-    binarizes = isinstance(estimator, VAE) and bool(estimator.binarize)
+    binarizes = isinstance(estimator, VariationalEstimator) and estimator.binarize
     name = NLL_NAMES[estimator.likelihood, binarizes]
-    estimate = estimator.log_likelihood(split.X_eval, n_samples)
+    estimate = estimator.log_likelihood(split.X_eval, n_samples=n_samples)
     nll = negative_log_likelihood(
         estimate.log_likelihood.cpu().numpy(), estimate.standard_error.cpu().numpy()
     )

@@ -167,10 +167,9 @@ REMEDY = (
 def _mean_kl(model: LatentVariableModel, x: RowSource) -> list[float] | None:
     if not isinstance(model.encoder(x[:1]), Independent):
         return None
-    prior = model.prior()
 
     def per_dimension(block: Tensor) -> Tensor | None:
-        return kl_per_dimension(model.encoder(block), prior)
+        return kl_per_dimension(model.encoder(block), model.prior_of(block))
 
     if per_dimension(x[:1]) is None:
         return None

@@ -19,7 +19,7 @@ CHUNK_SAMPLES, CHUNK_VALUES = 1024, 2**22
 
 
 class LikelihoodEstimate(NamedTuple):
-    """An estimate for each row; all of shape (n,)."""
+    """An estimate for each row; all of shape (n,), or (n, K) for K conditions."""
 
     log_likelihood: Tensor
     """Estimate of log p(x) in nats."""
@@ -30,7 +30,12 @@ class LikelihoodEstimate(NamedTuple):
 
 
 def importance_sampling(
-    model: LatentVariableModel, x: RowSource, *, n_samples: int = 5000, seed: int = 0
+    model: LatentVariableModel,
+    x: RowSource,
+    *,
+    n_samples: int = 5000,
+    seed: int = 0,
+    conditions: Tensor | None = None,
 ) -> LikelihoodEstimate:
     r"""Log p(x) by importance sampling from the encoder.
 
@@ -47,16 +52,23 @@ def importance_sampling(
         S, exactly as many as are drawn for each row.
     seed : int
         Draws depend on this and on the row alone.
+    conditions : Tensor, shape (K, m), optional
+        Of a conditional model: estimate log p(x|c) of every row under each of these.
 
     Examples
     --------
     See ``tests/test_likelihood.py``, where it meets a linear-Gaussian model's exact evidence.
     """
-    return _estimate(model, x, model.encoder, n_samples, seed)
+    return _estimate(model, x, model.encoder, n_samples, seed, conditions)
 
 
 def naive_monte_carlo(
-    model: LatentVariableModel, x: RowSource, *, n_samples: int = 5000, seed: int = 0
+    model: LatentVariableModel,
+    x: RowSource,
+    *,
+    n_samples: int = 5000,
+    seed: int = 0,
+    conditions: Tensor | None = None,
 ) -> LikelihoodEstimate:
     r"""Log p(x) by averaging the likelihood over the prior.
 
@@ -67,9 +79,9 @@ def naive_monte_carlo(
     """
 
     def proposal(row: Tensor) -> Distribution:
-        return model.prior().expand(row.shape[:1])
+        return model.prior_of(row).expand(row.shape[:1])
 
-    return _estimate(model, x, proposal, n_samples, seed)
+    return _estimate(model, x, proposal, n_samples, seed, conditions)
 
 
 @torch.no_grad()
@@ -79,33 +91,40 @@ def _estimate(
     proposal: Callable[[Tensor], Distribution],
     n_samples: int,
     seed: int,
+    conditions: Tensor | None,
 ) -> LikelihoodEstimate:
     require_positive("n_samples", n_samples)
-    # Once for all rows: a prior may be as dear as an encoder.
-    prior = model.prior()
-    rows = [
-        _summary(_log_weights(model, prior, row, proposal(row), n_samples))
-        for row in seeded_rows(x, seed)
-    ]
-    return LikelihoodEstimate(*torch.stack(rows, dim=1))
+    prior = model.prior_by_row()
+    rows = (_told(row, conditions) for row in seeded_rows(x, seed))
+    found = [_summary(_log_weights(model, prior(x), x, proposal(x), n_samples)) for x in rows]
+    estimates = torch.stack(found, dim=1)
+    return LikelihoodEstimate(*(estimates.squeeze(2) if conditions is None else estimates))
+
+
+def _told(row: Tensor, conditions: Tensor | None) -> Tensor:
+    """Return one row, shape (1, d), under each of K conditions, shape (K, d + m)."""
+    if conditions is None:
+        return row
+    return torch.cat([row.expand(len(conditions), -1), conditions.to(row)], dim=1)
 
 
 def _log_weights(
-    model: LatentVariableModel, prior: Distribution, row: Tensor, q: Distribution, n_samples: int
+    model: LatentVariableModel, prior: Distribution, x: Tensor, q: Distribution, n_samples: int
 ) -> Tensor:
+    """Return log p(x, z) - log q(z|x) at samples z of q, shape (n_samples, len(x))."""
     chunks = []
-    size = _chunk_size(model, row)
+    size = _chunk_size(model, x)
     for start in range(0, n_samples, size):
         z = q.sample((min(size, n_samples - start),))
-        log_joint = model.decoder(z).log_prob(row) + prior.log_prob(z)
+        log_joint = model.log_likelihood(x, z) + prior.log_prob(z)
         chunks.append(log_joint - q.log_prob(z))
-    return torch.cat(chunks).squeeze(1)
+    return torch.cat(chunks)
 
 
-def _chunk_size(model: LatentVariableModel, row: Tensor) -> int:
+def _chunk_size(model: LatentVariableModel, x: Tensor) -> int:
     decoder = model.decoder
-    width = decoder.family.n_parameters if isinstance(decoder, Conditional) else row.shape[1]
-    return max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // width))
+    width = decoder.family.n_parameters if isinstance(decoder, Conditional) else x.shape[1]
+    return max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // (width * len(x))))
 
 
 def _summary(log_weights: Tensor) -> Tensor:
@@ -116,7 +135,7 @@ def _summary(log_weights: Tensor) -> Tensor:
     weights = (log_weights - log_mean).exp()
     # One sample tells nothing of its own error: NaN.
     standard_error = (
-        weights.var(correction=0).sqrt() / (n - 1) ** 0.5 if n > 1 else log_mean * torch.nan
+        weights.var(0, correction=0).sqrt() / (n - 1) ** 0.5 if n > 1 else log_mean * torch.nan
     )
-    effective = n**2 / weights.square().sum()
+    effective = n**2 / weights.square().sum(0)
     return torch.stack([log_mean, standard_error, effective])

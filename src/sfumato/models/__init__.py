@@ -1,5 +1,6 @@
 """Latent-variable models: modules whose parts return distributions."""
 
+from sfumato.models.conditional import ConditionalModel
 from sfumato.models.coupled import CoupledAutoencoder, shrink
 from sfumato.models.dcn import DCN
 from sfumato.models.dec import DEC
@@ -14,6 +15,7 @@ __all__ = [
     "DEC",
     "GMVAE",
     "Classifier",
+    "ConditionalModel",
     "CoupledAutoencoder",
     "DeepCluster",
     "LatentVariableModel",

@@ -1,5 +1,7 @@
 """The one model behind every estimator: a prior, a decoder and an encoder."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -30,8 +32,25 @@ class LatentVariableModel(nn.Module):
         self.decoder = decoder
         self.prior = prior
 
+    def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what of the rows is explained, and what is given: here everything and nothing."""
+        return rows, rows[..., :0]
+
+    def prior_of(self, x: Tensor) -> Distribution:
+        """Return p(z) for rows x, batch shape () or (n,)."""
+        p_z: Distribution = self.prior()
+        return p_z
+
+    def prior_by_row(self) -> Callable[[Tensor], Distribution]:
+        """Return ``prior_of`` for many calls: a prior may be as dear as an encoder."""
+        p_z: Distribution = self.prior()
+        return lambda x: p_z
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Log p(x|z) in nats, shape z.shape[:-1]; x of shape (n, d), z of shape (..., n, l)."""
+        log_prob: Tensor = self.decoder(z).log_prob(x)
+        return log_prob
+
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """Log p(x, z) in nats, shape z.shape[:-1]; x of shape (n, d), z of shape (..., n, l)."""
-        p_x: Distribution = self.decoder(z)
-        p_z: Distribution = self.prior()
-        return p_x.log_prob(x) + p_z.log_prob(z)
+        return self.log_likelihood(x, z) + self.prior_of(x).log_prob(z)

@@ -33,6 +33,7 @@ from sfumato.nn.families import (
     RelaxedBernoulliFamily,
     SharedScaleGaussianFamily,
 )
+from sfumato.nn.injected import ConditionedNormal, Injected, Unconditioned
 from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.sparsity import TopK
@@ -45,6 +46,7 @@ __all__ = [
     "CategoricalFamily",
     "Components",
     "Conditional",
+    "ConditionedNormal",
     "Family",
     "FittedMixture",
     "FixedScaleGaussianFamily",
@@ -52,6 +54,7 @@ __all__ = [
     "GaussianComponents",
     "GaussianFamily",
     "ImageShape",
+    "Injected",
     "LearnedComponents",
     "Levels",
     "LogisticLevels",
@@ -68,6 +71,7 @@ __all__ = [
     "StyledComponents",
     "TopK",
     "UNet",
+    "Unconditioned",
     "blocks",
     "conv_pair",
     "dropping_out",

@@ -17,7 +17,8 @@ def binarized(objective: Objective, model: LatentVariableModel, x: Tensor) -> Te
     ----------
     Burda, Grosse and Salakhutdinov 2016, section 5.1.
     """
-    return objective(model, torch.bernoulli(x))
+    observed, given = model.split(x)
+    return objective(model, torch.cat([torch.bernoulli(observed), given], dim=-1))
 
 
 class Binarized(AnnealedObjective):

@@ -87,8 +87,8 @@ def elbo_at(
     beta, free_bits : float
         See :func:`elbo`.
     """
-    p = model.prior()
-    log_likelihood = model.decoder(z).log_prob(x).mean(0)
+    p = model.prior_of(x)
+    log_likelihood = model.log_likelihood(x, z).mean(0)
     divergence = _floored_kl(q, p, free_bits) if free_bits > 0 else kl(q, p, z)
     return {"reconstruction": -log_likelihood, "kl": beta * divergence}
 

@@ -10,6 +10,7 @@ from torch import nn
 from sfumato.estimators import (
     Autoencoder,
     ClusterEstimator,
+    ConditionalVAE,
     RowEstimator,
     StackedAutoencoder,
     entry_of,
@@ -130,6 +131,23 @@ def components(estimator: ClusterEstimator, split: Split, shape: tuple[int, int,
     return page.picture(figures.image_rows(groups, look), caption)
 
 
+def conditions(estimator: ConditionalVAE, split: Split, shape: tuple[int, int, int]) -> str:
+    """Return generated pictures of every class, and rows as they would be in the other classes."""
+    classes = np.asarray(estimator.classes_)[:MAX_COMPONENTS]
+    look = figures.Look.of(split.X_eval, shape)
+    generated = {
+        str(value): estimator.sample(N_OF_COMPONENT, y=value, random_state=0) for value in classes
+    }
+    caption = f"{N_OF_COMPONENT} pictures generated for each class; a column is one code."
+    drawn = page.picture(figures.image_rows(generated, look), caption)
+    X = np.asarray(split.X_eval)
+    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    y = estimator.predict(X)
+    groups = {"data": X} | {str(v): estimator.swap(X, y, np.full(len(X), v)) for v in classes}
+    caption = f"{len(X)} {split.rows}, and below each the same code in every class."
+    return drawn + page.picture(figures.image_rows(groups, look), caption)
+
+
 def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     """Return the first rows of every cluster, the largest cluster first."""
     X = np.asarray(split.X_eval)
@@ -215,6 +233,8 @@ def of_estimator(
         sections["Samples"] = samples(estimator, split, shape)
     if shape and isinstance(estimator, ClusterEstimator):
         sections["Samples of each component"] = components(estimator, split, shape)
+    if shape and isinstance(estimator, ConditionalVAE) and estimator.classes_ is not None:
+        sections["Samples and swaps of each class"] = conditions(estimator, split, shape)
     if shape and "predict" in operations and not learned_from_labels(estimator):
         sections["Clusters"] = clusters(estimator, split, shape)
     if isinstance(estimator, RowEstimator):

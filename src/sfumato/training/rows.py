@@ -1,6 +1,8 @@
 """Rows of an array as batches of tensors, sliced by index."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,19 @@ Transform = Callable[[np.ndarray], Tensor]
 CHUNK = 8192
 
 
-class Rows:
+class IndexedRows(ABC):
+    """What can be trained on: ``rows[index]`` is a batch."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor | slice) -> Any:
+        """Return some of the rows as the objective takes them."""
+
+
+class Rows(IndexedRows):
     """An array's rows in the model's units; ``rows[index]`` is a batch, float32, on the device.
 
     An array in memory is converted once; a memory-mapped one (``resident=False``) batch by batch,
@@ -57,7 +71,27 @@ class Rows:
         return self._transform(X).to(self._device)
 
 
-class AssignedRows:
+class JoinedRows(IndexedRows):
+    """Rows followed by their conditions; ``rows[index]`` is [x, c].
+
+    Parameters
+    ----------
+    rows : Rows
+    conditions : Tensor, shape (n, n_conditions)
+    """
+
+    def __init__(self, rows: Any, conditions: Tensor) -> None:
+        self._rows = rows
+        self._conditions = conditions
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        return torch.cat([self._rows[index], self._conditions[index]], dim=1)
+
+
+class AssignedRows(IndexedRows):
     """Rows with what is known of their labels; ``rows[index]`` is an :class:`Assigned` batch.
 
     Parameters

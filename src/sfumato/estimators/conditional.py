@@ -1,0 +1,387 @@
+"""The conditional variational autoencoder."""
+
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from sfumato.estimators.conditions import (
+    Classes,
+    Condition,
+    checked,
+    condition_of,
+    from_dict,
+    to_dict,
+)
+from sfumato.estimators.networks import build_pair
+from sfumato.estimators.vae import ESTIMATES
+from sfumato.estimators.variational import VariationalEstimator
+from sfumato.inference import Diagnosis, LikelihoodEstimate, RowSource, diagnose, forked_rng
+from sfumato.models import ConditionalModel
+from sfumato.nn import (
+    Conditional,
+    ConditionedNormal,
+    GaussianFamily,
+    ImageShape,
+    Injected,
+    StandardNormal,
+    Unconditioned,
+)
+from sfumato.training import JoinedRows, Rows, Trainer, check_choice, check_count
+
+CONDITIONINGS = ("concatenate", "inject")
+PRIORS = ("normal", "conditional")
+
+
+class ConditionalVAE(VariationalEstimator):
+    r"""Variational autoencoder of rows with a condition c: a class, or attributes.
+
+    .. math:: \log p(x|c) \ge E_{q(z|x, c)}[\log p(x|z, c)] - KL(q(z|x, c) \| p(z|c))
+
+    What the condition tells is left out of the code: rows are generated to order, and a row is
+    shown as it would be under another condition.
+
+    Parameters
+    ----------
+    latent_dim : int
+        Length of z.
+    hidden : tuple of int, optional
+        Widths of the encoder's layers, mirrored by the decoder; see :class:`VAE`.
+    backbone : "mlp" or "conv"
+    likelihood : str
+        p(x|z, c); see :class:`VAE`.
+    conditioning : "concatenate" or "inject"
+        Tell encoder and decoder c beside their input, or in every layer.
+    prior : "normal" or "conditional"
+        p(z|c): N(0, I) for all, or a Gaussian for every c that a network learns.
+    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
+    objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
+        Default ``ELBO()``.
+    scaling : "auto", "range", "standard" or "none"
+    binarize : bool
+        See :class:`VAE`.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+
+    Attributes
+    ----------
+    classes_ : ndarray or None
+        The classes, sorted; None for attributes.
+    condition_ : dict
+        What is known of the conditions: the classes and their shares, or the attributes' means and
+        deviations.
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`.
+
+    References
+    ----------
+    Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional Generative
+    Models, 2015; Kingma et al., Semi-supervised Learning with Deep Generative Models, 2014.
+
+    Examples
+    --------
+    >>> from sfumato import ConditionalVAE, Trainer
+    >>> from sfumato.data import load_data
+    >>> digits = load_data("digits")
+    >>> cvae = ConditionalVAE(latent_dim=5, random_state=0, trainer=Trainer(max_epochs=2))
+    >>> cvae.fit(digits.X, digits.y).sample(3, y=7).shape
+    (3, 64)
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 40,
+        hidden: tuple[int, ...] | None = None,
+        backbone: str = "mlp",
+        likelihood: str = "bernoulli",
+        conditioning: str = "concatenate",
+        prior: str = "normal",
+        activation: str = "silu",
+        objective: Any = None,
+        scaling: str = "auto",
+        binarize: bool = False,
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.likelihood = likelihood
+        self.conditioning = conditioning
+        self.prior = prior
+        self.activation = activation
+        self.objective = objective
+        self.scaling = scaling
+        self.binarize = binarize
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    def fit(self, X: Any, y: Any = None) -> "ConditionalVAE":
+        """Fit the model to rows and their conditions.
+
+        Parameters
+        ----------
+        X : array of shape (n, d) or of images, frame, tensor, Dataset, path, or data set's name
+        y : array of shape (n,) or (n, m)
+            One column without fractions, or of words: classes. Else attributes, real or binary.
+
+        Raises
+        ------
+        ValueError
+            If the data, the conditions or a parameter cannot be used; the message says why.
+        """
+        self._given = y
+        try:
+            super().fit(X)
+        finally:
+            del self._given
+        return self
+
+    def _inspect(self, X: np.ndarray) -> None:
+        super()._inspect(X)
+        check_choice("conditioning", self.conditioning, CONDITIONINGS)
+        check_choice("prior", self.prior, PRIORS)
+        y = checked(self._given, len(X))
+        self.condition_ = to_dict(condition_of(y))
+        self._given = self._condition.encode(y)
+
+    def _joined(self, rows: Rows) -> JoinedRows:
+        return JoinedRows(rows, self._given.to(rows[:1].device))
+
+    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
+        description = super()._identified(X, trainer)
+        digest = blake2b(description["identity"].encode(), digest_size=16)
+        digest.update(self._given.numpy().tobytes())
+        return description | {"identity": digest.hexdigest()}
+
+    @property
+    def _condition(self) -> Condition:
+        return from_dict(self.condition_)
+
+    @property
+    def classes_(self) -> np.ndarray | None:
+        """The classes, sorted; None for attributes."""
+        condition = self._condition
+        return np.array(condition.values) if isinstance(condition, Classes) else None
+
+    def _model(self) -> ConditionalModel:
+        width = self._condition.width
+        posterior, likelihood = GaussianFamily(self.latent_dim), self._family()
+        every_layer = self.conditioning == "inject"
+        encoder, decoder = (
+            Injected(network, width, every_layer=every_layer)
+            for network in build_pair(self, posterior, likelihood)
+        )
+        prior: nn.Module = (
+            ConditionedNormal(width, self.latent_dim)
+            if self.prior == "conditional"
+            else Unconditioned(StandardNormal(self.latent_dim))
+        )
+        return ConditionalModel(
+            Conditional(encoder, posterior), Conditional(decoder, likelihood), prior, width
+        )
+
+    def _fitted_extras(self) -> dict[str, Any]:
+        return super()._fitted_extras() | {"condition_": self.condition_}
+
+    def _told(self, X: Any, y: Any) -> tuple[JoinedRows, np.dtype]:
+        """Return rows with their conditions; where y is missing, the most probable class."""
+        rows, dtype = self._rows(X)
+        y = self.predict(X) if y is None else checked(y, len(rows))
+        return self._with(rows, self._condition.encode(y)), dtype
+
+    def _with(self, rows: RowSource, conditions: Tensor) -> JoinedRows:
+        return JoinedRows(rows, conditions.to(self._device()))
+
+    def transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """Return the posterior mean of every row, shape (n, latent_dim).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,) or (n, m), optional
+            Conditions; by default the class that ``predict`` finds.
+        """
+        return self._codes(*self._told(X, y))
+
+    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
+        """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, latent_dim)
+        y : array-like of shape (n,) or (n, m)
+            Conditions.
+        """
+        check_is_fitted(self, "model_")
+        y = checked(y, len(Z))
+        return self._decoded(Z, self._condition.encode(y))
+
+    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
+        """Return the decoder's mean at every row's code and condition, shape (n, d)."""
+        y = self.predict(X) if y is None else y
+        return self.inverse_transform(self.transform(X, y), y)
+
+    def swap(self, X: Any, y: Any, y_new: Any) -> np.ndarray:
+        """Return rows as they would be under other conditions, shape (n, d).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y, y_new : array-like of shape (n,) or (n, m)
+            The rows' conditions, and those wanted.
+        """
+        return self.inverse_transform(self.transform(X, y), y_new)
+
+    def terms(self, X: Any, y: Any = None) -> dict[str, np.ndarray]:
+        """Return the objective's named terms for every row, as :meth:`VAE.terms` does."""
+        return self._terms(self._told(X, y)[0])
+
+    def diagnose(self, X: Any, y: Any = None) -> Diagnosis:
+        """Tell how the code is used over the rows of X: active units, divergence, remedy."""
+        return diagnose(self.model_, self._told(X, y)[0])
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n_samples: int | None = None,
+        *,
+        y: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        mean: bool = True,
+    ) -> np.ndarray:
+        """Generate rows, shape (n_samples, d).
+
+        Parameters
+        ----------
+        n_samples : int, optional
+            By default as many as y has conditions.
+        y : condition, or array of n_samples of them, optional
+            By default classes are drawn as often as the fit saw them.
+        random_state : int or RandomState, optional
+            Of the draws; by default that of the fit, so that repeated calls agree.
+        mean : bool
+            Return E[x | z, c] for z from the prior; False draws x.
+        """
+        check_is_fitted(self, "model_")
+        generator = check_random_state(self.seed_ if random_state is None else random_state)
+        conditions = self._ordered(n_samples, y, generator).to(self._device())
+        with forked_rng(int(generator.randint(2**31 - 1))):
+            z = self.model_.prior(conditions).expand((len(conditions),)).sample()
+            return self._generate(torch.cat([z, conditions], dim=1), mean=mean)
+
+    def _ordered(self, n_samples: int | None, y: Any, generator: np.random.RandomState) -> Tensor:
+        """Return one condition for each row to be generated."""
+        condition = self._condition
+        if n_samples is not None:
+            check_count("n_samples", n_samples)
+        if y is None:
+            if not isinstance(condition, Classes):
+                raise ValueError("Say with which attributes to sample: y=...")
+            places = generator.choice(condition.width, n_samples or 1, p=condition.shares)
+            return torch.eye(condition.width)[places]
+        if np.ndim(y) < condition.n_axes:
+            y = np.repeat(np.asarray(y)[None], n_samples or 1, axis=0)
+        return condition.encode(checked(y, len(y) if n_samples is None else n_samples))
+
+    def condition_named(self, text: str) -> Any:
+        """Return the class, or the attributes, that a word of a command line stands for."""
+        check_is_fitted(self, "model_")
+        return self._condition.named(text)
+
+    def log_likelihood(
+        self, X: Any, y: Any = None, n_samples: int = 5000, *, method: str = "importance"
+    ) -> LikelihoodEstimate:
+        r"""Estimate log p(x|c) of every row in nats, with standard errors, as a :class:`VAE` does.
+
+        Without conditions :math:`\log p(x) = \log \sum_c p(c)\, p(x|c)`, over the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,) or (n, m), optional
+            Conditions.
+        n_samples : int
+            Samples of z for each row; the classes share them where there is no y.
+        method : "importance" or "naive"
+            Draw z from q(z|x, c), or from the prior.
+        """
+        check_choice("method", method, ESTIMATES)
+        check_count("n_samples", n_samples)
+        x = self._observed(X)
+        if y is None:
+            return _marginal(self._every_class(x, n_samples, method))
+        rows = self._with(x, self._condition.encode(checked(y, len(x))))
+        estimate = ESTIMATES[method](self.model_, rows, n_samples=n_samples, seed=self.seed_)
+        log_likelihood = estimate.log_likelihood - self._log_volume()
+        return estimate._replace(log_likelihood=log_likelihood)
+
+    def _every_class(self, x: RowSource, n_samples: int, method: str) -> LikelihoodEstimate:
+        """Estimate log p(x, c) of every row and class; all of shape (n, K)."""
+        condition = self._condition
+        if not isinstance(condition, Classes):
+            raise ValueError("Attributes cannot be inferred from rows: give them as y.")
+        estimate = ESTIMATES[method](
+            self.model_,
+            x,
+            n_samples=-(-n_samples // condition.width),
+            seed=self.seed_,
+            conditions=torch.eye(condition.width),
+        )
+        log_shares = torch.tensor(condition.shares).log().to(estimate.log_likelihood)
+        log_joint = estimate.log_likelihood - self._log_volume() + log_shares
+        return estimate._replace(log_likelihood=log_joint)
+
+    def _log_posterior(self, X: Any, n_samples: int) -> np.ndarray:
+        check_count("n_samples", n_samples)
+        log_joint = self._every_class(self._observed(X), n_samples, "importance").log_likelihood
+        return torch.log_softmax(log_joint, dim=1).cpu().numpy()
+
+    def predict_proba(self, X: Any, n_samples: int = 200) -> np.ndarray:
+        r"""Return the posterior of every class, shape (n, K), by Bayes' rule.
+
+        .. math:: p(c|x) \propto p(c)\, p(x|c)
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        n_samples : int
+            Importance samples for each row, shared by the classes.
+        """
+        return np.exp(self._log_posterior(X, n_samples))
+
+    def predict(self, X: Any, n_samples: int = 200) -> np.ndarray:
+        """Return the most probable class of every row, shape (n,)."""
+        best = self._log_posterior(X, n_samples).argmax(axis=1)
+        return np.asarray(self.classes_)[best]
+
+    def score_samples(self, X: Any, y: Any = None, n_samples: int = 100) -> np.ndarray:
+        """Estimate log p(x|c), or without conditions log p(x), of every row in nats, shape (n,)."""
+        return self.log_likelihood(X, y, n_samples).log_likelihood.cpu().numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``."""
+        return float(self.score_samples(X, y).mean())
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+def _marginal(classes: LikelihoodEstimate) -> LikelihoodEstimate:
+    """Sum over the classes, the columns, a stratified estimate."""
+    total = torch.logsumexp(classes.log_likelihood, dim=1)
+    share = (classes.log_likelihood - total[:, None]).exp()
+    # The classes' errors are independent, and so are their weights.
+    error = (share * classes.standard_error).square().sum(1).sqrt()
+    effective = 1 / (share.square() / classes.effective_sample_size).sum(1)
+    return LikelihoodEstimate(total, error, effective)

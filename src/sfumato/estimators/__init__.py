@@ -19,6 +19,7 @@ from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
+from sfumato.estimators.layered import Decomposition, LayeredVAE
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.persistence import load, save
@@ -38,9 +39,11 @@ __all__ = [
     "ClusterEstimator",
     "CodesThenClusters",
     "ConditionalVAE",
+    "Decomposition",
     "DeepCluster",
     "Entry",
     "LatentEstimator",
+    "LayeredVAE",
     "MixtureEstimator",
     "MixturePrior",
     "MixtureVAE",

@@ -22,6 +22,7 @@ from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
+from sfumato.estimators.layered import LayeredVAE
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
@@ -107,6 +108,9 @@ MODELS: dict[str, Entry] = {
         MIXED,
         {},
         supervised=True,
+    ),
+    "layered-vae": Entry(
+        LayeredVAE, "foreground, background and mask of pictures", CODES | DENSITY | GENERATES, {}
     ),
     "mixture-vae": Entry(
         MixtureVAE, "variational autoencoder with a mixture of full Gaussians", MIXED, {}

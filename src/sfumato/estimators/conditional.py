@@ -1,6 +1,5 @@
 """The conditional variational autoencoder."""
 
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from sfumato.estimators.conditions import (
     checked,
     condition_of,
     from_dict,
+    identified,
     to_dict,
 )
 from sfumato.estimators.networks import build_pair
@@ -157,10 +157,7 @@ class ConditionalVAE(VariationalEstimator):
         return JoinedRows(rows, self._given.to(rows[:1].device))
 
     def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
-        description = super()._identified(X, trainer)
-        digest = blake2b(description["identity"].encode(), digest_size=16)
-        digest.update(self._given.numpy().tobytes())
-        return description | {"identity": digest.hexdigest()}
+        return identified(super()._identified(X, trainer), self._given)
 
     @property
     def _condition(self) -> Condition:

@@ -30,6 +30,7 @@ from sfumato.estimators.baselines import Packer, restore
 from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
+from sfumato.estimators.layered import LayeredVAE
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.pipelines import CodesThenClusters
 from sfumato.estimators.scaling import Scaling
@@ -45,6 +46,7 @@ ESTIMATORS: dict[str, type[RowEstimator]] = {
         StackedAutoencoder,
         VAE,
         ConditionalVAE,
+        LayeredVAE,
         MixtureVAE,
         GMVAE,
         VaDE,

@@ -12,7 +12,7 @@ from torch import Tensor
 from sfumato.data import as_table
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import check_network
-from sfumato.inference import RowSource, diagnose, seeded_rows
+from sfumato.inference import Diagnosis, RowSource, diagnose, seeded_rows
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
     BernoulliFamily,
@@ -75,17 +75,10 @@ class VariationalEstimator(LatentEstimator):
         return self.likelihood not in DENSITIES
 
     def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
-        remedy = diagnose(model, rows[torch.arange(min(1000, len(rows)))]).remedy
-        if remedy is not None:
-            warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
+        warn_of_collapse(diagnose(model, rows[torch.arange(min(1000, len(rows)))]))
 
     def _objective(self) -> Any:
-        objective = ELBO() if self.objective is None else self.objective
-        if isinstance(objective, type) or not callable(objective):
-            raise ValueError(
-                "objective must be ELBO(), IWAE(), SemiAmortised(), or a function; got "
-                f"{objective!r}."
-            )
+        objective = as_objective(self.objective)
         return Binarized(objective) if self.binarize else objective
 
     def implied(self) -> dict[str, Any]:
@@ -116,6 +109,27 @@ class VariationalEstimator(LatentEstimator):
                 f"Every value must be one of the whole numbers {low:g} to {high:g} of the training "
                 "rows: others have no probability."
             )
+
+
+def as_objective(objective: Any) -> Any:
+    """Return the objective, by default the bound.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if isinstance(objective, type) or not (objective is None or callable(objective)):
+        raise ValueError(
+            f"objective must be ELBO(), IWAE(), SemiAmortised(), or a function; got {objective!r}."
+        )
+    return ELBO() if objective is None else objective
+
+
+def warn_of_collapse(diagnosis: Diagnosis) -> None:
+    """Warn, at the call of ``fit``, of what went wrong in training."""
+    if diagnosis.remedy is not None:
+        warnings.warn(diagnosis.remedy, ConvergenceWarning, stacklevel=4)
 
 
 class BinarizedRows:

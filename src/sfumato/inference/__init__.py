@@ -9,6 +9,7 @@ from sfumato.inference.assignments import (
 )
 from sfumato.inference.blocks import RowSource, map_blocks, map_precisely
 from sfumato.inference.diagnostics import Diagnosis, MixtureDiagnosis, diagnose, diagnose_mixture
+from sfumato.inference.layers import LayeredDiagnosis, diagnose_layers
 from sfumato.inference.likelihood import (
     LikelihoodEstimate,
     importance_sampling,
@@ -20,6 +21,7 @@ from sfumato.inference.refinement import Refinement, refine
 __all__ = [
     "CoupledMixture",
     "Diagnosis",
+    "LayeredDiagnosis",
     "LikelihoodEstimate",
     "MixtureDiagnosis",
     "Refinement",
@@ -27,6 +29,7 @@ __all__ = [
     "class_evidence",
     "coupled_mixture",
     "diagnose",
+    "diagnose_layers",
     "diagnose_mixture",
     "forked_rng",
     "importance_sampling",

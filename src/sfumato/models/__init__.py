@@ -7,6 +7,7 @@ from sfumato.models.dec import DEC
 from sfumato.models.deep_cluster import DeepCluster
 from sfumato.models.gmvae import GMVAE, gmvae_elbo
 from sfumato.models.latent import LatentVariableModel
+from sfumato.models.layered import LayeredDecoder, LayeredPicture, Layers, Novelty, log_covered
 from sfumato.models.mixture_vae import MixtureVAE, class_divergence, mixture_elbo
 from sfumato.models.stacked import Classifier, Layer, StackedModel, layers_of
 
@@ -20,11 +21,16 @@ __all__ = [
     "DeepCluster",
     "LatentVariableModel",
     "Layer",
+    "LayeredDecoder",
+    "LayeredPicture",
+    "Layers",
     "MixtureVAE",
+    "Novelty",
     "StackedModel",
     "class_divergence",
     "gmvae_elbo",
     "layers_of",
+    "log_covered",
     "mixture_elbo",
     "shrink",
 ]

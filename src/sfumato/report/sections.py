@@ -11,6 +11,7 @@ from sfumato.estimators import (
     Autoencoder,
     ClusterEstimator,
     ConditionalVAE,
+    LayeredVAE,
     RowEstimator,
     StackedAutoencoder,
     entry_of,
@@ -28,6 +29,8 @@ N_SAMPLES = 48
 N_CODES = 5000
 # Pictures of each component, and as many components as a page can show.
 N_OF_COMPONENT, MAX_COMPONENTS = 12, 40
+# Foregrounds, and backgrounds, that change places.
+MAX_SWAPS = 6
 
 
 def asked(run: Mapping[str, Any], estimator: Any) -> str:
@@ -148,6 +151,31 @@ def conditions(estimator: ConditionalVAE, split: Split, shape: tuple[int, int, i
     return drawn + page.picture(figures.image_rows(groups, look), caption)
 
 
+def layers(estimator: LayeredVAE, split: Split, shape: tuple[int, int, int]) -> str:
+    """Return pictures taken apart, and foregrounds before other pictures' backgrounds."""
+    X = np.asarray(split.X_eval)
+    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    parts = estimator.decompose(X)
+    look = figures.Look.of(split.X_eval, shape)
+    low, high = look.low, look.high
+    masks = np.repeat(parts.coverage[:, None], shape[0], axis=1).reshape(len(X), -1)
+    groups = {
+        "data": X,
+        "coverage": low + (high - low) * masks,
+        "foreground": parts.foregrounds,
+        "background": parts.backgrounds,
+    }
+    caption = f"{len(X)} {split.rows}: how much of a pixel the foreground covers, and the layers."
+    apart = page.picture(figures.image_rows(groups, look), caption)
+    shown = X[:MAX_SWAPS]
+    swapped = {
+        f"before {k + 1}": estimator.compose(shown, np.repeat(row[None], len(shown), axis=0))
+        for k, row in enumerate(shown)
+    }
+    caption = "The same pictures' foregrounds, each row before one picture's background."
+    return apart + page.picture(figures.image_rows({"data": shown} | swapped, look), caption)
+
+
 def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     """Return the first rows of every cluster, the largest cluster first."""
     X = np.asarray(split.X_eval)
@@ -235,6 +263,8 @@ def of_estimator(
         sections["Samples of each component"] = components(estimator, split, shape)
     if shape and isinstance(estimator, ConditionalVAE) and estimator.classes_ is not None:
         sections["Samples and swaps of each class"] = conditions(estimator, split, shape)
+    if shape and isinstance(estimator, LayeredVAE) and estimator.condition_ is None:
+        sections["Layers of the pictures"] = layers(estimator, split, shape)
     if shape and "predict" in operations and not learned_from_labels(estimator):
         sections["Clusters"] = clusters(estimator, split, shape)
     if isinstance(estimator, RowEstimator):

@@ -1,0 +1,438 @@
+"""The layered VAE: foreground, background and mask of pictures, without masks to learn from."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from sfumato.estimators.conditions import (
+    Condition,
+    checked,
+    condition_of,
+    from_dict,
+    identified,
+    to_dict,
+)
+from sfumato.estimators.latent import LatentEstimator
+from sfumato.estimators.networks import check_network, hidden_of
+from sfumato.estimators.variational import as_objective, warn_of_collapse
+from sfumato.inference import (
+    LayeredDiagnosis,
+    LikelihoodEstimate,
+    RowSource,
+    diagnose_layers,
+    forked_rng,
+    importance_sampling,
+    map_precisely,
+)
+from sfumato.models import ConditionalModel, LatentVariableModel, LayeredDecoder, Novelty
+from sfumato.nn import (
+    Conditional,
+    GaussianFamily,
+    ImageShape,
+    Injected,
+    StandardNormal,
+    Unconditioned,
+    conv_pair,
+    mlp,
+)
+from sfumato.objectives import ELBO
+from sfumato.training import JoinedRows, Rows, Trainer, check_choice, check_count
+
+# Width of the one layer between a code and colours on a coarse grid.
+COLOUR_WIDTH = 100
+# Pictures, and pixels of them, from which the background is first guessed.
+FIRST_ROWS, FIRST_PIXELS = 1000, 50_000
+CODES = ("both", "foreground", "background")
+
+
+class Decomposition(NamedTuple):
+    """What pictures are composed of."""
+
+    masks: np.ndarray
+    """True where the foreground covers more than half of a pixel; bool of shape (n, h, w)."""
+    coverage: np.ndarray
+    """Share of a pixel that it covers, shape (n, h, w)."""
+    foregrounds: np.ndarray
+    """Colours of the foreground, everywhere, shape (n, d), in data units."""
+    backgrounds: np.ndarray
+    """The background, also where it is hidden, shape (n, d), in data units."""
+
+
+class LayeredVAE(LatentEstimator):
+    r"""Variational autoencoder of a foreground, with a gate, before a background.
+
+    .. math:: z_F, z_B \sim N(0, I), \qquad
+              E[x|z_F, z_B] = g(z_F)\, x_F(z_F) + (1 - g(z_F))\, x_B(z_B)
+
+    Learned from pictures alone. What tells the layers apart is that shapes are sharp and colours
+    smooth, that the background is what most pixels show, and that the colours of a layer vary
+    together.
+
+    Parameters
+    ----------
+    foreground_dim, background_dim : int
+        Lengths of z_F and z_B.
+    hidden : tuple of int, optional
+        Channels of the encoder's stride-2 convolutions, mirrored by the gate's decoder, or for
+        ``backbone="mlp"`` widths of layers. Default (32, 64) and (500, 500).
+    backbone : "conv" or "mlp"
+    foreground_grid, background_grid : int
+        A layer's colours are drawn on so many points a side, and interpolated.
+    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
+    objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
+        Default ``ELBO()``.
+    image_shape : (channels, height, width), optional
+        Of one row; squares and image arrays are recognised. Other rows count as pixels in a line.
+    random_state : int, RandomState or None
+    trainer : Trainer, optional
+
+    Attributes
+    ----------
+    condition_ : dict or None
+        What is known of the foreground's attributes, where the fit had any.
+    model_, history_, scaling_, image_shape_, seed_
+        See :class:`LatentEstimator`.
+
+    References
+    ----------
+    Yan, Yang, Sohn and Lee, Attribute2Image: Conditional Image Generation from Visual Attributes,
+    2016.
+
+    Examples
+    --------
+    >>> from sfumato import LayeredVAE, Trainer
+    >>> from sfumato.data import digits_on_textures
+    >>> scenes = digits_on_textures(60, size=16, digits="digits")
+    >>> lvae = LayeredVAE(hidden=(8,), random_state=0, trainer=Trainer(max_epochs=1))
+    >>> lvae.fit(scenes.images).decompose(scenes.images).masks.shape
+    (60, 16, 16)
+    """
+
+    scaling = "range"
+
+    def __init__(
+        self,
+        foreground_dim: int = 24,
+        background_dim: int = 8,
+        hidden: tuple[int, ...] | None = None,
+        backbone: str = "conv",
+        foreground_grid: int = 1,
+        background_grid: int = 4,
+        activation: str = "silu",
+        objective: Any = None,
+        image_shape: ImageShape | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        trainer: Trainer | None = None,
+    ) -> None:
+        self.foreground_dim = foreground_dim
+        self.background_dim = background_dim
+        self.hidden = hidden
+        self.backbone = backbone
+        self.foreground_grid = foreground_grid
+        self.background_grid = background_grid
+        self.activation = activation
+        self.objective = objective
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.trainer = trainer
+
+    @property
+    def latent_dim(self) -> int:  # type: ignore[override]
+        """Length of the whole code (z_F, z_B)."""
+        return self.foreground_dim + self.background_dim
+
+    def fit(self, X: Any, y: Any = None, *, attributes: Any = None) -> "LayeredVAE":
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array of shape (n, d) or of images, frame, tensor, Dataset, path, or data set's name
+        y : ignored
+        attributes : array of shape (n,) or (n, m), optional
+            Classes or attributes that the foreground is told; see :class:`ConditionalVAE`.
+
+        Raises
+        ------
+        ValueError
+            If the data, the attributes or a parameter cannot be used; the message says why.
+        """
+        self._given = attributes
+        try:
+            super().fit(X)
+        finally:
+            del self._given
+        return self
+
+    def _inspect(self, X: np.ndarray) -> None:
+        for name in ("foreground_dim", "background_dim", "foreground_grid", "background_grid"):
+            check_count(name, getattr(self, name))
+        self.image_shape_ = self.image_shape_ or (1, 1, self.n_features_in_)
+        check_network(self)
+        self.condition_ = None
+        if self._given is not None:
+            y = checked(self._given, len(X))
+            self.condition_ = to_dict(condition_of(y))
+            self._given = self._encoded(y)
+
+    @property
+    def _condition(self) -> Condition | None:
+        return None if self.condition_ is None else from_dict(self.condition_)
+
+    def _encoded(self, y: Any) -> Tensor | None:
+        condition = self._condition
+        return None if condition is None else condition.encode(y)
+
+    def _joined(self, rows: Rows) -> Any:
+        return rows if self._given is None else JoinedRows(rows, self._given)
+
+    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
+        description = super()._identified(X, trainer)
+        return description if self._given is None else identified(description, self._given)
+
+    def _default_scaling(self) -> str:
+        return "range"
+
+    def _takes_pixels(self) -> bool:
+        return True
+
+    def _objective(self) -> Any:
+        return as_objective(self.objective)
+
+    def implied(self) -> dict[str, Any]:
+        """Return the objects that parameters of None stand for."""
+        return super().implied() | {"objective": ELBO()}
+
+    def _model(self) -> LatentVariableModel:
+        shape = self.image_shape_
+        assert shape is not None
+        width = 0 if self._condition is None else self._condition.width
+        encoder, gate = self._networks(shape, width)
+        decoder = LayeredDecoder(
+            gate,
+            _colours(self.foreground_dim + width, shape[0], self.foreground_grid, self.activation),
+            _colours(self.background_dim, shape[0], self.background_grid, self.activation),
+            self.foreground_dim,
+            self.background_dim,
+            shape,
+            width,
+        )
+        encoder = nn.Sequential(Novelty(decoder), *encoder)
+        posterior = GaussianFamily(self.latent_dim)
+        prior = StandardNormal(self.latent_dim)
+        if width == 0:
+            return LatentVariableModel(Conditional(encoder, posterior), decoder, prior)
+        told = Conditional(Injected(encoder, width, every_layer=False), posterior)
+        return ConditionalModel(told, decoder, Unconditioned(prior), width)
+
+    def _networks(self, shape: ImageShape, width: int) -> tuple[nn.Sequential, nn.Module]:
+        """Return the encoder of rows, and the decoder of the gate."""
+        hidden, n_code = hidden_of(self), 2 * self.latent_dim
+        seen, n_pixels = self.foreground_dim + width, shape[1] * shape[2]
+        if self.backbone == "conv":
+            seen_shape = (shape[0] + 1, *shape[1:])
+            encoder, _ = conv_pair(seen_shape, hidden, n_code, 1, self.latent_dim, self.activation)
+            _, gate = conv_pair((1, *shape[1:]), hidden, n_code, 1, seen, self.activation)
+            return encoder, gate
+        encoder = mlp([self.n_features_in_ + n_pixels, *hidden, n_code], self.activation)
+        return encoder, mlp([seen, *reversed(hidden), n_pixels], self.activation)
+
+    @torch.no_grad()
+    def _begin(self, model: LatentVariableModel, rows: Rows) -> None:
+        """Take most pixels for background: the foreground is what then stands out."""
+        channels = self.image_shape_[0] if self.image_shape_ else 1
+        some = torch.randint(len(rows), (min(FIRST_ROWS, len(rows)),))
+        x, _ = model.split(rows[some])
+        pixels = x.unflatten(1, (channels, -1)).movedim(1, 2).flatten(0, 1)
+        pixels = pixels[torch.randint(len(pixels), (min(FIRST_PIXELS, len(pixels)),))]
+        decoder: Any = model.decoder
+        mean = decoder.background_noise.fit(pixels).clamp(0.01, 0.99).logit()
+        last = decoder.background[-1]
+        last.weight.mul_(0.1)
+        last.bias.copy_(mean.repeat_interleave(self.background_grid**2))
+
+    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
+        some = rows[torch.arange(min(1000, len(rows)))]
+        warn_of_collapse(diagnose_layers(model, some))
+
+    def _fitted_extras(self) -> dict[str, Any]:
+        return {"condition_": self.condition_}
+
+    def _told(self, X: Any, attributes: Any) -> tuple[RowSource, np.dtype]:
+        rows, dtype = self._rows(X)
+        told = self._attributes(attributes, len(rows))
+        return (rows if told is None else JoinedRows(rows, told)), dtype
+
+    def _attributes(self, attributes: Any, n_rows: int) -> Tensor | None:
+        """Return the foreground's attributes as the model was told them."""
+        if self.condition_ is None and attributes is not None:
+            raise ValueError("The fit had no attributes: leave them out here too.")
+        if self.condition_ is None:
+            return None
+        if attributes is None:
+            raise ValueError("The foreground was told attributes in the fit: give them here too.")
+        told = self._encoded(checked(attributes, n_rows))
+        return None if told is None else told.to(self._device())
+
+    def transform(self, X: Any, *, attributes: Any = None, which: str = "both") -> np.ndarray:
+        """Return the posterior mean of every row, shape (n, latent_dim).
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        attributes : array-like of shape (n,) or (n, m), optional
+            Of the foreground, where the fit had them.
+        which : "both", "foreground" or "background"
+            The whole code (z_F, z_B), or one of its parts.
+        """
+        check_choice("which", which, CODES)
+        codes = self._codes(*self._told(X, attributes))
+        parts = {
+            "both": codes,
+            "foreground": codes[:, : self.foreground_dim],
+            "background": codes[:, self.foreground_dim :],
+        }
+        return parts[which]
+
+    def inverse_transform(self, Z: Any, *, attributes: Any = None) -> np.ndarray:
+        """Return the composed pictures at codes Z of shape (n, latent_dim), shape (n, d)."""
+        check_is_fitted(self, "model_")
+        return self._decoded(Z, self._attributes(attributes, len(Z)))
+
+    def reconstruct(self, X: Any, *, attributes: Any = None) -> np.ndarray:
+        """Return the composed picture at every row's code, shape (n, d)."""
+        codes = self.transform(X, attributes=attributes)
+        return self.inverse_transform(codes, attributes=attributes)
+
+    def decompose(self, X: Any, *, attributes: Any = None) -> Decomposition:
+        """Take pictures apart into a mask, a foreground and a background.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        attributes : array-like of shape (n,) or (n, m), optional
+            Of the foreground, where the fit had them.
+        """
+        rows, _ = self._told(X, attributes)
+        assert self.image_shape_ is not None
+        n_pixels = self.image_shape_[1] * self.image_shape_[2]
+        parts = map_precisely(_parts, self.model_, rows)
+        coverage, foreground, background = parts.split(
+            [n_pixels, self.n_features_in_, self.n_features_in_], dim=1
+        )
+        covered = coverage.cpu().numpy().reshape(-1, *self.image_shape_[1:])
+        layers = (self.scaling_.to_data(part) for part in (foreground, background))
+        return Decomposition(covered > 0.5, covered, *layers)
+
+    def compose(self, foreground: Any, background: Any, *, attributes: Any = None) -> np.ndarray:
+        """Return the foregrounds of some rows before the backgrounds of others, shape (n, d).
+
+        Parameters
+        ----------
+        foreground, background : array-like of shape (n, d)
+        attributes : array-like of shape (n,) or (n, m), optional
+            Of the foreground, where the fit had them.
+        """
+        shape = self.transform(foreground, attributes=attributes, which="foreground")
+        # The background's code hardly depends on what the foreground is told.
+        scene = self.transform(background, attributes=attributes, which="background")
+        if len(shape) != len(scene):
+            raise ValueError(f"{len(shape)} foregrounds and {len(scene)} backgrounds: give pairs.")
+        return self.inverse_transform(np.hstack([shape, scene]), attributes=attributes)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        foreground: Any = None,
+        background: Any = None,
+        attributes: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        mean: bool = True,
+    ) -> np.ndarray:
+        """Generate pictures, shape (n_samples, d); either layer can be kept from given rows.
+
+        Parameters
+        ----------
+        n_samples : int
+        foreground, background : array-like of shape (n_samples, d), optional
+            Rows whose foreground, or background, is kept; the other layer is drawn.
+        attributes : array-like of shape (n_samples,) or (n_samples, m), optional
+            Of the foreground, where the fit had them.
+        random_state : int or RandomState, optional
+            Of the draws; by default that of the fit, so that repeated calls agree.
+        mean : bool
+            Return E[x | z] for the code; False draws x.
+        """
+        check_is_fitted(self, "model_")
+        check_count("n_samples", n_samples)
+        generator = check_random_state(self.seed_ if random_state is None else random_state)
+        told = self._attributes(attributes, n_samples)
+        with forked_rng(int(generator.randint(2**31 - 1))):
+            z = torch.randn(n_samples, self.latent_dim)
+            z_f, z_b = z.tensor_split([self.foreground_dim], dim=1)
+            z_f = self._kept(foreground, "foreground", z_f, attributes)
+            z_b = self._kept(background, "background", z_b, attributes)
+            code = torch.cat([z_f, z_b], dim=1).to(self._device())
+            return self._generate(code if told is None else torch.cat([code, told], 1), mean=mean)
+
+    def _kept(self, rows: Any, which: str, drawn: Tensor, attributes: Any) -> Tensor:
+        if rows is None:
+            return drawn
+        codes = self.transform(rows, attributes=attributes, which=which)
+        if codes.shape != drawn.shape:
+            raise ValueError(f"{which} has {len(codes)} rows for {len(drawn)} samples.")
+        return torch.from_numpy(codes.astype(np.float32))
+
+    def terms(self, X: Any, *, attributes: Any = None) -> dict[str, np.ndarray]:
+        """Return the objective's named terms for every row, as :meth:`VAE.terms` does."""
+        return self._terms(self._told(X, attributes)[0])
+
+    def diagnose(self, X: Any, *, attributes: Any = None) -> LayeredDiagnosis:
+        """Tell how codes and layers are used over the rows of X, and the remedy if they are not."""
+        return diagnose_layers(self.model_, self._told(X, attributes)[0])
+
+    def log_likelihood(
+        self, X: Any, n_samples: int = 5000, *, attributes: Any = None
+    ) -> LikelihoodEstimate:
+        """Estimate the log density of every row in data units and nats, with standard errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        n_samples : int
+            Importance samples for each row.
+        attributes : array-like of shape (n,) or (n, m), optional
+            Of the foreground, where the fit had them.
+        """
+        check_count("n_samples", n_samples)
+        rows, _ = self._told(X, attributes)
+        estimate = importance_sampling(self.model_, rows, n_samples=n_samples, seed=self.seed_)
+        volume = self.scaling_.log_volume(self.n_features_in_)
+        return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+
+    def score_samples(self, X: Any, n_samples: int = 100, *, attributes: Any = None) -> np.ndarray:
+        """Estimate the log density of every row in nats, shape (n,)."""
+        estimate = self.log_likelihood(X, n_samples, attributes=attributes)
+        return estimate.log_likelihood.cpu().numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``."""
+        return float(self.score_samples(X).mean())
+
+
+def _colours(dim: int, channels: int, grid: int, activation: str) -> nn.Sequential:
+    return mlp([dim, COLOUR_WIDTH, channels * grid**2], activation)
+
+
+def _parts(model: LatentVariableModel, rows: Tensor) -> Tensor:
+    """Return coverage, foreground and background side by side."""
+    x, c = model.split(rows)
+    code = torch.cat([model.encoder(rows).mean, c], dim=-1)
+    p = model.decoder(code)
+    layers = (p.layers.foreground, p.layers.background)
+    return torch.cat([p.coverage(x), *(layer.flatten(1) for layer in layers)], dim=1)

@@ -154,11 +154,14 @@ def fit_vae(group: str, data: str, digit: int, seed: int) -> Iterator[tuple[str,
     vae = load(folder)
     vae.__class__ = RememberingVAE
     frozen = FrozenEstimator(vae.remember())
+    times: dict[str, float] = {}
     for statistic in STATISTICS[group]:
         detector = AnomalyDetector(frozen, statistic, CONTAMINATION)
         record = fit_detector(detector, split)
         record["cpu_seconds"] += float((folder / "seconds").read_text())
-        yield f"sfumato VAE, {statistic}", record
+        # The first has asked the VAE; each alone would have to.
+        times = times or {name: record[name] for name in ("cpu_seconds", "scoring")}
+        yield f"sfumato VAE, {statistic}", record | times
 
 
 class Peer:
@@ -266,7 +269,8 @@ def notes(data: str) -> str:
         "flagged: share of the normal test rows below it, found: of the others. CPU seconds of a "
         "fit, threshold included, and of scoring the test set. Models at their defaults but for "
         f"the share of anomalies, {CONTAMINATION:.0%}, and {COMPONENTS} principal components, as "
-        "many as the VAE's code has. Typicality is AnomalyDetector's default."
+        "many as the VAE's code has. Typicality is AnomalyDetector's default. PyOD's VAE holds its "
+        "divergence at a capacity of 0 by default, so that it is left out of the training."
     )
 
 

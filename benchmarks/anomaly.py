@@ -140,7 +140,7 @@ def fit_detector(detector: Any, split: Split) -> Record:
     fitted = time.process_time()
     scores = detector.score_samples(test)
     times = {"cpu_seconds": fitted - begin, "scoring": time.process_time() - fitted}
-    return measured(scores, float(detector.offset_), normal) | times
+    return measured(scores, np.asarray(detector.offset_).item(), normal) | times
 
 
 def fit_vae(group: str, data: str, digit: int, seed: int) -> Iterator[tuple[str, Record]]:
@@ -269,8 +269,9 @@ def notes(data: str) -> str:
         "flagged: share of the normal test rows below it, found: of the others. CPU seconds of a "
         "fit, threshold included, and of scoring the test set. Models at their defaults but for "
         f"the share of anomalies, {CONTAMINATION:.0%}, and {COMPONENTS} principal components, as "
-        "many as the VAE's code has. Typicality is AnomalyDetector's default. PyOD's VAE holds its "
-        "divergence at a capacity of 0 by default, so that it is left out of the training."
+        "many as the VAE's code has. Typicality is AnomalyDetector's default. A training row lies "
+        "at the centre of a kernel of its own, so that their threshold flags all others. PyOD's "
+        "VAE holds its divergence at a capacity of 0 by default: it is left out of the training."
     )
 
 

@@ -3,6 +3,7 @@
 import sys
 
 from benchmarks import (
+    anomaly,
     autoencoders,
     clustering,
     clustpy,
@@ -19,6 +20,7 @@ from benchmarks import (
 )
 
 BENCHMARKS = {
+    "anomaly": anomaly.main,
     "autoencoders": autoencoders.main,
     "clustering": clustering.main,
     "clustpy": clustpy.main,

@@ -17,6 +17,7 @@ ALLOWED |= {"artifacts": set(), "coupling": set(), "data": set(), "metrics": set
 for room_name in ("models", "objectives", "inference"):
     ALLOWED[room_name] |= {"coupling"}
 ALLOWED["training"] = {*CORE, "coupling", "artifacts"}
+ALLOWED["samplers"] = {*ALLOWED["training"], "training"}
 ALLOWED["estimators"] = {*ALLOWED["training"], "training", "data"}
 ALLOWED["video"] = {*ALLOWED["estimators"], "metrics"}
 ALLOWED["restoration"] = {*ALLOWED["estimators"], "estimators", "metrics"}

@@ -152,6 +152,7 @@ def test_the_public_face_has_the_stated_shapes(name, digits):
     assert model.sample(7, mean=False).shape == (7, 64)
     assert model.score_samples(X).shape == (20,)
     assert model.score(X) == pytest.approx(model.score_samples(X).mean())
+    assert model.saturated(X).shape == (20,)
     assert {len(term) for term in model.terms(X).values()} == {20}
     assert 0 <= model.diagnose(X).active_units <= model.latent_dim
 

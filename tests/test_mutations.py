@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Categorical
@@ -20,6 +21,7 @@ from sfumato.objectives import (
     reconstruction,
     target_distribution,
 )
+from sfumato.samplers import MonotoneMap, RingMap
 
 
 def misplaced_parenthesis(z, log_weights, loc, scale_tril):
@@ -81,6 +83,8 @@ def test_ignoring_the_number_of_samples_is_caught(monkeypatch):
         checks.k_sparse_codes_keep_the_stated_number_and_its_gradients_alone,
         checks.sparsity_equals_torchs_divergence_of_bernoullis,
         checks.denoising_compares_the_reconstruction_of_corrupted_rows_with_clean_rows,
+        checks.the_rings_density_integrates_to_one,
+        checks.a_mapped_density_is_the_targets,
     ],
 )
 def test_the_unharmed_code_passes(check):
@@ -284,3 +288,25 @@ def test_centres_that_forget_are_caught(monkeypatch):
     monkeypatch.setattr(RunningCentres, "update", the_mean_of_the_batch)
     with pytest.raises(AssertionError):
         checks.running_centres_equal_those_of_a_loop_over_rows()
+
+
+def along_the_radius_only(self, z):
+    # The ring grows across the radius too, in d - 1 directions.
+    return np.full(len(z), np.log(self.width))
+
+
+def across_as_along(self, z):
+    return z.shape[-1] * np.log(self.width + 1 / np.linalg.norm(z, axis=-1))
+
+
+@pytest.mark.parametrize("fault", [along_the_radius_only, across_as_along])
+def test_a_rings_volume_that_forgets_a_direction_is_caught(monkeypatch, fault):
+    monkeypatch.setattr(RingMap, "log_det", fault)
+    with pytest.raises(AssertionError):
+        checks.the_rings_density_integrates_to_one()
+
+
+def test_a_change_of_variables_without_its_determinant_is_caught(monkeypatch):
+    monkeypatch.setattr(MonotoneMap, "log_det", lambda self, x: np.zeros(len(x)))
+    with pytest.raises(AssertionError):
+        checks.a_mapped_density_is_the_targets()

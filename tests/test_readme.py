@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,10 @@ def test_the_page_on_likelihoods_runs_and_its_own_model_learns():
     # Gamma codes are positive; some of them are used and others not.
     assert names["codes"].min() > 0
     assert (names["estimate"].effective_sample_size > 1).all()
+    assert np.linalg.norm(names["points"], axis=1).min() > 1
+    assert names["pictures"].shape == (25, 64)
+    assert (names["zeros"] == 1).mean() > 0.9
+    assert (names["rest"] == -1).mean() > 0.5
 
 
 @pytest.mark.parametrize("name", re.findall(r"^sfumato (\w+)", README, re.MULTILINE))

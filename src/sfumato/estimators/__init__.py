@@ -1,5 +1,6 @@
 """The public estimators, and every model by name."""
 
+from sfumato.estimators.anomaly import AnomalyDetector
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.catalogue import (
@@ -35,6 +36,7 @@ __all__ = [
     "GMVAE",
     "MODELS",
     "VAE",
+    "AnomalyDetector",
     "Autoencoder",
     "ClusterEstimator",
     "CodesThenClusters",

@@ -12,6 +12,7 @@ from torch import Tensor
 from sfumato.estimators.base import RowEstimator
 from sfumato.inference import forked_rng, map_precisely
 from sfumato.models import LatentVariableModel
+from sfumato.objectives import saturated_log_prob
 from sfumato.training import check_count
 
 
@@ -46,6 +47,22 @@ class LatentEstimator(RowEstimator):
         """Return the decoder's mean at every row's code, shape (n, d)."""
         return self.inverse_transform(self.transform(X))
 
+    def saturated(self, X: Any) -> np.ndarray:
+        """Return the log-likelihood that a perfect reconstruction would have, shape (n,).
+
+        In model units and nats. A row's log-likelihood less this is its deviance, negative; see
+        :func:`~sfumato.objectives.saturated_log_prob`.
+        """
+        x, _ = self._rows(X)
+        attainable = map_precisely(
+            lambda model, block: saturated_log_prob(
+                model.decoder(model.encoder(block).mean), block
+            ),
+            self.model_,
+            x,
+        )
+        return attainable.cpu().numpy()
+
     @torch.no_grad()
     def sample(
         self,
@@ -76,3 +93,7 @@ class LatentEstimator(RowEstimator):
             return self._decode(z).astype(np.float32)
         x = torch.cat([self.model_.decoder(block).sample() for block in z.split(1024)])
         return self.scaling_.to_data(x).astype(np.float32)
+
+
+def _saturated(model: LatentVariableModel, x: Tensor) -> Tensor:
+    return saturated_log_prob(model.decoder(model.encoder(x).mean), x)

@@ -39,6 +39,7 @@ from sfumato.objectives.reconstruction import (
     Reconstruction,
     negative_log_likelihood,
     reconstruction,
+    saturated_log_prob,
     squared_error,
 )
 from sfumato.objectives.semi_amortised import (
@@ -97,6 +98,7 @@ __all__ = [
     "refinable",
     "require_not_negative",
     "require_positive",
+    "saturated_log_prob",
     "semi_amortised",
     "squared_error",
     "target_distribution",

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from math import pi, sqrt
 
+import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from sfumato.models import LatentVariableModel
 from sfumato.objectives.base import AnnealedObjective, Objective, Terms
@@ -24,6 +25,45 @@ def squared_error(p: Distribution, x: Tensor) -> Tensor:
 def negative_log_likelihood(p: Distribution, x: Tensor) -> Tensor:
     r""":math:`-\log p(x)` in nats, shape (n,); for a Bernoulli p this is the cross-entropy."""
     return -p.log_prob(x)
+
+
+def saturated_log_prob(p: Distribution, x: Tensor) -> Tensor:
+    r"""Log-likelihood of x if the mean of p were x itself, the most that any mean attains.
+
+    .. math:: \max_\mu \log p(x; \mu) = \sum_i x_i \log x_i + (1 - x_i) \log(1 - x_i)
+
+    for Bernoulli's, which is 0 for rows of zeros and ones and minus the entropy of grey ones;
+    :math:`-\sum_i \log(\sqrt{2\pi} \sigma_i)` for Gaussians; 0 for masses of levels and for losses.
+
+    Parameters
+    ----------
+    p : Distribution
+        Batch shape (n,), event shape (d,).
+    x : Tensor, shape (n, d)
+
+    Returns
+    -------
+    Tensor, shape (n,)
+        In nats.
+
+    References
+    ----------
+    McCullagh and Nelder, Generalized Linear Models, 1989, section 2.3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch.distributions import Bernoulli, Independent
+    >>> p = Independent(Bernoulli(torch.rand(2, 3)), 1)
+    >>> saturated_log_prob(p, torch.tensor([[0.0, 1.0, 1.0], [0.5, 0.5, 1.0]]))
+    tensor([ 0.0000, -1.3863])
+    """
+    base = p.base_dist if isinstance(p, Independent) else p
+    if isinstance(base, Bernoulli):
+        return (torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)).sum(-1)
+    if isinstance(base, Normal):
+        return base.log_prob(base.loc).sum(-1)
+    return x.new_zeros(len(x))
 
 
 class Correntropy(BaseEstimator):

@@ -22,7 +22,15 @@ from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.persistence import load, save
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
-from sfumato.estimators.priors import MixturePrior, NormalPrior, VampPrior
+from sfumato.estimators.priors import (
+    DiagonalPosterior,
+    FlowPosterior,
+    FlowPrior,
+    FullPosterior,
+    MixturePrior,
+    NormalPrior,
+    VampPrior,
+)
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 
@@ -36,7 +44,11 @@ __all__ = [
     "ClusterEstimator",
     "CodesThenClusters",
     "DeepCluster",
+    "DiagonalPosterior",
     "Entry",
+    "FlowPosterior",
+    "FlowPrior",
+    "FullPosterior",
     "LatentEstimator",
     "MixtureEstimator",
     "MixturePrior",

@@ -12,7 +12,7 @@ from torch import Tensor
 from sfumato.data import as_table
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
-from sfumato.estimators.priors import POSTERIORS, Prior, prior_of
+from sfumato.estimators.priors import Posterior, Prior, posterior_of, prior_of
 from sfumato.inference import (
     LikelihoodEstimate,
     Refinement,
@@ -76,11 +76,11 @@ class VAE(LatentEstimator):
         "pixel-gaussian" with a scale from the network for every value. "categorical": whole
         numbers, a free mass for every level; "logistic-mixture": whole numbers such as 8-bit
         pixels, five logistics a pixel cut into levels.
-    prior : "normal", "mixture", "vamp", MixturePrior or VampPrior
+    prior : "normal", "mixture", "vamp", "flow", MixturePrior, VampPrior or FlowPrior
         p(z): N(0, I); a mixture of 100 diagonal Gaussians; the mean posterior of 500 learned
-        pseudo-inputs.
-    posterior : "diagonal" or "full"
-        Covariance of q(z|x).
+        pseudo-inputs; a normalising flow.
+    posterior : "diagonal", "full", "flow" or FlowPosterior
+        q(z|x): a Gaussian with a diagonal or a full covariance; a normalising flow.
     activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
     objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
         Default ``ELBO()``.
@@ -121,7 +121,7 @@ class VAE(LatentEstimator):
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
         prior: Prior | str = "normal",
-        posterior: str = "diagonal",
+        posterior: Posterior | str = "diagonal",
         activation: str = "silu",
         objective: Any = None,
         scaling: str = "auto",
@@ -147,7 +147,7 @@ class VAE(LatentEstimator):
     def _inspect(self, X: np.ndarray) -> None:
         check_network(self)
         check_choice("likelihood", self.likelihood, LIKELIHOODS)
-        check_choice("posterior", self.posterior, POSTERIORS)
+        posterior_of(self.posterior)
         prior_of(self.prior)
         if self.binarize and self.likelihood != "bernoulli":
             raise ValueError("binarize=True needs likelihood='bernoulli'.")
@@ -165,7 +165,7 @@ class VAE(LatentEstimator):
             warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
 
     def _model(self) -> LatentVariableModel:
-        posterior = POSTERIORS[self.posterior](self.latent_dim)
+        posterior = posterior_of(self.posterior).build(self.latent_dim)
         likelihood = LIKELIHOODS[self.likelihood][1](self.n_features_in_, self.n_levels_)
         encoder, decoder = build_pair(self, posterior, likelihood)
         q = Conditional(encoder, posterior)

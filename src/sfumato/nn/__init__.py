@@ -33,6 +33,7 @@ from sfumato.nn.families import (
     RelaxedBernoulliFamily,
     SharedScaleGaussianFamily,
 )
+from sfumato.nn.flows import CouplingFlow, Flow, FlowDensity, FlowFamily, require_zuko
 from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.sparsity import TopK
@@ -45,9 +46,13 @@ __all__ = [
     "CategoricalFamily",
     "Components",
     "Conditional",
+    "CouplingFlow",
     "Family",
     "FittedMixture",
     "FixedScaleGaussianFamily",
+    "Flow",
+    "FlowDensity",
+    "FlowFamily",
     "FullGaussianFamily",
     "GaussianComponents",
     "GaussianFamily",
@@ -74,6 +79,7 @@ __all__ = [
     "mlp",
     "mlp_pair",
     "normalised_conv",
+    "require_zuko",
     "squared_distances",
     "tied_mlp_pair",
 ]

@@ -5,17 +5,21 @@ from math import log
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from sfumato.inference.blocks import RowSource
 from sfumato.inference.noise import seeded_rows
+from sfumato.inference.onednn import by_onednn
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional
 from sfumato.objectives import require_positive
 
-# At most so many samples are decoded at a time, and at most so many numbers come out at once.
+# At most so many samples are drawn at a time, and at most so many numbers come out at once.
 CHUNK_SAMPLES, CHUNK_VALUES = 1024, 2**22
+# On a processor as many samples are decoded at a time as leave a megabyte of numbers, which
+# stay in a core's cache: that is nearly twice as fast. Products with fewer rows than this are slow.
+CACHED_VALUES, LEAST_ROWS = 2**18, 32
 
 
 class LikelihoodEstimate(NamedTuple):
@@ -83,29 +87,32 @@ def _estimate(
     require_positive("n_samples", n_samples)
     # Once for all rows: a prior may be as dear as an encoder.
     prior = model.prior()
+    decoder = by_onednn(model.decoder, x[:1])
     rows = [
-        _summary(_log_weights(model, prior, row, proposal(row), n_samples))
+        _summary(_log_weights(decoder, prior, row, proposal(row), n_samples))
         for row in seeded_rows(x, seed)
     ]
     return LikelihoodEstimate(*torch.stack(rows, dim=1))
 
 
 def _log_weights(
-    model: LatentVariableModel, prior: Distribution, row: Tensor, q: Distribution, n_samples: int
+    decoder: nn.Module, prior: Distribution, row: Tensor, q: Distribution, n_samples: int
 ) -> Tensor:
     chunks = []
-    size = _chunk_size(model, row)
+    size, decoded = _chunk_sizes(decoder, row)
     for start in range(0, n_samples, size):
         z = q.sample((min(size, n_samples - start),))
-        log_joint = model.decoder(z).log_prob(row) + prior.log_prob(z)
-        chunks.append(log_joint - q.log_prob(z))
+        log_likelihood = torch.cat([decoder(part).log_prob(row) for part in z.split(decoded)])
+        chunks.append(log_likelihood + prior.log_prob(z) - q.log_prob(z))
     return torch.cat(chunks).squeeze(1)
 
 
-def _chunk_size(model: LatentVariableModel, row: Tensor) -> int:
-    decoder = model.decoder
+def _chunk_sizes(decoder: nn.Module, row: Tensor) -> tuple[int, int]:
+    """Return how many samples to draw, and how many of them to decode, at a time."""
     width = decoder.family.n_parameters if isinstance(decoder, Conditional) else row.shape[1]
-    return max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // width))
+    drawn = max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // width))
+    cached = max(LEAST_ROWS, CACHED_VALUES // width)
+    return drawn, min(drawn, cached) if row.device.type == "cpu" else drawn
 
 
 def _summary(log_weights: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Estimators: scikit-learn's contract, ours, and what users hand over."""
 
 import pickle
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,8 @@ from sfumato import (
     Correntropy,
     DeepCluster,
     EarlyStopping,
+    FlowPosterior,
+    FlowPrior,
     Gaussian,
     KLSparsity,
     KSparse,
@@ -76,6 +79,7 @@ VARIANTS = {
     ),
     "vae-iwae": (VAE, {"objective": IWAE(3)}),
     "vae-binarized": (VAE, {"binarize": True}),
+    "vae-flows": (VAE, {"posterior": FlowPosterior(2, (8,), 2), "prior": FlowPrior(2, (8,))}),
     "vae-free-bits": (VAE, {"objective": ELBO(beta=2.0, warmup=3, free_bits=0.1)}),
     "ae-mse": (Autoencoder, {}),
     "ae-cross-entropy": (Autoencoder, {"loss": "cross-entropy"}),
@@ -111,7 +115,11 @@ VARIANTS = {
     "dcn": (DCN, {}),
     "dcn-offline": (DCN, {"centres": "offline", "deformation": None}),
 }
-variants = pytest.mark.parametrize("name", VARIANTS)
+WITHOUT_ZUKO = pytest.mark.skipif(find_spec("zuko") is None, reason="zuko is not installed")
+variants = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=WITHOUT_ZUKO if n == "vae-flows" else ()) for n in VARIANTS],
+)
 CACHE: dict[str, object] = {}
 
 

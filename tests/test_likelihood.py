@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from torch import nn
 
 import checks
 import sfumato.inference.likelihood
 from linear_gaussian import linear_gaussian
 from sfumato.inference import importance_sampling, naive_monte_carlo
+from sfumato.inference.onednn import OneDNNSequential, by_onednn
+from sfumato.nn import BernoulliFamily, Conditional, GaussianFamily
 
 
 def test_importance_sampling_from_the_exact_posterior_is_exact():
@@ -79,3 +82,32 @@ def test_no_samples_are_refused():
     model, evidence = linear_gaussian()
     with pytest.raises(ValueError, match="at least 1"):
         importance_sampling(model, evidence.sample((2,)), n_samples=0)
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.SiLU, nn.ReLU])
+@torch.no_grad()
+def test_a_network_by_onednn_answers_as_it_does_by_itself(activation):
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(5, 40), activation(), nn.Linear(40, 30), nn.Sigmoid())
+    z = torch.randn(7, 3, 5)
+    conditional = Conditional(layers, BernoulliFamily(30))
+    quick = by_onednn(conditional, z)
+    assert isinstance(quick.network, OneDNNSequential)
+    # Both in float32, sums of 40 products in another order.
+    torch.testing.assert_close(quick(z).mean, conditional(z).mean, atol=1e-6, rtol=1e-5)
+
+
+def test_what_onednn_cannot_compute_is_left_as_it_is():
+    conditional = Conditional(nn.Sequential(nn.Linear(5, 4)), GaussianFamily(2))
+    assert by_onednn(conditional, torch.zeros(1, 5, dtype=torch.float64)) is conditional
+    other = Conditional(nn.Linear(5, 4), GaussianFamily(2))
+    assert by_onednn(other, torch.zeros(1, 5)) is other
+
+
+def test_the_size_of_a_chunk_changes_estimates_by_rounding_alone(monkeypatch):
+    model = checks.small_bernoulli_model()
+    x = torch.rand(4, 12).round()
+    whole = importance_sampling(model, x, n_samples=200)
+    monkeypatch.setattr(sfumato.inference.likelihood, "CACHED_VALUES", 1)
+    parts = importance_sampling(model, x, n_samples=200)
+    torch.testing.assert_close(parts.log_likelihood, whole.log_likelihood, atol=1e-5, rtol=0)

@@ -1,5 +1,7 @@
 """Priors and posteriors as arguments, against torch, quadrature and draws."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -187,11 +189,19 @@ def test_an_iwae_trains_under_a_vamp_prior(digits):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"prior": "flat"}, "prior must be one of normal, mixture, vamp"),
+        ({"prior": "flat"}, "prior must be one of normal, mixture, vamp, flow"),
         ({"prior": VampPrior(0)}, "n_components must be"),
-        ({"posterior": "banana"}, "posterior must be one of diagonal, full"),
+        ({"posterior": "banana"}, "posterior must be one of diagonal, full, flow"),
     ],
 )
 def test_an_unknown_prior_or_posterior_is_named(params, message, digits):
     with pytest.raises(ValueError, match=message):
         VAE(2, (16,), **params).fit(digits[0][:20])
+
+
+@pytest.mark.parametrize("name", ["prior", "posterior"])
+def test_a_flow_without_zuko_says_what_to_install(name, digits, monkeypatch):
+    # None is how Python marks a module that cannot be imported.
+    monkeypatch.setitem(sys.modules, "zuko", None)
+    with pytest.raises(ImportError, match=r"A flow needs zuko: pip install 'sfumato\[flows\]'"):
+        VAE(2, (16,), **{name: "flow"}).fit(digits[0][:20])

@@ -25,7 +25,15 @@ from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
 from sfumato.estimators.persistence import load, save
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
-from sfumato.estimators.priors import MixturePrior, NormalPrior, VampPrior
+from sfumato.estimators.priors import (
+    DiagonalPosterior,
+    FlowPosterior,
+    FlowPrior,
+    FullPosterior,
+    MixturePrior,
+    NormalPrior,
+    VampPrior,
+)
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vae import VAE
 from sfumato.estimators.variational import VariationalEstimator
@@ -43,7 +51,11 @@ __all__ = [
     "ConditionalVAE",
     "Decomposition",
     "DeepCluster",
+    "DiagonalPosterior",
     "Entry",
+    "FlowPosterior",
+    "FlowPrior",
+    "FullPosterior",
     "LatentEstimator",
     "LayeredVAE",
     "MixtureEstimator",

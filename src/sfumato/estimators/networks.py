@@ -23,8 +23,8 @@ def check_network(estimator: Any) -> None:
     check_count("latent_dim", estimator.latent_dim)
     check_choice("backbone", estimator.backbone, DEFAULT_HIDDEN)
     check_choice("activation", estimator.activation, ACTIVATIONS)
-    if not _are_widths(estimator.hidden):
-        raise ValueError(f"hidden must hold positive whole numbers, got {estimator.hidden!r}.")
+    if estimator.hidden is not None:
+        check_widths(estimator.hidden)
     if estimator.backbone == "conv" and estimator.image_shape_ is None:
         raise ValueError(
             f"backbone='conv' needs images, and rows of {estimator.n_features_in_} values are not "
@@ -34,9 +34,19 @@ def check_network(estimator: Any) -> None:
         raise ValueError("backbone='conv' needs at least one layer in hidden.")
 
 
+def check_widths(hidden: Any) -> None:
+    """Check the widths of layers.
+
+    Raises
+    ------
+    ValueError
+        If they are not positive whole numbers in a sequence.
+    """
+    if not _are_widths(hidden):
+        raise ValueError(f"hidden must hold positive whole numbers, got {hidden!r}.")
+
+
 def _are_widths(hidden: Any) -> bool:
-    if hidden is None:
-        return True
     is_sequence = isinstance(hidden, Sequence) and not isinstance(hidden, str)
     return is_sequence and all(
         isinstance(width, (int, np.integer)) and width > 0 for width in hidden

@@ -8,7 +8,15 @@ from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import ArtifactError
 from sfumato.coupling import Coupling
-from sfumato.estimators.priors import MixturePrior, NormalPrior, VampPrior
+from sfumato.estimators.priors import (
+    DiagonalPosterior,
+    FlowPosterior,
+    FlowPrior,
+    FullPosterior,
+    MixturePrior,
+    NormalPrior,
+    VampPrior,
+)
 from sfumato.objectives import (
     ELBO,
     IWAE,
@@ -34,8 +42,12 @@ SETTINGS: Mapping[str, type[BaseEstimator]] = {
         Correntropy,
         Coupling,
         Deformation,
+        DiagonalPosterior,
         EarlyStopping,
         ELBO,
+        FlowPosterior,
+        FlowPrior,
+        FullPosterior,
         Gaussian,
         GMVAEBound,
         IWAE,

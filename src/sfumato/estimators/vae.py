@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sfumato.estimators.networks import build_pair
-from sfumato.estimators.priors import POSTERIORS, Prior, prior_of
+from sfumato.estimators.priors import Posterior, Prior, posterior_of, prior_of
 from sfumato.estimators.variational import VariationalEstimator
 from sfumato.inference import (
     LikelihoodEstimate,
@@ -49,11 +49,11 @@ class VAE(VariationalEstimator):
         "pixel-gaussian" with a scale from the network for every value. "categorical": whole
         numbers, a free mass for every level; "logistic-mixture": whole numbers such as 8-bit
         pixels, five logistics a pixel cut into levels.
-    prior : "normal", "mixture", "vamp", MixturePrior or VampPrior
+    prior : "normal", "mixture", "vamp", "flow", MixturePrior, VampPrior or FlowPrior
         p(z): N(0, I); a mixture of 100 diagonal Gaussians; the mean posterior of 500 learned
-        pseudo-inputs.
-    posterior : "diagonal" or "full"
-        Covariance of q(z|x).
+        pseudo-inputs; a normalising flow.
+    posterior : "diagonal", "full", "flow" or FlowPosterior
+        q(z|x): a Gaussian with a diagonal or a full covariance; a normalising flow.
     activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
     objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
         Default ``ELBO()``.
@@ -94,7 +94,7 @@ class VAE(VariationalEstimator):
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
         prior: Prior | str = "normal",
-        posterior: str = "diagonal",
+        posterior: Posterior | str = "diagonal",
         activation: str = "silu",
         objective: Any = None,
         scaling: str = "auto",
@@ -119,11 +119,11 @@ class VAE(VariationalEstimator):
 
     def _inspect(self, X: np.ndarray) -> None:
         super()._inspect(X)
-        check_choice("posterior", self.posterior, POSTERIORS)
+        posterior_of(self.posterior)
         prior_of(self.prior)
 
     def _model(self) -> LatentVariableModel:
-        posterior = POSTERIORS[self.posterior](self.latent_dim)
+        posterior = posterior_of(self.posterior).build(self.latent_dim)
         likelihood = self._family()
         encoder, decoder = build_pair(self, posterior, likelihood)
         q = Conditional(encoder, posterior)

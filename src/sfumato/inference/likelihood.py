@@ -5,17 +5,21 @@ from math import log
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from sfumato.inference.blocks import RowSource
 from sfumato.inference.noise import seeded_rows
+from sfumato.inference.onednn import decoding_by_onednn
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional
 from sfumato.objectives import require_positive
 
-# At most so many samples are decoded at a time, and at most so many numbers come out at once.
+# At most so many samples are drawn at a time, and at most so many numbers come out at once.
 CHUNK_SAMPLES, CHUNK_VALUES = 1024, 2**22
+# On a processor as many samples are decoded at a time as leave a megabyte of numbers, which
+# stay in a core's cache: that is nearly twice as fast. Products with fewer rows than this are slow.
+CACHED_VALUES, LEAST_ROWS = 2**18, 32
 
 
 class LikelihoodEstimate(NamedTuple):
@@ -94,9 +98,9 @@ def _estimate(
     conditions: Tensor | None,
 ) -> LikelihoodEstimate:
     require_positive("n_samples", n_samples)
-    prior = model.prior_by_row()
+    prior, precise = model.prior_by_row(), decoding_by_onednn(model, x[:1])
     rows = (_told(row, conditions) for row in seeded_rows(x, seed))
-    found = [_summary(_log_weights(model, prior(x), x, proposal(x), n_samples)) for x in rows]
+    found = [_summary(_log_weights(precise, prior(x), x, proposal(x), n_samples)) for x in rows]
     estimates = torch.stack(found, dim=1)
     return LikelihoodEstimate(*(estimates.squeeze(2) if conditions is None else estimates))
 
@@ -113,18 +117,20 @@ def _log_weights(
 ) -> Tensor:
     """Return log p(x, z) - log q(z|x) at samples z of q, shape (n_samples, len(x))."""
     chunks = []
-    size = _chunk_size(model, x)
+    size, decoded = _chunk_sizes(model.decoder, x)
     for start in range(0, n_samples, size):
         z = q.sample((min(size, n_samples - start),))
-        log_joint = model.log_likelihood(x, z) + prior.log_prob(z)
-        chunks.append(log_joint - q.log_prob(z))
+        log_likelihood = torch.cat([model.log_likelihood(x, part) for part in z.split(decoded)])
+        chunks.append(log_likelihood + prior.log_prob(z) - q.log_prob(z))
     return torch.cat(chunks)
 
 
-def _chunk_size(model: LatentVariableModel, x: Tensor) -> int:
-    decoder = model.decoder
+def _chunk_sizes(decoder: nn.Module, x: Tensor) -> tuple[int, int]:
+    """Return how many samples to draw, and how many of them to decode, at a time."""
     width = decoder.family.n_parameters if isinstance(decoder, Conditional) else x.shape[1]
-    return max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // (width * len(x))))
+    drawn = max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // (width * len(x))))
+    cached = max(LEAST_ROWS, CACHED_VALUES // (width * len(x)))
+    return drawn, min(drawn, cached) if x.device.type == "cpu" else drawn
 
 
 def _summary(log_weights: Tensor) -> Tensor:

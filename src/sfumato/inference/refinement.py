@@ -59,7 +59,7 @@ def refine(
     ----------
     model : LatentVariableModel
         Its encoder must be a :class:`~sfumato.nn.Conditional` whose draws ``torch.func.vmap`` can
-        share: Gaussians of any covariance.
+        share: Gaussians of any covariance, flows.
     x : Tensor, shape (n, d)
     steps : int
     learning_rate : float

@@ -33,6 +33,7 @@ from sfumato.nn.families import (
     RelaxedBernoulliFamily,
     SharedScaleGaussianFamily,
 )
+from sfumato.nn.flows import CouplingFlow, Flow, FlowDensity, FlowFamily, require_zuko
 from sfumato.nn.injected import ConditionedNormal, Injected, Unconditioned
 from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
@@ -47,9 +48,13 @@ __all__ = [
     "Components",
     "Conditional",
     "ConditionedNormal",
+    "CouplingFlow",
     "Family",
     "FittedMixture",
     "FixedScaleGaussianFamily",
+    "Flow",
+    "FlowDensity",
+    "FlowFamily",
     "FullGaussianFamily",
     "GaussianComponents",
     "GaussianFamily",
@@ -78,6 +83,7 @@ __all__ = [
     "mlp",
     "mlp_pair",
     "normalised_conv",
+    "require_zuko",
     "squared_distances",
     "tied_mlp_pair",
 ]

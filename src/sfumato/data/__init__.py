@@ -2,6 +2,15 @@
 
 from sfumato.data.bundle import Data, DataError, pixel_shape, require
 from sfumato.data.cdnet import GroundTruth, read_groundtruth
+from sfumato.data.composites import (
+    HUES,
+    DigitScenes,
+    TexturedDigits,
+    digits_in_noise,
+    digits_on_textures,
+    natural_patches,
+    textures,
+)
 from sfumato.data.images import image_paths
 from sfumato.data.moving_digits import moving_digits
 from sfumato.data.named import DATASETS, DatasetFile, DatasetSpec, cache_folder
@@ -24,21 +33,27 @@ from sfumato.data.video import (
 
 __all__ = [
     "DATASETS",
+    "HUES",
     "ClipWriter",
     "Data",
     "DataError",
     "DatasetFile",
     "DatasetSpec",
+    "DigitScenes",
     "Frame",
     "GroundTruth",
     "Photograph",
+    "TexturedDigits",
     "Video",
     "as_table",
     "cache_folder",
+    "digits_in_noise",
+    "digits_on_textures",
     "encode_jpeg",
     "image_paths",
     "load_data",
     "moving_digits",
+    "natural_patches",
     "open_video",
     "pixel_shape",
     "read_groundtruth",
@@ -46,6 +61,7 @@ __all__ = [
     "read_picture",
     "require",
     "shipped_photographs",
+    "textures",
     "write_image",
     "write_photograph",
 ]

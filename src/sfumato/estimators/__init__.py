@@ -15,6 +15,7 @@ from sfumato.estimators.catalogue import (
     sample,
 )
 from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
@@ -35,6 +36,7 @@ __all__ = [
     "Autoencoder",
     "ClusterEstimator",
     "CodesThenClusters",
+    "ContrastiveVAE",
     "DeepCluster",
     "Entry",
     "LatentEstimator",

@@ -18,6 +18,7 @@ from sklearn.neighbors import KernelDensity
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
@@ -63,6 +64,8 @@ class Entry:
         Takes ``random_state``.
     storable : bool
         Can be saved as data.
+    contrastive : bool
+        Learns from background rows beside the rows.
     require : callable, optional
         Called before the model is built; raises if a package that it needs is missing.
     """
@@ -75,6 +78,7 @@ class Entry:
     teachable: bool = False
     seeded: bool = True
     storable: bool = True
+    contrastive: bool = False
     require: Callable[[], Any] | None = None
 
     def build(self, seed: int | None, **params: Any) -> BaseEstimator:
@@ -100,6 +104,13 @@ class Entry:
 
 MODELS: dict[str, Entry] = {
     "vae": Entry(VAE, "variational autoencoder", CODES | DENSITY | GENERATES, {}),
+    "contrastive-vae": Entry(
+        ContrastiveVAE,
+        "variational autoencoder of foreground against background",
+        CODES | DENSITY | GENERATES,
+        {},
+        contrastive=True,
+    ),
     "mixture-vae": Entry(
         MixtureVAE, "variational autoencoder with a mixture of full Gaussians", MIXED, {}
     ),
@@ -248,6 +259,8 @@ def as_float(X: np.ndarray) -> np.ndarray:
 
 def reconstruct(estimator: Any, X: Any) -> np.ndarray:
     """Return X through the code and back, shape (n, d)."""
+    if isinstance(estimator, LatentEstimator):
+        return estimator.reconstruct(X)
     return estimator.inverse_transform(estimator.transform(X))
 
 

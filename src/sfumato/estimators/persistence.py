@@ -27,6 +27,7 @@ from sfumato.artifacts import (
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.baselines import Packer, restore
+from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
@@ -43,6 +44,7 @@ ESTIMATORS: dict[str, type[RowEstimator]] = {
         Autoencoder,
         StackedAutoencoder,
         VAE,
+        ContrastiveVAE,
         MixtureVAE,
         GMVAE,
         VaDE,

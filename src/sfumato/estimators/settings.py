@@ -13,6 +13,7 @@ from sfumato.objectives import (
     ELBO,
     IWAE,
     Contractive,
+    ContrastiveELBO,
     Correntropy,
     Deformation,
     Gaussian,
@@ -31,6 +32,7 @@ SETTINGS: Mapping[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
         Contractive,
+        ContrastiveELBO,
         Correntropy,
         Coupling,
         Deformation,

@@ -8,6 +8,7 @@ from sfumato.inference.assignments import (
     row_evidence,
 )
 from sfumato.inference.blocks import RowSource, map_blocks, map_precisely
+from sfumato.inference.contrast import ContrastiveDiagnosis, diagnose_contrast
 from sfumato.inference.diagnostics import Diagnosis, MixtureDiagnosis, diagnose, diagnose_mixture
 from sfumato.inference.likelihood import (
     LikelihoodEstimate,
@@ -18,6 +19,7 @@ from sfumato.inference.noise import forked_rng, seeded_rows
 from sfumato.inference.refinement import Refinement, refine
 
 __all__ = [
+    "ContrastiveDiagnosis",
     "CoupledMixture",
     "Diagnosis",
     "LikelihoodEstimate",
@@ -27,6 +29,7 @@ __all__ = [
     "class_evidence",
     "coupled_mixture",
     "diagnose",
+    "diagnose_contrast",
     "diagnose_mixture",
     "forked_rng",
     "importance_sampling",

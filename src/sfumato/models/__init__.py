@@ -1,5 +1,6 @@
 """Latent-variable models: modules whose parts return distributions."""
 
+from sfumato.models.contrastive import ContrastiveVAE, LayeredDecoder, Layers
 from sfumato.models.coupled import CoupledAutoencoder, shrink
 from sfumato.models.dcn import DCN
 from sfumato.models.dec import DEC
@@ -14,10 +15,13 @@ __all__ = [
     "DEC",
     "GMVAE",
     "Classifier",
+    "ContrastiveVAE",
     "CoupledAutoencoder",
     "DeepCluster",
     "LatentVariableModel",
     "Layer",
+    "LayeredDecoder",
+    "Layers",
     "MixtureVAE",
     "StackedModel",
     "class_divergence",

@@ -10,6 +10,12 @@ from sfumato.objectives.base import (
     total,
 )
 from sfumato.objectives.binarized import Binarized, binarized
+from sfumato.objectives.contrastive import (
+    Contrasted,
+    ContrastiveELBO,
+    contrastive_elbo,
+    squared_mmd,
+)
 from sfumato.objectives.corruption import Corruption, Gaussian, Masking, SaltAndPepper
 from sfumato.objectives.coupled import Assigned, CoupledELBO, coupled_elbo
 from sfumato.objectives.deep_clustering import (
@@ -57,6 +63,8 @@ __all__ = [
     "Assigned",
     "Binarized",
     "Contractive",
+    "Contrasted",
+    "ContrastiveELBO",
     "Correntropy",
     "Corruption",
     "CoupledELBO",
@@ -76,6 +84,7 @@ __all__ = [
     "Terms",
     "binarized",
     "classification",
+    "contrastive_elbo",
     "coupled_elbo",
     "dec_targets",
     "decoding",
@@ -99,6 +108,7 @@ __all__ = [
     "require_positive",
     "semi_amortised",
     "squared_error",
+    "squared_mmd",
     "target_distribution",
     "total",
 ]

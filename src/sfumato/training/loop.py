@@ -14,7 +14,7 @@ from sfumato.inference.noise import forked_rng
 from sfumato.objectives import objective_at
 from sfumato.training.engine import Engine
 from sfumato.training.history import RESERVED, History, Record
-from sfumato.training.rows import AssignedRows, Rows
+from sfumato.training.rows import AssignedRows, ContrastedRows, Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser
 
@@ -47,7 +47,12 @@ class Batches:
     """Batches of some of the rows; shuffled anew at every pass by torch's global generator."""
 
     def __init__(
-        self, rows: Rows | AssignedRows, index: Tensor, batch_size: int, *, shuffled: bool
+        self,
+        rows: Rows | AssignedRows | ContrastedRows,
+        index: Tensor,
+        batch_size: int,
+        *,
+        shuffled: bool,
     ) -> None:
         self.rows = rows
         self.index = index

@@ -17,7 +17,7 @@ from sfumato.inference.noise import forked_rng
 from sfumato.training.engine import PRECISIONS, Engine, LocalEngine
 from sfumato.training.history import History
 from sfumato.training.loop import Batches, Loop, Loss
-from sfumato.training.rows import AssignedRows, Rows
+from sfumato.training.rows import AssignedRows, ContrastedRows, Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import threads
 
@@ -206,7 +206,7 @@ class Trainer(BaseEstimator):
         self,
         model: nn.Module,
         objective: Any,
-        data: Tensor | Rows | AssignedRows | Batches | Iterable[Tensor],
+        data: Tensor | Rows | AssignedRows | ContrastedRows | Batches | Iterable[Tensor],
         *,
         seed: int = 0,
         description: Mapping[str, Any] | None = None,
@@ -296,9 +296,11 @@ class Trainer(BaseEstimator):
         return None if self.checkpoint is None else make_directory(self.checkpoint) / CHECKPOINT
 
     def _hold_out(
-        self, data: Rows | AssignedRows | Batches | Iterable[Tensor], seed: int
+        self,
+        data: Rows | AssignedRows | ContrastedRows | Batches | Iterable[Tensor],
+        seed: int,
     ) -> tuple[Iterable[Tensor], Batches | None]:
-        if not isinstance(data, (Rows, AssignedRows)):
+        if not isinstance(data, (Rows, AssignedRows, ContrastedRows)):
             if self.early_stopping is not None:
                 raise ValueError(
                     "early_stopping needs an array's rows, not an iterable of batches."

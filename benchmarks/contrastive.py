@@ -352,7 +352,7 @@ def collapse(options: argparse.Namespace) -> None:
     notes = (
         f"{options.collapse} seeds of a small configuration: scikit-learn's digits in white on "
         "16 x 16 textures, 1,000 rows and 1,000 of background, 500 test rows; z of 5 numbers, s of "
-        "10, 128 units, 60 epochs. Labels say where a code has collapsed or parts are swapped; "
+        "10, 128 units, 30 epochs. Labels say where a code has collapsed or parts are swapped; "
         "the warning of `fit` sees none."
     )
     results.write("contrastive-collapse", columns, lines, notes)
@@ -360,7 +360,7 @@ def collapse(options: argparse.Namespace) -> None:
 
 def small_run(s: Sets, params: dict[str, Any], seed: int) -> dict[str, Any]:
     """Fit once, and return what the labels and what the diagnosis say."""
-    trainer = Trainer(60, batch_size=64, schedule="cosine")
+    trainer = Trainer(30, batch_size=64, schedule="cosine")
     model = ContrastiveVAE(5, 10, (128,), random_state=seed, trainer=trainer, **params)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,6 +1,8 @@
 """The contrastive VAE: its bounds, its decoder, what its codes carry, and what it says of them."""
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,6 +266,17 @@ def test_layers_blend_and_nothing_hides_the_background_at_zero(family):
 
 
 # What it learns.
+
+
+def test_the_page_on_contrast_runs():
+    page = (Path(__file__).parent.parent / "docs/contrastive.md").read_text()
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "contrastive.md", "exec"), names)
+    assert names["z"].shape == (1000, 5)
+    assert names["s"].shape == (1000, 10)
+    assert names["digits"].shape == names["grounds"].shape == names["masks"].shape == (1000, 256)
+    assert names["found"].remedy is None
 
 
 def told(codes, labels, test_codes, test_labels):

@@ -307,6 +307,11 @@ def test_the_diagnosis_of_a_good_fit_is_clean(fitted, rows):
     assert found.salient_effect > 0.1
 
 
+def test_a_single_row_is_diagnosed_but_for_its_contrast(fitted, rows):
+    assert fitted.diagnose(rows[0][:1], rows[1]).shared_contrast is None
+    assert fitted.diagnose(rows[0][:2], rows[1][:2]).shared_contrast is not None
+
+
 def test_masks_find_the_digits(fitted, scenes):
     _, _, test = scenes
     masks = fitted.masks(test.images[:, 0].reshape(300, -1))

@@ -34,8 +34,8 @@ class ContrastiveDiagnosis(Diagnosis):
         variance. Near 0 the decoder ignores that code.
     salient_contrast, shared_contrast : float or None
         How well z, or s, tells rows from background rows: the area under the ROC curve of their
-        nearest neighbours, 0.5 for not at all, 1 for always; None without a background. z should; s
-        should not, else it carries what only the rows have.
+        nearest neighbours, 0.5 for not at all, 1 for always; None without a background, and for a
+        single row. z should; s should not, else it carries what only the rows have.
     """
 
     salient_units: int
@@ -60,7 +60,8 @@ def diagnose_contrast(
     both = diagnose(model, x)
     active = [variance > ACTIVE_VARIANCE for variance in both.code_variance]
     contrasts: dict[str, Any] = {"salient_contrast": None, "shared_contrast": None}
-    if background is not None:
+    # Neighbours are looked for in one half of the rows of each kind, for the rows of the other.
+    if background is not None and min(len(x), len(background)) > 1:
         contrasts = {
             "salient_contrast": _contrast(model, model.salient, x, background),
             "shared_contrast": _contrast(model, model.shared, x, background),

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sfumato.distributions import kl_per_dimension
 from sfumato.models import ContrastiveVAE
+from sfumato.nn import squared_distances
 from sfumato.objectives.base import AnnealedObjective, Objective, Terms, require_not_negative
 
 # Scales of the kernel in units of its expected squared distance under the prior.
@@ -153,7 +154,7 @@ def squared_mmd(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    distance = (a[:, None] - b[None]).square().sum(-1)
+    distance = squared_distances(a, b)
     scales = 2 * a.shape[1] * distance.new_tensor(KERNEL_SCALES)[:, None, None]
     values: Tensor = (scales / (scales + distance)).mean(0)
     return values

@@ -265,6 +265,13 @@ def test_layers_blend_and_nothing_hides_the_background_at_zero(family):
     assert (decoder.layers(code).mask == 0).all()
 
 
+def test_the_channels_of_a_pixel_share_their_mask():
+    decoder = LayeredDecoder(nn.Linear(2, 12), nn.Linear(3, 6), FixedScaleGaussianFamily(6), 2, 3)
+    mask = decoder.layers(torch.randn(4, 5)).mask.view(4, 3, 2)
+    torch.testing.assert_close(mask, mask[:, :1].expand_as(mask))
+    assert (mask[..., 0] != mask[..., 1]).any()
+
+
 # What it learns.
 
 

@@ -225,7 +225,8 @@ class ContrastiveVAE(LatentEstimator):
         twice = PointMassFamily(2 * self.n_features_in_)
         _, foreground = build_pair(self, twice, twice)
         _, background = build_pair(self, likelihood, likelihood, code_dim=self.background_dim)
-        return LayeredDecoder(foreground, background, likelihood, self.latent_dim)
+        n_channels = 1 if self.image_shape_ is None else self.image_shape_[0]
+        return LayeredDecoder(foreground, background, likelihood, self.latent_dim, n_channels)
 
     def _objective(self) -> Any:
         objective = ContrastiveELBO() if self.objective is None else self.objective
@@ -328,6 +329,8 @@ class ContrastiveVAE(LatentEstimator):
 
     def masks(self, X: Any) -> np.ndarray:
         """Return how much of every value the foreground hides, 0 to 1, shape (n, d).
+
+        All channels of a pixel have the same mask.
 
         Raises
         ------

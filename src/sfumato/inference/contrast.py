@@ -120,7 +120,7 @@ def _remedy(figures: dict[str, Any]) -> str | None:
 
 UNUSED = (
     "The salient code has collapsed: the decoder ignores it, and the shared code carries "
-    "everything. Use decoder='layered', raise matching (ContrastiveELBO(matching=3000)), lower "
+    "everything. Use decoder='layered', raise matching (ContrastiveELBO(matching=1000)), lower "
     "beta, or train longer."
 )
 UNSHARED = (
@@ -129,10 +129,10 @@ UNSHARED = (
 )
 LEAKING = (
     "The shared code carries what is salient: it tells rows from the background. Use "
-    "decoder='layered', raise matching (ContrastiveELBO(matching=3000)), or enlarge the batches."
+    "decoder='layered', raise matching (ContrastiveELBO(matching=1000)), or enlarge the batches."
 )
 SWAPPED = (
     "The codes have swapped parts: the shared code tells rows from the background better than the "
-    "salient code does. Use decoder='layered', raise matching (ContrastiveELBO(matching=3000)), or "
+    "salient code does. Use decoder='layered', raise matching (ContrastiveELBO(matching=1000)), or "
     "train longer."
 )

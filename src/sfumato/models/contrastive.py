@@ -42,22 +42,32 @@ class LayeredDecoder(nn.Module):
         b.
     family : BernoulliFamily or Gaussian family with one parameter a value
     latent_dim : int
+    n_channels : int
+        Of an image; all channels of a pixel have one mask.
     """
 
     def __init__(
-        self, foreground: nn.Module, background: nn.Module, family: Family, latent_dim: int
+        self,
+        foreground: nn.Module,
+        background: nn.Module,
+        family: Family,
+        latent_dim: int,
+        n_channels: int = 1,
     ) -> None:
         super().__init__()
         self.foreground = foreground
         self.background = background
         self.family = family
         self.latent_dim = latent_dim
+        self.n_channels = n_channels
 
     def layers(self, code: Tensor) -> Layers:
         """Return mask, foreground and background at codes (..., latent_dim + background_dim)."""
         z, s = code[..., : self.latent_dim], code[..., self.latent_dim :]
         pair = _applied(self.foreground, z).unflatten(-1, (self.family.dim, 2))
         foreground, logit = pair.unbind(-1)
+        channels = logit.unflatten(-1, (self.n_channels, -1))
+        logit = channels.mean(-2, keepdim=True).expand_as(channels).flatten(-2)
         mask = -torch.expm1(-z.square().sum(-1, keepdim=True)) * (logit - MASK_OFFSET).sigmoid()
         background = _applied(self.background, s)
         if isinstance(self.family, BernoulliFamily):

@@ -220,7 +220,7 @@ class ContrastiveELBO(AnnealedObjective):
         self,
         beta: float = 1.0,
         warmup: int = 0,
-        matching: float = 1000.0,
+        matching: float = 100.0,
         correlation: float = 0.0,
     ) -> None:
         self.beta = beta

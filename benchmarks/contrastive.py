@@ -327,7 +327,9 @@ def collapse(options: argparse.Namespace) -> None:
     for decoder in COLLAPSE:
         mine = [run for run in runs if run["decoder"] == decoder]
         told = {w: np.array([run[w] for run in mine]) for w in ("salient", "background")}
-        failed = (told["salient"] < USELESS) | (told["background"] > told["salient"])
+        unused = told["salient"] < USELESS
+        leaking = told["background"] > told["salient"] / 2
+        failed = unused | leaking
         warned = np.array([run["remedy"] != "" for run in mine])
         contrast = [run["shared_contrast"] for run in mine]
         lines.append(
@@ -336,11 +338,13 @@ def collapse(options: argparse.Namespace) -> None:
                 len(mine),
                 _cell(list(told["salient"])),
                 _cell(list(told["background"])),
-                f"{(told['salient'] < USELESS).mean():.2f}",
+                f"{unused.mean():.2f}",
+                f"{leaking.mean():.2f}",
                 f"{(told['background'] > told['salient']).mean():.2f}",
                 f"{(failed & warned).sum()} of {failed.sum()}",
                 f"{(~failed & warned).sum()} of {(~failed).sum()}",
                 _cell(contrast),
+                _cell([run["dependence"] for run in mine]),
             ]
         )
     columns = [
@@ -349,18 +353,21 @@ def collapse(options: argparse.Namespace) -> None:
         "digit in z, k-NN",
         "digit in s, k-NN",
         "z collapsed",
+        "s leaks",
         "swapped",
         "of these, warned",
         "of the others, warned",
         "AUC of s",
+        "dependence",
     ]
     notes = (
         "Random seeds of a small configuration: scikit-learn's digits in white on 16 x 16 "
         "textures, 800 rows and 800 of background, 500 test rows; z of 5 numbers, s of 10, 128 "
         "units, 60 epochs. Labels say where z has collapsed (digits told by z in less than "
-        f"{USELESS} of the test rows) or the codes have swapped (digits told better by s); `fit` "
-        "warns without labels. AUC of s: how well the shared code tells rows from background rows, "
-        "0.5 for not at all."
+        f"{USELESS} of the test rows), s leaks (digits told by s more than half as often as by z) "
+        "or the codes have swapped (digits told better by s); `fit` warns without labels. AUC of "
+        "s: how well the shared code tells rows from background rows, 0.5 for not at all; "
+        "dependence: the share of z's variance that s predicts."
     )
     results.write("contrastive-collapse", columns, lines, notes)
 
@@ -396,7 +403,7 @@ def small_run(s: Sets, params: dict[str, Any], seed: int) -> dict[str, Any]:
         for which in ("salient", "background")
     }
     kept = ("salient_units", "salient_effect", "shared_effect", "salient_contrast")
-    figures = {name: getattr(found, name) for name in (*kept, "shared_contrast")}
+    figures = {name: getattr(found, name) for name in (*kept, "shared_contrast", "dependence")}
     return {**told, **figures, "remedy": found.remedy or ""}
 
 

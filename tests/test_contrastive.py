@@ -310,12 +310,15 @@ def test_the_diagnosis_of_a_good_fit_is_clean(fitted, rows):
     assert found.salient_contrast > 0.95
     # Nothing would be 0.5; 400 rows of each kind leave a standard error of 0.02.
     assert found.shared_contrast < 0.65
+    # Codes that keep to their parts: 0.05 to 0.12 over seeds.
+    assert found.dependence < 0.25
     assert found.salient_units == 5
     assert found.salient_effect > 0.1
 
 
 def test_a_single_row_is_diagnosed_but_for_its_contrast(fitted, rows):
-    assert fitted.diagnose(rows[0][:1], rows[1]).shared_contrast is None
+    alone = fitted.diagnose(rows[0][:1], rows[1])
+    assert alone.shared_contrast is alone.dependence is None
     assert fitted.diagnose(rows[0][:2], rows[1][:2]).shared_contrast is not None
 
 
@@ -374,6 +377,31 @@ def test_an_unused_salient_code_is_diagnosed(rows):
     assert "salient code has collapsed" in diagnose_contrast(model, x).remedy
     model.decoder = Wrapped(decoder, model.without_shared)
     assert "shared code has collapsed" in diagnose_contrast(model, x).remedy
+
+
+def test_a_shared_code_that_repeats_the_salient_one_is_diagnosed():
+    model, (p_x, _) = orthogonal_model()
+    torch.manual_seed(0)
+    x = p_x.sample((200,))
+    # Independent codes: a regression on 3 of them with 100 rows predicts next to nothing.
+    assert diagnose_contrast(model, x).dependence < 0.1
+    model.encoder = Repeating(model.encoder)
+    found = diagnose_contrast(model, x)
+    assert found.dependence > 0.9
+    assert "repeats what is salient" in found.remedy
+
+
+class Repeating(nn.Module):
+    """q whose s begins with z."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x):
+        mean = self.encoder(x).mean
+        repeated = torch.cat([mean[:, :2], mean[:, :2], mean[:, 4:]], 1)
+        return Independent(Normal(repeated, 0.1), 1)
 
 
 class Wrapped(nn.Module):

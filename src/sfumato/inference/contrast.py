@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
@@ -19,6 +20,8 @@ LEAST_EFFECT = 0.01
 # Chance that the shared code ranks a row before a background row, above which it knows too much.
 MOST_LEAK = 0.75
 NEIGHBOURS = 20
+# Share of the salient code's variance that the shared code may predict.
+MOST_DEPENDENCE = 0.3
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class ContrastiveDiagnosis(Diagnosis):
         How well z, or s, tells rows from background rows: the area under the ROC curve of their
         nearest neighbours, 0.5 for not at all, 1 for always; None without a background, and for a
         single row. z should; s should not, else it carries what only the rows have.
+    dependence : float or None
+        Share of z's variance over half of the rows that s predicts, linearly, learned from the
+        other half. Near 0 for codes that keep to their parts; a shared code may be distributed as
+        the background's and still repeat what z says. None for a single row.
     """
 
     salient_units: int
@@ -44,6 +51,7 @@ class ContrastiveDiagnosis(Diagnosis):
     shared_effect: float
     salient_contrast: float | None
     shared_contrast: float | None
+    dependence: float | None
 
 
 def diagnose_contrast(
@@ -72,6 +80,7 @@ def diagnose_contrast(
         "salient_effect": _effect(model, x, model.without_salient),
         "shared_effect": _effect(model, x, model.without_shared),
         **contrasts,
+        "dependence": _dependence(model, x) if len(x) > 1 else None,
     }
     return ContrastiveDiagnosis(**(both.to_dict() | figures | {"remedy": _remedy(figures)}))
 
@@ -107,15 +116,23 @@ def _contrast(model: ContrastiveVAE, part: Part, x: RowSource, background: RowSo
     return float(roc_auc_score(kinds[1], judge.predict_proba(test)[:, 1]))
 
 
+def _dependence(model: ContrastiveVAE, x: RowSource) -> float:
+    codes = map_blocks(lambda block: model.encoder(block).mean, x).double()
+    z, s = (part(codes).cpu().numpy() for part in (model.salient, model.shared))
+    error = z[1::2] - Ridge().fit(s[::2], z[::2]).predict(s[1::2])
+    spread = z[1::2] - z[::2].mean(axis=0)
+    return float(1 - np.square(error).sum() / max(np.square(spread).sum(), 1e-12))
+
+
 def _remedy(figures: dict[str, Any]) -> str | None:
-    leak, contrast = figures["shared_contrast"], figures["salient_contrast"]
+    leak, dependence = figures["shared_contrast"], figures["dependence"]
     if not figures["salient_units"] or figures["salient_effect"] < LEAST_EFFECT:
         return UNUSED
     if not figures["shared_units"] or figures["shared_effect"] < LEAST_EFFECT:
         return UNSHARED
     if leak is not None and leak > MOST_LEAK:
-        return SWAPPED if contrast < leak else LEAKING
-    return None
+        return SWAPPED if figures["salient_contrast"] < MOST_LEAK else LEAKING
+    return REPEATING if dependence is not None and dependence > MOST_DEPENDENCE else None
 
 
 UNUSED = (
@@ -131,8 +148,13 @@ LEAKING = (
     "The shared code carries what is salient: it tells rows from the background. Use "
     "decoder='layered', raise matching (ContrastiveELBO(matching=1000)), or enlarge the batches."
 )
+REPEATING = (
+    "The shared code repeats what is salient: the salient code can be predicted from it. Use "
+    "decoder='layered', penalise the total correlation (ContrastiveELBO(correlation=10)), or train "
+    "longer."
+)
 SWAPPED = (
-    "The codes have swapped parts: the shared code tells rows from the background better than the "
-    "salient code does. Use decoder='layered', raise matching (ContrastiveELBO(matching=1000)), or "
+    "The codes have swapped parts: the shared code tells rows from the background, the salient "
+    "code does not. Use decoder='layered', raise matching (ContrastiveELBO(matching=1000)), or "
     "train longer."
 )

@@ -43,6 +43,7 @@ def _find_model(name: str) -> Any:
 @epochs_option
 @click.option("--seed", default=0, show_default=True)
 @click.option("--labels", is_flag=True, help="Learn from the data's labels too, if MODEL can.")
+@click.option("--background", metavar="DATA", help="Rows without what is salient, if MODEL can.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted or a shorter run.")
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder holds.")
 @json_option
@@ -56,6 +57,7 @@ def fit(
     epochs: int | None,
     seed: int,
     labels: bool,
+    background: str | None,
     resume: bool,
     overwrite: bool,
     as_json: bool,
@@ -66,6 +68,8 @@ def fit(
         raise click.UsageError(f"A run of {model!r} cannot be saved; `sfumato compare` takes it.")
     if labels and not (entry.supervised or entry.teachable):
         raise click.UsageError(f"The model {model!r} learns from rows alone; leave --labels out.")
+    if background is not None and not entry.contrastive:
+        raise click.UsageError(f"The model {model!r} takes no background; leave --background out.")
     from sfumato.cli import output, runs
     from sfumato.cli import settings as parser
     from sfumato.data import load_data
@@ -77,10 +81,12 @@ def fit(
     if (entry.supervised or labels) and bundle.y is None:
         who = f"The model {model!r} needs" if entry.supervised else "--labels asks for"
         raise ValueError(f"{who} labels, and the data have none.")
-    y = bundle.y if entry.supervised or labels else None
+    beside: dict[str, Any] = {"y": bundle.y} if entry.supervised or labels else {}
+    if background is not None:
+        beside["background"] = load_data(background)
     record = runs.describe(model, data, seed, click.get_current_context().obj)
     with runs.opened(out, resume=resume, overwrite=overwrite) as folder:
-        _fit_into(folder, estimator, bundle, y, record)
+        _fit_into(folder, estimator, bundle, beside, record)
     records = estimator.history_.records if entry.deep else []
     last = records[-1] if records else {}
     if as_json:
@@ -93,7 +99,9 @@ def fit(
     output.say(f"Saved in {out}. Next: sfumato evaluate {out}")
 
 
-def _fit_into(folder: Path, estimator: Any, bundle: Any, y: Any, record: dict[str, Any]) -> None:
+def _fit_into(
+    folder: Path, estimator: Any, bundle: Any, beside: dict[str, Any], record: dict[str, Any]
+) -> None:
     """Fit and save, with what is known of the run beside it from the start."""
     from sfumato.cli import runs
     from sfumato.estimators import as_float, entry_of, save
@@ -105,7 +113,7 @@ def _fit_into(folder: Path, estimator: Any, bundle: Any, y: Any, record: dict[st
         loggers = (Progress(record["model"]),)
         estimator.set_params(trainer__checkpoint=str(folder), trainer__loggers=loggers)
     start, cpu = time.perf_counter(), time.process_time()
-    estimator.fit(bundle if deep else as_float(bundle.X), y)
+    estimator.fit(bundle if deep else as_float(bundle.X), **beside)
     record["seconds"] = round(time.perf_counter() - start, 3)
     record["cpu_seconds"] = round(time.process_time() - cpu, 3)
     save(estimator, folder)

@@ -71,7 +71,7 @@ class TexturedDigits(DigitScenes):
     textures : ndarray of shape (n,), int
         Codes into ``texture_names``.
     hues : ndarray of shape (n,), int
-        Codes into ``sfumato.data.HUES``.
+        Codes into ``sfumato.data.HUES``; -1 for white.
     colours : ndarray of shape (n, 3), float32 in [0, 1]
         Red, green and blue of the ink.
     texture_names : tuple of str
@@ -84,14 +84,21 @@ class TexturedDigits(DigitScenes):
 
 
 def digits_on_textures(
-    n: int, size: int = 32, seed: int = 0, digits: str = "auto", split: str = "train"
+    n: int,
+    size: int = 32,
+    seed: int = 0,
+    digits: str = "auto",
+    split: str = "train",
+    *,
+    coloured: bool = True,
+    moved: bool = True,
 ) -> TexturedDigits:
     r"""Return coloured digits on crops of grass, gravel and brick.
 
     .. math:: x = a\, c + (1 - a)\, b
 
     with ink a, the digit's colour c and the background b. Crops are grey, 64 pixels of the
-    photograph for 32 of a picture; a digit is shifted and scaled at random and lies wholly inside.
+    photograph for 32 of a picture; a digit lies wholly inside.
     The splits share neither a digit nor a pixel of a photograph.
 
     Parameters
@@ -104,6 +111,10 @@ def digits_on_textures(
         MNIST, or scikit-learn's 8 x 8 digits, enlarged; "auto" takes MNIST where it is found in
         ``$SFUMATO_DATA``.
     split : "train" or "test"
+    coloured : bool
+        Draw the digits in bright colours, else in white.
+    moved : bool
+        Shift and scale the digits at random, else draw all in the middle, as large as can be.
 
     Returns
     -------
@@ -130,9 +141,9 @@ def digits_on_textures(
     rng = _generator(seed, split, "scenes")
     photographs = _texture_photographs()
     backgrounds, kinds = _crops(list(photographs.values()), n, size, split, rng)
-    ink, classes = _inked(digits, n, size, split, rng)
+    ink, classes = _inked(digits, n, size, split, rng, moved=moved)
     hues = rng.integers(len(HUES), size=n)
-    colours = _colours(hues, rng)
+    colours = _colours(hues, rng) if coloured else np.ones((n, 3), np.float32)
     grey, a = backgrounds[:, None], ink[:, None]
     return TexturedDigits(
         images=a * colours[:, :, None, None] + (1 - a) * grey,
@@ -140,7 +151,7 @@ def digits_on_textures(
         ink=ink,
         digits=classes,
         textures=kinds,
-        hues=hues,
+        hues=hues if coloured else np.full(n, -1),
         colours=colours,
         texture_names=tuple(photographs),
     )
@@ -174,7 +185,13 @@ def textures(
 
 
 def digits_in_noise(
-    n: int, size: int = 32, seed: int = 0, digits: str = "auto", split: str = "train"
+    n: int,
+    size: int = 32,
+    seed: int = 0,
+    digits: str = "auto",
+    split: str = "train",
+    *,
+    moved: bool = True,
 ) -> DigitScenes:
     r"""Return digits added to patches of natural photographs, in grey.
 
@@ -185,7 +202,7 @@ def digits_in_noise(
 
     Parameters
     ----------
-    n, size, seed, digits, split
+    n, size, seed, digits, split, moved
         See :func:`digits_on_textures`.
 
     Returns
@@ -204,7 +221,7 @@ def digits_in_noise(
     """
     rng = _generator(seed, split, "scenes")
     backgrounds = _natural_patches(n, size, split, rng)
-    ink, classes = _inked(digits, n, size, split, rng)
+    ink, classes = _inked(digits, n, size, split, rng, moved=moved)
     return DigitScenes(backgrounds + (1 - PATCH_SHARE) * ink[:, None], backgrounds, ink, classes)
 
 
@@ -286,13 +303,13 @@ def _region(photograph: np.ndarray, split: str) -> np.ndarray:
 
 
 def _inked(
-    digits: str, n: int, size: int, split: str, rng: np.random.Generator
+    digits: str, n: int, size: int, split: str, rng: np.random.Generator, *, moved: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return n digits, shifted and scaled, of shape (n, size, size), and their classes."""
+    """Return n digits, perhaps shifted and scaled, of shape (n, size, size), and their classes."""
     glyphs, classes = _glyphs(digits, split)
     # Every glyph comes before any comes twice.
     chosen = np.resize(rng.permutation(len(glyphs)), n)
-    scale = size * rng.uniform(*SCALES, n)
+    scale = size * (rng.uniform(*SCALES, n) if moved else np.ones(n))
     # Of the glyph's middle, such that it is wholly inside.
     rows, columns = ((scale / 2 + rng.random(n) * (size - scale)) for _ in range(2))
     side = glyphs.shape[1]

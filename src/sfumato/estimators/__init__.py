@@ -17,6 +17,7 @@ from sfumato.estimators.catalogue import (
 )
 from sfumato.estimators.clusters import ClusterEstimator
 from sfumato.estimators.conditional import ConditionalVAE
+from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
@@ -49,6 +50,7 @@ __all__ = [
     "ClusterEstimator",
     "CodesThenClusters",
     "ConditionalVAE",
+    "ContrastiveVAE",
     "Decomposition",
     "DeepCluster",
     "DiagonalPosterior",

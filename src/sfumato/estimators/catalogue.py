@@ -19,6 +19,7 @@ from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.clusters import ClusterEstimator
 from sfumato.estimators.conditional import ConditionalVAE
+from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.latent import LatentEstimator
@@ -65,6 +66,8 @@ class Entry:
         Takes ``random_state``.
     storable : bool
         Can be saved as data.
+    contrastive : bool
+        Learns from background rows beside the rows.
     require : callable, optional
         Called before the model is built; raises if a package that it needs is missing.
     """
@@ -77,6 +80,7 @@ class Entry:
     teachable: bool = False
     seeded: bool = True
     storable: bool = True
+    contrastive: bool = False
     require: Callable[[], Any] | None = None
 
     def build(self, seed: int | None, **params: Any) -> BaseEstimator:
@@ -111,6 +115,13 @@ MODELS: dict[str, Entry] = {
     ),
     "layered-vae": Entry(
         LayeredVAE, "foreground, background and mask of pictures", CODES | DENSITY | GENERATES, {}
+    ),
+    "contrastive-vae": Entry(
+        ContrastiveVAE,
+        "variational autoencoder of foreground against background",
+        CODES | DENSITY | GENERATES,
+        {},
+        contrastive=True,
     ),
     "mixture-vae": Entry(
         MixtureVAE, "variational autoencoder with a mixture of full Gaussians", MIXED, {}

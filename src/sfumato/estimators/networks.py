@@ -61,10 +61,18 @@ def hidden_of(estimator: Any) -> tuple[int, ...]:
 
 
 def build_pair(
-    estimator: Any, posterior: Family, likelihood: Family, *, tied: bool = False
+    estimator: Any,
+    posterior: Family,
+    likelihood: Family,
+    *,
+    tied: bool = False,
+    code_dim: int | None = None,
 ) -> tuple[nn.Sequential, nn.Sequential]:
-    """Build encoder and decoder networks with as many outputs as the two families need."""
-    n_features, latent_dim = estimator.n_features_in_, estimator.latent_dim
+    """Build encoder and decoder networks with as many outputs as the two families need.
+
+    ``code_dim`` is what the decoder takes, where that is not ``latent_dim``.
+    """
+    n_features, latent_dim = estimator.n_features_in_, code_dim or estimator.latent_dim
     hidden, activation = hidden_of(estimator), estimator.activation
     if tied:
         return tied_mlp_pair(n_features, hidden, latent_dim, activation)

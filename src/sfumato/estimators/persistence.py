@@ -28,6 +28,7 @@ from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.baselines import Packer, restore
 from sfumato.estimators.conditional import ConditionalVAE
+from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.embedding import DCN, DEC
 from sfumato.estimators.layered import LayeredVAE
@@ -47,6 +48,7 @@ ESTIMATORS: dict[str, type[RowEstimator]] = {
         VAE,
         ConditionalVAE,
         LayeredVAE,
+        ContrastiveVAE,
         MixtureVAE,
         GMVAE,
         VaDE,

@@ -21,6 +21,7 @@ from sfumato.objectives import (
     ELBO,
     IWAE,
     Contractive,
+    ContrastiveELBO,
     Correntropy,
     Deformation,
     Gaussian,
@@ -39,6 +40,7 @@ SETTINGS: Mapping[str, type[BaseEstimator]] = {
     cls.__name__: cls
     for cls in (
         Contractive,
+        ContrastiveELBO,
         Correntropy,
         Coupling,
         Deformation,

@@ -8,6 +8,7 @@ from sfumato.inference.assignments import (
     row_evidence,
 )
 from sfumato.inference.blocks import RowSource, map_blocks, map_precisely
+from sfumato.inference.contrast import ContrastiveDiagnosis, diagnose_contrast
 from sfumato.inference.diagnostics import Diagnosis, MixtureDiagnosis, diagnose, diagnose_mixture
 from sfumato.inference.layers import LayeredDiagnosis, diagnose_layers
 from sfumato.inference.likelihood import (
@@ -19,6 +20,7 @@ from sfumato.inference.noise import forked_rng, seeded_rows
 from sfumato.inference.refinement import Refinement, refine
 
 __all__ = [
+    "ContrastiveDiagnosis",
     "CoupledMixture",
     "Diagnosis",
     "LayeredDiagnosis",
@@ -29,6 +31,7 @@ __all__ = [
     "class_evidence",
     "coupled_mixture",
     "diagnose",
+    "diagnose_contrast",
     "diagnose_layers",
     "diagnose_mixture",
     "forked_rng",

@@ -1,6 +1,7 @@
 """Latent-variable models: modules whose parts return distributions."""
 
 from sfumato.models.conditional import ConditionalModel
+from sfumato.models.contrastive import ContrastiveVAE, MaskedDecoder, MaskedLayers
 from sfumato.models.coupled import CoupledAutoencoder, shrink
 from sfumato.models.dcn import DCN
 from sfumato.models.dec import DEC
@@ -17,6 +18,7 @@ __all__ = [
     "GMVAE",
     "Classifier",
     "ConditionalModel",
+    "ContrastiveVAE",
     "CoupledAutoencoder",
     "DeepCluster",
     "LatentVariableModel",
@@ -24,6 +26,8 @@ __all__ = [
     "LayeredDecoder",
     "LayeredPicture",
     "Layers",
+    "MaskedDecoder",
+    "MaskedLayers",
     "MixtureVAE",
     "Novelty",
     "StackedModel",

@@ -10,6 +10,12 @@ from sfumato.objectives.base import (
     total,
 )
 from sfumato.objectives.binarized import Binarized, binarized
+from sfumato.objectives.contrastive import (
+    Contrasted,
+    ContrastiveELBO,
+    contrastive_elbo,
+    squared_mmd,
+)
 from sfumato.objectives.corruption import Corruption, Gaussian, Masking, SaltAndPepper
 from sfumato.objectives.coupled import Assigned, CoupledELBO, coupled_elbo
 from sfumato.objectives.deep_clustering import (
@@ -58,6 +64,8 @@ __all__ = [
     "Assigned",
     "Binarized",
     "Contractive",
+    "Contrasted",
+    "ContrastiveELBO",
     "Correntropy",
     "Corruption",
     "CoupledELBO",
@@ -77,6 +85,7 @@ __all__ = [
     "Terms",
     "binarized",
     "classification",
+    "contrastive_elbo",
     "coupled_elbo",
     "dec_targets",
     "decoding",
@@ -101,6 +110,7 @@ __all__ = [
     "saturated_log_prob",
     "semi_amortised",
     "squared_error",
+    "squared_mmd",
     "target_distribution",
     "total",
 ]

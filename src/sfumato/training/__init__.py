@@ -6,12 +6,20 @@ from sfumato.training.loop import TrainingDivergedError
 from sfumato.training.phases import PHASES, finish_phases, phase_of
 from sfumato.training.progress import Labelled, Progress
 from sfumato.training.relabelling import Relabelling, SelfLabelled
-from sfumato.training.rows import AssignedRows, IndexedRows, JoinedRows, Rows, is_memory_mapped
+from sfumato.training.rows import (
+    AssignedRows,
+    ContrastedRows,
+    IndexedRows,
+    JoinedRows,
+    Rows,
+    is_memory_mapped,
+)
 from sfumato.training.trainer import EarlyStopping, Logger, Trainer, check_choice, check_count
 
 __all__ = [
     "PHASES",
     "AssignedRows",
+    "ContrastedRows",
     "EarlyStopping",
     "Engine",
     "History",

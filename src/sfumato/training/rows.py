@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfumato.objectives import Assigned
+from sfumato.objectives import Assigned, Contrasted
 
 Transform = Callable[[np.ndarray], Tensor]
 # A conversion of everything at once would need room for several copies.
@@ -111,6 +111,29 @@ class AssignedRows(IndexedRows):
 
     def __getitem__(self, index: Tensor | slice) -> Assigned:
         return Assigned(self._rows[index], self._responsibilities[index], self._disagreement[index])
+
+
+class ContrastedRows(IndexedRows):
+    """Rows beside those of a background; ``rows[index]`` is a :class:`Contrasted` batch.
+
+    Each batch of rows is given as many of the background, drawn by torch's global generator.
+
+    Parameters
+    ----------
+    rows, background : Rows
+    """
+
+    def __init__(self, rows: Rows, background: Rows) -> None:
+        self._rows = rows
+        self._background = background
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Tensor | slice) -> Contrasted:
+        x = self._rows[index]
+        drawn = torch.randint(len(self._background), (len(x),))
+        return Contrasted(x, self._background[drawn.to(x.device)])
 
 
 def is_memory_mapped(X: object) -> bool:

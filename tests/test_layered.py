@@ -55,8 +55,8 @@ def picture(n=5, channels=3, pixels=4, gate=None):
 @pytest.mark.parametrize("gate", [-3.0, 0.0, 1.5])
 def test_the_parts_of_a_pixel_are_covered_as_in_an_urn(gate):
     g = 1 / (1 + np.exp(-gate))
-    # Of four parts, half a part drawn at large before copies are.
-    expected = betabinom.pmf(np.arange(5), 4, 0.5 * g, 0.5 * (1 - g))
+    # Of five parts, half a part drawn at large before copies are.
+    expected = betabinom.pmf(np.arange(6), 5, 0.5 * g, 0.5 * (1 - g))
     np.testing.assert_allclose(log_covered(torch.tensor(gate)).exp(), expected, rtol=1e-5)
 
 

@@ -18,10 +18,12 @@ def run_blocks(page):
     return names
 
 
+@pytest.mark.filterwarnings("ignore:The (code|salient|shared|foreground|background|layers)")
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_blocks("README.md")
-    assert names["codes"].shape == (1797, 10)
+    assert names["log_p"].shape == (1797,)
+    assert names["swapped"].shape == (8, 768)
     assert (tmp_path / "run" / "params.json").exists()
 
 
@@ -36,6 +38,14 @@ def test_the_page_on_likelihoods_runs_and_its_own_model_learns():
     assert names["pictures"].shape == (25, 64)
     assert (names["zeros"] == 1).mean() > 0.9
     assert (names["rest"] == -1).mean() > 0.5
+
+
+@pytest.mark.filterwarnings("ignore:The (code|salient|shared|foreground|background|layers)")
+@pytest.mark.parametrize("page", ["conditional", "layered", "contrastive"])
+def test_the_pages_on_control_and_layers_run(page):
+    names = run_blocks(f"docs/{page}.md")
+    made = {"conditional": "page", "layered": "swapped", "contrastive": "digits"}[page]
+    assert np.isfinite(names[made]).all()
 
 
 @pytest.mark.parametrize("name", re.findall(r"^sfumato (\w+)", README, re.MULTILINE))

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from sfumato.nn import ImageShape
 
-# A pixel has so many parts, each covered by the foreground or not.
-PARTS = 4
+# A pixel has so many parts, each covered by the foreground or not; an odd number, so that more or
+# less than half of them are.
+PARTS = 5
 # How many parts are drawn at large before those already drawn are copied: few, so that most pixels
 # are covered wholly or not at all.
 LARGE = 0.5
@@ -118,7 +119,7 @@ def log_covered(gate: Tensor) -> Tensor:
     Examples
     --------
     >>> log_covered(torch.zeros(())).exp()
-    tensor([0.3482, 0.1071, 0.0893, 0.1071, 0.3482])
+    tensor([0.3289, 0.0967, 0.0744, 0.0744, 0.0967, 0.3289])
     """
     rising, falling = (_log_rising(sign * gate) for sign in (1.0, -1.0))
     constant = sum(log(LARGE + i) for i in range(PARTS))

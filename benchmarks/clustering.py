@@ -136,8 +136,13 @@ def variants_of(model: str, wanted: str) -> list[str]:
     """Return those of the wanted variants whose settings the model has."""
     if model not in OURS:
         return [""]
-    known = find_model(model).build(0).get_params()
-    return [name for name in wanted.split(",") if known.keys() >= VARIANTS[name].keys()]
+    estimator: Any = find_model(model).build(0)
+    return [name for name in wanted.split(",") if _has(estimator, VARIANTS[name])]
+
+
+def _has(estimator: Any, settings: dict[str, Any]) -> bool:
+    known = estimator.get_params().keys() >= settings.keys()
+    return known and ("recipe" not in settings or settings["recipe"] in estimator.recipes)
 
 
 def write_table(data: str, rows: str) -> None:

@@ -8,13 +8,13 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.estimators.base import identified_by
 from sfumato.estimators.conditions import (
     Classes,
     Condition,
     checked,
     condition_of,
     from_dict,
-    identified,
     to_dict,
 )
 from sfumato.estimators.networks import build_pair
@@ -157,7 +157,7 @@ class ConditionalVAE(VariationalEstimator):
         return JoinedRows(rows, self._given.to(rows[:1].device))
 
     def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
-        return identified(super()._identified(X, trainer), self._given)
+        return identified_by(super()._identified(X, trainer), self._given.numpy())
 
     @property
     def _condition(self) -> Condition:

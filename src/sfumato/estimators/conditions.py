@@ -1,7 +1,6 @@
 """Conditions of rows: classes or attributes, as a network takes them."""
 
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from typing import Any, ClassVar
 
 import numpy as np
@@ -174,10 +173,3 @@ def checked(y: Any, n_rows: int) -> np.ndarray:
     if len(y) != n_rows:
         raise ValueError(f"X has {n_rows} rows and y {len(y)}: give one condition for each row.")
     return y
-
-
-def identified(description: dict[str, Any], conditions: Tensor) -> dict[str, Any]:
-    """Return the description of a run whose identity tells of its rows' conditions too."""
-    digest = blake2b(description["identity"].encode(), digest_size=16)
-    digest.update(conditions.numpy().tobytes())
-    return description | {"identity": digest.hexdigest()}

@@ -1,20 +1,19 @@
 """The contrastive variational autoencoder."""
 
-import warnings
 from dataclasses import replace
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor
 
 from sfumato.data import as_table
+from sfumato.estimators.base import identified_by
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.mixture import LIKELIHOODS
 from sfumato.estimators.networks import build_pair, check_network
+from sfumato.estimators.variational import warn_of_collapse
 from sfumato.inference import (
     ContrastiveDiagnosis,
     LikelihoodEstimate,
@@ -195,12 +194,9 @@ class ContrastiveVAE(LatentEstimator):
         description = super()._identified(X, trainer)
         if self._background is None:
             return description
-        digest = blake2b(description["identity"].encode(), digest_size=16)
-        digest.update(str(self._background.shape).encode())
         # About a thousand rows tell one background from another, as they do for X.
         some = self._background[:: max(1, len(self._background) // 1000)]
-        digest.update(np.ascontiguousarray(some).tobytes())
-        return description | {"identity": digest.hexdigest()}
+        return identified_by(description, some)
 
     def _default_scaling(self) -> str:
         return LIKELIHOODS[self.likelihood][0]
@@ -270,9 +266,7 @@ class ContrastiveVAE(LatentEstimator):
         background = None
         if self._background is not None:
             background = self._background_rows(self._background[some], rows[:1].device)[some]
-        remedy = self._with_remedy(diagnose_contrast(model, rows[some], background)).remedy
-        if remedy is not None:
-            warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
+        warn_of_collapse(self._with_remedy(diagnose_contrast(model, rows[some], background)))
 
     def transform(self, X: Any, which: str = "salient") -> np.ndarray:
         """Return the posterior mean of every row's code.

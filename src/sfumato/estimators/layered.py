@@ -8,12 +8,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.estimators.base import identified_by
 from sfumato.estimators.conditions import (
     Condition,
     checked,
     condition_of,
     from_dict,
-    identified,
     to_dict,
 )
 from sfumato.estimators.latent import LatentEstimator
@@ -191,7 +191,8 @@ class LayeredVAE(LatentEstimator):
 
     def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
         description = super()._identified(X, trainer)
-        return description if self._given is None else identified(description, self._given)
+        given = self._given
+        return description if given is None else identified_by(description, given.numpy())
 
     def _default_scaling(self) -> str:
         return "range"

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from sfumato.estimators.autoencoder import (
     fit_prior,
     loss_of,
 )
+from sfumato.estimators.base import identified_by
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.inference import forked_rng, map_precisely
@@ -206,11 +206,7 @@ class StackedAutoencoder(LatentEstimator):
 
     def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
         description = super()._identified(X, trainer)
-        if self._targets is None:
-            return description
-        digest = blake2b(description["identity"].encode(), digest_size=16)
-        digest.update(self._targets.tobytes())
-        return description | {"identity": digest.hexdigest()}
+        return description if self._targets is None else identified_by(description, self._targets)
 
     def _default_scaling(self) -> str:
         return "range"

@@ -29,6 +29,7 @@ class Injected(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> network = Injected(mlp([5, 4, 3]), 2, every_layer=True)
     >>> network(torch.zeros(6, 7)).shape
     torch.Size([6, 3])

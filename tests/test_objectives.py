@@ -115,7 +115,8 @@ def test_binarised_objectives_see_zeros_and_ones_with_the_pixels_means():
 
     x = torch.full((20_000, 1), 0.3)
     torch.manual_seed(0)
-    objective_at(Binarized(record), 0)(None, x)
+    model = LatentVariableModel(nn.Identity(), nn.Identity(), nn.Identity())
+    objective_at(Binarized(record), 0)(model, x)
     assert set(seen[0].unique().tolist()) == {0.0, 1.0}
     # One standard error is 0.0032.
     assert seen[0].mean().item() == pytest.approx(0.3, abs=0.013)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import mahalanobis
-from scipy.stats import betabinom
+from scipy.stats import betabinom, multivariate_normal
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sfumato import IWAE, LayeredVAE, Trainer, load
@@ -72,6 +72,23 @@ def test_the_density_of_a_pixel_integrates_to_one():
     x = torch.linspace(-2, 3, 20_001)[:, None]
     total = p.log_prob(x).exp().sum() * 5 / 20_000
     assert total == pytest.approx(1, abs=1e-4)
+
+
+def test_the_density_is_that_of_pixels_covered_in_parts():
+    p = picture(n=1, channels=3, pixels=2)
+    x = torch.rand(1, 6)
+    gate, f, b = (part[0].double().numpy() for part in p.layers)
+    tril = (0.1 * torch.eye(3) + 0.05 * torch.ones(3, 3).tril()).double().numpy()
+    expected = 0.0
+    for i, pixel in enumerate(x.reshape(3, 2).double().numpy().T):
+        g, density = 1 / (1 + np.exp(-gate[i])), 0.0
+        for k in range(6):
+            a = k / 5
+            covariance = (a**2 + (1 - a) ** 2) * tril @ tril.T
+            normal = multivariate_normal(a * f[:, i] + (1 - a) * b[:, i], covariance)
+            density += betabinom.pmf(k, 5, 0.5 * g, 0.5 * (1 - g)) * normal.pdf(pixel)
+        expected += np.log(density)
+    assert p.log_prob(x).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_draws_have_the_mean_of_the_composition():

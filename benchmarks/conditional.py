@@ -24,6 +24,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "concatenate": {},
     "inject": {"conditioning": "inject"},
     "inject, p(z given c)": {"conditioning": "inject", "prior": "conditional"},
+    "inject, z of 10": {"conditioning": "inject", "latent_dim": 10},
+    "inject, z of 10, p(z given c)": {
+        "conditioning": "inject",
+        "prior": "conditional",
+        "latent_dim": 10,
+    },
 }
 
 

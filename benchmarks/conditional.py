@@ -21,15 +21,10 @@ from sfumato.data import load_data
 
 N_SAMPLES, N_BAYES, IMPORTANCE = 10_000, 1_000, 500
 VARIANTS: dict[str, dict[str, Any]] = {
-    "concatenate": {},
-    "inject": {"conditioning": "inject"},
-    "inject, p(z given c)": {"conditioning": "inject", "prior": "conditional"},
-    "inject, z of 10": {"conditioning": "inject", "latent_dim": 10},
-    "inject, z of 10, p(z given c)": {
-        "conditioning": "inject",
-        "prior": "conditional",
-        "latent_dim": 10,
-    },
+    "concatenate": {"conditioning": "concatenate", "prior": "normal"},
+    "inject": {"prior": "normal"},
+    "inject, p(z given c)": {},
+    "inject, z of 10, p(z given c)": {"latent_dim": 10},
 }
 
 

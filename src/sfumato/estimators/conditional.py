@@ -54,10 +54,10 @@ class ConditionalVAE(VariationalEstimator):
     backbone : "mlp" or "conv"
     likelihood : str
         p(x|z, c); see :class:`VAE`.
-    conditioning : "concatenate" or "inject"
-        Tell encoder and decoder c beside their input, or in every layer.
-    prior : "normal" or "conditional"
-        p(z|c): N(0, I) for all, or a Gaussian for every c that a network learns.
+    conditioning : "inject" or "concatenate"
+        Tell encoder and decoder c in every layer, or beside their input.
+    prior : "conditional" or "normal"
+        p(z|c): a Gaussian for every c that a network learns, or N(0, I) for all.
     activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
     objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
         Default ``ELBO()``.
@@ -100,8 +100,8 @@ class ConditionalVAE(VariationalEstimator):
         hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
-        conditioning: str = "concatenate",
-        prior: str = "normal",
+        conditioning: str = "inject",
+        prior: str = "conditional",
         activation: str = "silu",
         objective: Any = None,
         scaling: str = "auto",

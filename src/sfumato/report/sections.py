@@ -141,7 +141,7 @@ def conditions(estimator: ConditionalVAE, split: Split, shape: tuple[int, int, i
     generated = {
         str(value): estimator.sample(N_OF_COMPONENT, y=value, random_state=0) for value in classes
     }
-    caption = f"{N_OF_COMPONENT} pictures generated for each class; a column is one code."
+    caption = f"{N_OF_COMPONENT} pictures generated for each class; a column is one draw."
     drawn = page.picture(figures.image_rows(generated, look), caption)
     X = np.asarray(split.X_eval)
     X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]

@@ -136,10 +136,24 @@ def test_samples_made_to_order_are_of_the_class_that_was_ordered(cvae, digits):
 
 def test_a_swap_changes_the_class_and_to_the_own_class_nothing(cvae, digits):
     X, y = digits.X[1400:], digits.y[1400:]
-    np.testing.assert_array_equal(cvae.swap(X, y, y), cvae.reconstruct(X, y))
+    np.testing.assert_allclose(cvae.swap(X, y, y), cvae.reconstruct(X, y), atol=1e-4)
     judge = KNeighborsClassifier(5).fit(digits.X, digits.y)
     wanted = (y + 1) % 10
     assert (judge.predict(cvae.swap(X, y, wanted)) == wanted).mean() > 0.9
+
+
+def test_a_swap_keeps_the_place_of_the_code_within_its_prior(cvae, digits):
+    X, y, wanted = digits.X[:20], digits.y[:20], (digits.y[:20] + 3) % 10
+    z = cvae.transform(X, y)
+    moved = cvae._carried(z, y, wanted)
+    with torch.no_grad():
+        priors = [cvae.model_.prior(torch.eye(10)[c]) for c in (y, wanted)]
+    places = [
+        (torch.from_numpy(code) - p.mean) / p.stddev
+        for code, p in zip((z, moved), priors, strict=True)
+    ]
+    torch.testing.assert_close(*places, atol=1e-4, rtol=1e-4)
+    np.testing.assert_array_equal(cvae.swap(X, y, wanted), cvae.inverse_transform(moved, wanted))
 
 
 def test_without_a_condition_the_evidence_is_that_of_all_classes_together(cvae, digits):

@@ -228,7 +228,11 @@ class ConditionalVAE(VariationalEstimator):
         return self.inverse_transform(self.transform(X, y), y)
 
     def swap(self, X: Any, y: Any, y_new: Any) -> np.ndarray:
-        """Return rows as they would be under other conditions, shape (n, d).
+        r"""Return rows as they would be under other conditions, shape (n, d).
+
+        What is kept is the place of the code within p(z|c), not the code itself.
+
+        .. math:: z' = \mu(c') + \sigma(c')\, \frac{z - \mu(c)}{\sigma(c)}
 
         Parameters
         ----------
@@ -236,7 +240,18 @@ class ConditionalVAE(VariationalEstimator):
         y, y_new : array-like of shape (n,) or (n, m)
             The rows' conditions, and those wanted.
         """
-        return self.inverse_transform(self.transform(X, y), y_new)
+        return self.inverse_transform(self._carried(self.transform(X, y), y, y_new), y_new)
+
+    @torch.no_grad()
+    def _carried(self, codes: np.ndarray, y: Any, y_new: Any) -> np.ndarray:
+        """Return codes at the same place within the prior of other conditions."""
+        old, new = (
+            self.model_.prior(self._condition.encode(checked(c, len(codes))).to(self._device()))
+            for c in (y, y_new)
+        )
+        z = torch.from_numpy(codes).to(self._device()).double()
+        carried = new.mean + new.stddev * ((z - old.mean) / old.stddev)
+        return carried.cpu().numpy().astype(codes.dtype)
 
     def terms(self, X: Any, y: Any = None) -> dict[str, np.ndarray]:
         """Return the objective's named terms for every row, as :meth:`VAE.terms` does."""

@@ -55,3 +55,12 @@ def test_a_background_of_other_columns_leaves_no_run(cli, files, tmp_path):
     assert (outcome.status, outcome.out) == (1, "")
     assert "background has 5 values in a row where X has 192" in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_page_walks_either_code_alone(cli, files, tmp_path):
+    run, x, b = tmp_path / "run", files / "x.npy", files / "b.npy"
+    assert cli("fit", "contrastive-vae", x, "--background", b, "--out", run, *SMALL).status == 0
+    assert cli("report", run).status == 0
+    html = (run / "report.html").read_text(encoding="utf-8")
+    assert "Salient against shared" in html
+    assert "above the salient code alone walks" in html

@@ -11,6 +11,7 @@ from sfumato.estimators import (
     Autoencoder,
     ClusterEstimator,
     ConditionalVAE,
+    ContrastiveVAE,
     LayeredVAE,
     RowEstimator,
     StackedAutoencoder,
@@ -31,6 +32,8 @@ N_CODES = 5000
 N_OF_COMPONENT, MAX_COMPONENTS = 12, 40
 # Foregrounds, and backgrounds, that change places.
 MAX_SWAPS = 6
+# Rows between whose codes a walk goes.
+N_STATIONS = 4
 
 
 def asked(run: Mapping[str, Any], estimator: Any) -> str:
@@ -176,6 +179,49 @@ def layers(estimator: LayeredVAE, split: Split, shape: tuple[int, int, int]) -> 
     return apart + page.picture(figures.image_rows({"data": shown} | swapped, look), caption)
 
 
+def contrasts(estimator: ContrastiveVAE, split: Split, shape: tuple[int, int, int]) -> str:
+    """Return what is salient in pictures and what they share, and walks of either code alone."""
+    X = np.asarray(split.X_eval)
+    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    groups = {
+        "data": X,
+        "reconstruction": estimator.reconstruct(X),
+        "salient": estimator.remove_background(X),
+        "background": estimator.remove_foreground(X),
+    }
+    look = figures.Look.of(X, shape)
+    caption = (
+        f"{len(X)} {split.rows}, their reconstructions, what is salient in them on the average "
+        "background, and their backgrounds."
+    )
+    apart = page.picture(figures.image_rows(groups, look), caption)
+    n_salient = estimator.latent_dim
+    codes = estimator.transform(X[:N_STATIONS], "both")
+    walks = {
+        name: estimator.inverse_transform(_walked(codes, part))
+        for name, part in (
+            ("salient code", slice(None, n_salient)),
+            ("shared code", slice(n_salient, None)),
+        )
+    }
+    caption = (
+        f"From one of the {split.rows} to {len(codes) - 1} others: above the salient code alone "
+        "walks, and the background should stay; below the shared code, and the foreground should."
+    )
+    return apart + page.picture(figures.image_rows(walks, look), caption)
+
+
+def _walked(codes: np.ndarray, part: slice) -> np.ndarray:
+    """Return the first code with one part on straight lines to those of the others."""
+    places = np.linspace(0, len(codes) - 1, N_PICTURES)
+    before = np.minimum(places.astype(int), max(len(codes) - 2, 0))
+    after = np.minimum(before + 1, len(codes) - 1)
+    step = (places - before)[:, None]
+    walked = np.repeat(codes[:1], N_PICTURES, axis=0)
+    walked[:, part] = (1 - step) * codes[before, part] + step * codes[after, part]
+    return walked
+
+
 def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     """Return the first rows of every cluster, the largest cluster first."""
     X = np.asarray(split.X_eval)
@@ -265,6 +311,8 @@ def of_estimator(
         sections["Samples and swaps of each class"] = conditions(estimator, split, shape)
     if shape and isinstance(estimator, LayeredVAE) and estimator.condition_ is None:
         sections["Layers of the pictures"] = layers(estimator, split, shape)
+    if shape and isinstance(estimator, ContrastiveVAE):
+        sections["Salient against shared"] = contrasts(estimator, split, shape)
     if shape and "predict" in operations and not learned_from_labels(estimator):
         sections["Clusters"] = clusters(estimator, split, shape)
     if isinstance(estimator, RowEstimator):

@@ -17,17 +17,18 @@ from sfumato.coupling import Coupling, neighbour_votes
 from sfumato.estimators.autoencoder import deformation_of
 from sfumato.estimators.clusters import ClusterEstimator, Pretrained
 from sfumato.estimators.networks import check_network
-from sfumato.estimators.recipe import DISTILLATION, Plan, features, train_rounds
+from sfumato.estimators.recipe import DISTILLATION, Plan, train_rounds
 from sfumato.inference import (
     LikelihoodEstimate,
     RowSource,
+    Seen,
     coupled_mixture,
     diagnose_mixture,
     forked_rng,
     importance_sampling,
     map_blocks,
     map_precisely,
-    row_evidence,
+    see,
 )
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
@@ -148,7 +149,7 @@ class MixtureEstimator(ClusterEstimator):
         begin = partial(take_over, autoencoder=autoencoder.model_, scale=float(codes.std()))
         with forked_rng(self.seed_):
             model, history, state = train_rounds(self.build, begin, codes, plan)
-        points = map_precisely(features, model, plan.rows)
+        points = state.points
         r = torch.from_numpy(state.responsibilities).to(points)
         self.memory_shape_ = (len(points), points.shape[1])
         _remembering(model, self.n_components, self.memory_shape_)
@@ -180,8 +181,7 @@ class MixtureEstimator(ClusterEstimator):
 
     def _complete(self, model: Any, rows: Rows) -> None:
         if self.memory_shape_ is None:
-            evidence = map_blocks(partial(self._evidence, model), rows)
-            r = softmax(evidence.double().cpu().numpy(), axis=1)
+            r = softmax(self._seen(model, rows).evidence.double().cpu().numpy(), axis=1)
         else:
             r = model.memory.responsibilities.cpu().numpy()
         self.labels_ = r.argmax(axis=1)
@@ -190,12 +190,9 @@ class MixtureEstimator(ClusterEstimator):
         if remedy is not None:
             warnings.warn(remedy, ConvergenceWarning, stacklevel=3)
 
-    def _evidence(self, model: Any, x: Tensor) -> Tensor:
-        """Log posterior of the label without neighbours, up to a constant, shape (n, K)."""
-        if model.recogniser is None:
-            log_class: Tensor = model.log_class(x)
-            return log_class
-        return row_evidence(model, x, DISTILLATION)
+    def _seen(self, model: Any, x: RowSource) -> Seen:
+        """Return what is to be seen of rows without neighbours, whatever rows are beside them."""
+        return Seen.of(map_precisely(_look, model, x), self.n_components)
 
     def _plan(
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
@@ -233,7 +230,9 @@ class MixtureEstimator(ClusterEstimator):
         """Build the untrained network of q(c|x), which rounds of joint training have."""
         if self.recipe != "default" or not sum(self.rounds):
             return None
-        return Recogniser(self.n_features_in_, n_components, self.image_shape_)
+        deformation = deformation_of(self)
+        views = None if deformation is None else deformation.views()
+        return Recogniser(self.n_features_in_, n_components, self.image_shape_, views)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Return the posterior of the label of every row, shape (n, n_components).
@@ -247,19 +246,18 @@ class MixtureEstimator(ClusterEstimator):
         return self._posterior(self.model_, x).astype(dtype)
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        evidence = map_precisely(self._evidence, model, x).double()
+        seen = self._seen(model, x)
         coupling = self._coupling()
         votes: float | np.ndarray = 0.0
         if coupling.strength and self.memory_shape_ is not None:
-            points = map_precisely(features, model, x).numpy()
             memory = model.memory
             votes = neighbour_votes(
-                points,
+                seen.points.numpy(),
                 memory.points.numpy(),
                 memory.responsibilities.double().numpy(),
                 coupling.n_neighbors,
             )
-        r: np.ndarray = softmax(evidence.numpy() + coupling.strength * votes, axis=1)
+        r: np.ndarray = softmax(seen.evidence.double().numpy() + coupling.strength * votes, axis=1)
         return r
 
     def log_likelihood(self, X: Any, n_samples: int = 5000) -> LikelihoodEstimate:
@@ -297,6 +295,13 @@ class MixtureEstimator(ClusterEstimator):
 
     def _fitted_extras(self) -> dict[str, Any]:
         return {"memory_shape_": self.memory_shape_}
+
+
+def _look(model: Any, x: Tensor) -> Tensor:
+    """Return what a model makes of rows; where it has no recogniser, q(c|z) at the code's mean."""
+    if model.recogniser is None:
+        return Seen(model.log_class(x), model.encoder(x).mean).joined()
+    return see(model, x, DISTILLATION).joined()
 
 
 def _remembering(model: Any, n_components: int, shape: tuple[int, int] | None) -> Any:

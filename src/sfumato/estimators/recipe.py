@@ -19,11 +19,12 @@ from sfumato.coupling import (
     neighbour_graph,
 )
 from sfumato.inference import (
-    class_evidence,
+    Seen,
     coupled_mixture,
     forked_rng,
     joint_of_views,
     map_blocks,
+    see,
 )
 from sfumato.nn import ImageShape, Recogniser
 from sfumato.objectives import CoupledELBO, Deformation
@@ -132,6 +133,8 @@ class State:
         Neighbours as they stand.
     first_graph : symmetric matrix, shape (n, n)
         Neighbours by the rows themselves.
+    points : Tensor, shape (n, l)
+        Where the rows lie, for the neighbours of new ones.
     bound : float
         Coupled bound in nats.
     """
@@ -139,6 +142,7 @@ class State:
     responsibilities: np.ndarray
     graph: Any
     first_graph: Any
+    points: Tensor
     bound: float
 
 
@@ -166,7 +170,7 @@ def start(codes: Tensor, plan: Plan) -> State:
         for i in range(plan.n_init)
     )
     best = max(fits, key=lambda fit: fit.bounds[-1])
-    return State(best.responsibilities, graph, graph, best.bounds[-1])
+    return State(best.responsibilities, graph, graph, codes, best.bounds[-1])
 
 
 def train_rounds(
@@ -223,21 +227,13 @@ def train_round(model: Any, state: State, plan: Plan, number: int, total: int) -
 
 def assign(model: Any, plan: Plan, state: State) -> State:
     """Recompute the neighbours, by what the recogniser sees, and the labels' posterior."""
-    points = map_blocks(partial(features, model), plan.rows).cpu().numpy()
-    graph = neighbour_graph(points, plan.coupling.n_neighbors)
-    evidence = class_evidence(model, plan.rows, DISTILLATION)
+    joined = map_blocks(lambda block: see(model, block, DISTILLATION).joined(), plan.rows)
+    seen = Seen.of(joined, state.responsibilities.shape[1])
+    graph = neighbour_graph(seen.points.cpu().numpy(), plan.coupling.n_neighbors)
+    evidence = seen.evidence.double().cpu().numpy()
     r = mean_field(evidence, graph, plan.coupling.strength, max_sweeps=5)
     bound = coupled_bound(r, evidence, graph, plan.coupling.strength)
-    return State(r, graph, state.first_graph, bound)
-
-
-def features(model: Any, x: Tensor) -> Tensor:
-    """Return the space in which neighbours are near: the recogniser's, else the code's."""
-    if model.recogniser is None:
-        codes: Tensor = model.encoder(x).mean
-        return codes
-    seen: Tensor = model.recogniser.features(x)
-    return seen
+    return State(r, graph, state.first_graph, seen.points, bound)
 
 
 def merged(build: Build, model: Any, state: State, plan: Plan) -> Any:

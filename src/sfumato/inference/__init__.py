@@ -2,10 +2,10 @@
 
 from sfumato.inference.assignments import (
     CoupledMixture,
-    class_evidence,
+    Seen,
     coupled_mixture,
     joint_of_views,
-    row_evidence,
+    see,
 )
 from sfumato.inference.blocks import RowSource, map_blocks, map_precisely
 from sfumato.inference.contrast import ContrastiveDiagnosis, diagnose_contrast
@@ -28,7 +28,7 @@ __all__ = [
     "MixtureDiagnosis",
     "Refinement",
     "RowSource",
-    "class_evidence",
+    "Seen",
     "coupled_mixture",
     "diagnose",
     "diagnose_contrast",
@@ -41,6 +41,6 @@ __all__ = [
     "map_precisely",
     "naive_monte_carlo",
     "refine",
-    "row_evidence",
+    "see",
     "seeded_rows",
 ]

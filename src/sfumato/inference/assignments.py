@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from sfumato.coupling import coupled_bound, mean_field
-from sfumato.inference.blocks import RowSource, map_blocks
+from sfumato.inference.blocks import RowSource
 from sfumato.inference.noise import forked_rng
 from sfumato.nn import Components, GaussianComponents
 
@@ -70,24 +70,38 @@ def coupled_mixture(
     return CoupledMixture(mixture, r, bounds)
 
 
-def row_evidence(model: Any, x: Tensor, distillation: float) -> Tensor:
-    r"""Return what code and recogniser say of each label, shape (n, K).
+class Seen(NamedTuple):
+    """What a model makes of rows by themselves, without their neighbours."""
+
+    evidence: Tensor
+    """Of each label, up to a constant of the row, shape (n, K)."""
+    points: Tensor
+    """Where the rows lie, neighbours being near, shape (n, l)."""
+
+    def joined(self) -> Tensor:
+        """Return both side by side, as blocks of rows are mapped to one tensor."""
+        return torch.cat(self, dim=1)
+
+    @classmethod
+    def of(cls, joined: Tensor, n_components: int) -> "Seen":
+        """Take apart what :meth:`joined` has joined."""
+        return cls(joined[:, :n_components], joined[:, n_components:])
+
+
+def see(model: Any, x: Tensor, distillation: float) -> Seen:
+    r"""Return what code and recogniser say of each label, and where the rows lie.
 
     .. math:: \frac{\ell_{ik} + \gamma \log q(c = k|x_i)}{1 + \gamma}
 
-    Its softmax is the posterior r_i that is best for the bound with distillation gamma; without a
-    recogniser it is the evidence of the code alone.
+    The softmax of this evidence is the posterior r_i that is best for the bound with distillation
+    gamma. Rows lie where the recogniser's features do; without a recogniser the evidence is that of
+    the code alone, and rows lie at their codes.
     """
     evidence: Tensor = model.log_evidence(x)
     if model.recogniser is None:
-        return evidence
-    return (evidence + distillation * model.recogniser(x)) / (1 + distillation)
-
-
-def class_evidence(model: Any, x: RowSource, distillation: float) -> np.ndarray:
-    """Return :func:`row_evidence` of all rows, shape (n, K)."""
-    evidence = map_blocks(lambda block: row_evidence(model, block, distillation), x)
-    return evidence.double().cpu().numpy()
+        return Seen(evidence, model.encoder(x).mean)
+    points, log_class = model.recogniser.look(x)
+    return Seen((evidence + distillation * log_class) / (1 + distillation), points)
 
 
 def joint_of_views(

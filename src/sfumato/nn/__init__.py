@@ -39,6 +39,7 @@ from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.sparsity import TopK
 from sfumato.nn.unet import UNet, blocks
+from sfumato.nn.warp import warped
 
 __all__ = [
     "ACTIVATIONS",
@@ -86,4 +87,5 @@ __all__ = [
     "require_zuko",
     "squared_distances",
     "tied_mlp_pair",
+    "warped",
 ]

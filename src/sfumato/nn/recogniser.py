@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import prod
+from math import log, prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.nn.backbones import ImageShape, conv_sizes, mlp
+from sfumato.nn.warp import warped
 
 N_FEATURES = 32
 
@@ -37,7 +38,12 @@ def normalised_conv(image_shape: ImageShape, channels: Sequence[int], n_out: int
 
 
 class Recogniser(nn.Module):
-    """q(c|x) = softmax of a linear map of learned features.
+    r"""q(c|x): a softmax of a linear map of learned features, averaged over views of the row.
+
+    .. math:: q(c|x) = \frac1V \sum_v q_1(c|T_v x)
+
+    Trained on one random view at a time: since -log is convex, the mean divergence from q_1 that is
+    trained bounds that from an average of it.
 
     Parameters
     ----------
@@ -45,10 +51,18 @@ class Recogniser(nn.Module):
     n_components : int
     image_shape : (channels, height, width), optional
         Images are seen by convolutions, other rows by layers of 500, 500 and 2000.
+    views : Tensor, shape (V, 2, 3), optional
+        Affine maps T_v of images; without them a row is seen as it is.
     """
 
+    views: Tensor | None
+
     def __init__(
-        self, n_features_in: int, n_components: int, image_shape: ImageShape | None = None
+        self,
+        n_features_in: int,
+        n_components: int,
+        image_shape: ImageShape | None = None,
+        views: Tensor | None = None,
     ) -> None:
         super().__init__()
         network = (
@@ -58,13 +72,23 @@ class Recogniser(nn.Module):
         )
         self.network = nn.Sequential(network, nn.ReLU())
         self.head = nn.Linear(N_FEATURES, n_components)
-
-    def features(self, x: Tensor) -> Tensor:
-        """Return what the labels are read from, shape (n, 32)."""
-        features: Tensor = self.network(x)
-        return features
+        self.image_shape = image_shape
+        # Settings, not weights: they are not saved.
+        self.register_buffer("views", views, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Log q(c = k|x) in nats, shape (n, K)."""
-        logits = self.head(self.features(x))
+        """Log q_1(c = k|x) of the rows as they are, in nats, shape (n, K)."""
+        return self._log_class(self.network(x))
+
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features, shape (n, 32), and log q(c = k|x), shape (n, K), over all views."""
+        if self.views is None or self.image_shape is None:
+            features: Tensor = self.network(x)
+            return features, self._log_class(features)
+        seen = [self.network(warped(x, view[None], self.image_shape)) for view in self.views]
+        log_class = torch.stack([self._log_class(features) for features in seen])
+        return torch.stack(seen).mean(0), log_class.logsumexp(0) - log(len(seen))
+
+    def _log_class(self, features: Tensor) -> Tensor:
+        logits = self.head(features)
         return F.log_softmax(logits if logits.dtype.itemsize >= 4 else logits.float(), dim=-1)

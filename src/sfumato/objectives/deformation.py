@@ -5,9 +5,11 @@ from math import pi
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
-from torch.nn import functional as F
 
-from sfumato.nn import ImageShape
+from sfumato.nn import ImageShape, warped
+
+# Signs of three amounts in four views.
+HALF_FACTORIAL = ((1.0, 1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, -1.0, -1.0), (-1.0, -1.0, 1.0))
 
 
 class Deformation(BaseEstimator):
@@ -40,12 +42,20 @@ class Deformation(BaseEstimator):
 
     def __call__(self, x: Tensor, image_shape: ImageShape) -> Tensor:
         """Return rows of shape (n, d) deformed, by torch's global generator."""
-        images = x.unflatten(1, image_shape)
-        grid = F.affine_grid(self._maps(len(x)).to(x), list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, align_corners=False).flatten(1)
+        return warped(x, self._maps(2 * torch.rand(6, len(x)) - 1), image_shape)
 
-    def _maps(self, n: int) -> Tensor:
-        angle, shear, width, height, across, down = 2 * torch.rand(6, n) - 1
+    def views(self) -> Tensor:
+        """Return four fixed deformations that stand for all, shape (4, 2, 3).
+
+        The amounts have the mean and the variance of the draws, and the first three, as the last
+        three, are uncorrelated: half of a factorial design.
+        """
+        signs = torch.tensor(HALF_FACTORIAL).T.repeat(2, 1)
+        return self._maps(signs / 3**0.5)
+
+    def _maps(self, amounts: Tensor) -> Tensor:
+        """Return affine maps, shape (n, 2, 3), for shares of the amounts, shape (6, n)."""
+        angle, shear, width, height, across, down = amounts
         angle = angle * self.rotation * pi / 180
         width, height = 1 + self.scale * width, 1 + self.scale * height
         # Coordinates run from -1 to 1: a whole side is 2.

@@ -13,14 +13,15 @@ import checks
 from sfumato import ELBO, EarlyStopping, Trainer
 from sfumato.coupling import coupled_bound, neighbour_graph
 from sfumato.inference import (
-    class_evidence,
+    Seen,
     coupled_mixture,
     diagnose_mixture,
     joint_of_views,
-    row_evidence,
+    map_precisely,
+    see,
 )
 from sfumato.inference.diagnostics import ALIKE, OVERLAPPING, REMEDY, UNBALANCED
-from sfumato.models import LatentVariableModel, MixtureVAE
+from sfumato.models import LatentVariableModel, MixtureVAE, class_divergence
 from sfumato.nn import (
     BernoulliFamily,
     Conditional,
@@ -28,6 +29,7 @@ from sfumato.nn import (
     GaussianFamily,
     Recogniser,
     StandardNormal,
+    warped,
 )
 from sfumato.objectives import Assigned, CoupledELBO, Deformation, GMVAEBound
 from sfumato.training import AssignedRows, Rows
@@ -139,19 +141,81 @@ def test_the_evidence_of_rows_weighs_code_and_recogniser():
     with torch.no_grad():
         code = model.prior.log_weights + model.prior.expected_log_prob(model.encoder(x))
         expected = (code + 4.0 * model.recogniser(x)) / 5.0
-        torch.testing.assert_close(row_evidence(model, x, 4.0), expected)
-    # 300 rows are two blocks and a part.
-    np.testing.assert_allclose(class_evidence(model, x, 4.0), expected, atol=1e-5)
-    assert class_evidence(model, x, 4.0).dtype == np.float64
-    model.recogniser = None
-    np.testing.assert_allclose(class_evidence(model, x, 4.0), code, atol=1e-5)
+        seen = see(model, x, 4.0)
+        torch.testing.assert_close(seen.evidence, expected)
+        torch.testing.assert_close(seen.points, model.recogniser.network(x))
+        model.recogniser = None
+        alone = see(model, x, 4.0)
+        torch.testing.assert_close(alone.evidence, code)
+        torch.testing.assert_close(alone.points, model.encoder(x).mean)
+
+
+def test_what_is_seen_is_joined_and_taken_apart_again():
+    seen = Seen(torch.rand(5, K), torch.rand(5, 4))
+    again = Seen.of(seen.joined(), K)
+    assert torch.equal(again.evidence, seen.evidence)
+    assert torch.equal(again.points, seen.points)
 
 
 def test_the_evidence_of_a_gmvaes_rows_is_prior_minus_divergence_at_the_mean_style():
     model, y = checks.small_gmvae(), checks.small_binary_rows(4)
     style = model.style(y).mean
     expected = model.prior.log_weights - model.divergences(model.encoder(y), style)
-    torch.testing.assert_close(row_evidence(model, y, 4.0), expected)
+    torch.testing.assert_close(see(model, y, 4.0).evidence, expected)
+
+
+def viewing(views):
+    torch.manual_seed(0)
+    return Recogniser(144, K, SHAPE, views).eval()
+
+
+def test_a_recogniser_averages_probabilities_and_features_over_its_views():
+    views = Deformation().views()
+    recogniser, x = viewing(views), images(5)
+    with torch.no_grad():
+        features, log_class = recogniser.look(x)
+        seen = [warped(x, view[None], SHAPE) for view in views]
+        expected = torch.stack([recogniser(rows).exp() for rows in seen]).mean(0).log()
+        torch.testing.assert_close(log_class, expected)
+        torch.testing.assert_close(
+            features, torch.stack([recogniser.network(rows) for rows in seen]).mean(0)
+        )
+    torch.testing.assert_close(log_class.exp().sum(1), torch.ones(5))
+
+
+def test_without_views_a_recogniser_looks_once():
+    recogniser, x = viewing(None), images(5)
+    with torch.no_grad():
+        features, log_class = recogniser.look(x)
+        assert torch.equal(log_class, recogniser(x))
+        assert torch.equal(features, recogniser.network(x))
+
+
+def test_the_divergence_from_an_average_of_views_is_at_most_their_mean_divergence():
+    """Jensen: what is trained, one view at a time, bounds what is used."""
+    recogniser, x = viewing(Deformation(rotation=40.0).views()), images(50)
+    # Far from even, so that views disagree.
+    nn.init.normal_(recogniser.head.weight, std=20.0)
+    r = torch.rand(50, K, generator=torch.Generator().manual_seed(1)).softmax(-1)
+    with torch.no_grad():
+        _, log_class = recogniser.look(x)
+        one = [
+            class_divergence(r, recogniser(warped(x, view[None], SHAPE)))
+            for view in recogniser.views
+        ]
+        mean = torch.stack(one).mean(0)
+        used = class_divergence(r, log_class)
+    assert (used <= mean + 1e-6).all()
+    assert (mean - used).mean() > 1e-3
+
+
+def test_what_is_seen_in_views_does_not_depend_on_the_rows_beside():
+    model, x = small_model(viewing(Deformation().views())), images(9)
+    model.encoder = Conditional(nn.Linear(144, 4), GaussianFamily(2))
+    look = lambda own, rows: see(own, rows, 4.0).joined()  # noqa: E731
+    together = map_precisely(look, model, x)
+    alone = torch.cat([map_precisely(look, model, row[None]) for row in x])
+    assert torch.equal(together, alone)
 
 
 def test_the_joint_of_two_equal_views_is_the_mean_product_of_the_labels():
@@ -321,9 +385,35 @@ def test_deformed_images_differ_from_row_to_row_and_follow_torchs_generator():
     assert first.max() <= 1 + 1e-5
 
 
+def draws(n):
+    return 2 * torch.rand(6, n) - 1
+
+
+def test_four_views_have_the_mean_and_the_variance_of_the_draws():
+    # Matrices for small amounts are linear in them, up to products of two (0.0017 x 0.01 / 3): the
+    # identity on average, as for draws.
+    small = Deformation(rotation=0.1, shift=0.01, scale=0.01, shear=0.01)
+    views = small.views()
+    assert views.shape == (4, 2, 3)
+    torch.manual_seed(0)
+    drawn = small._maps(draws(20_000))
+    torch.testing.assert_close(views.mean(0), torch.eye(2, 3), atol=1e-5, rtol=0)
+    # Three standard errors of a variance of 20,000 uniform draws are 2 %.
+    torch.testing.assert_close(views.var(0, correction=0), drawn.var(0), rtol=0.02, atol=1e-9)
+
+
+def test_a_shift_of_a_quarter_moves_an_image_by_a_quarter_of_its_side():
+    x = images(2)
+    maps = torch.eye(2, 3)[None].clone()
+    maps[0, 0, 2] = 0.5  # coordinates run from -1 to 1
+    moved = warped(x, maps, SHAPE).unflatten(1, SHAPE)
+    torch.testing.assert_close(moved[..., :9], x.unflatten(1, SHAPE)[..., 3:], atol=1e-5, rtol=0)
+    assert (moved[..., 9:] == 0).all()
+
+
 def test_maps_are_rotations_within_the_angle_asked_for():
     torch.manual_seed(0)
-    maps = Deformation(rotation=30.0, shift=0.0, scale=0.0, shear=0.0)._maps(2000)
+    maps = Deformation(rotation=30.0, shift=0.0, scale=0.0, shear=0.0)._maps(draws(2000))
     linear = maps[:, :, :2]
     torch.testing.assert_close(linear @ linear.mT, torch.eye(2).expand(2000, 2, 2))
     angles = torch.atan2(linear[:, 1, 0], linear[:, 0, 0]) * 180 / np.pi
@@ -336,9 +426,9 @@ def test_maps_are_rotations_within_the_angle_asked_for():
 
 def test_maps_shift_scale_and_shear_within_the_amounts_asked_for():
     torch.manual_seed(0)
-    shifts = Deformation(0.0, 0.08, 0.0, 0.0)._maps(2000)[:, :, 2]
-    scales = Deformation(0.0, 0.0, 0.1, 0.0)._maps(2000)
-    shears = Deformation(0.0, 0.0, 0.0, 0.2)._maps(2000)
+    shifts = Deformation(0.0, 0.08, 0.0, 0.0)._maps(draws(2000))[:, :, 2]
+    scales = Deformation(0.0, 0.0, 0.1, 0.0)._maps(draws(2000))
+    shears = Deformation(0.0, 0.0, 0.0, 0.2)._maps(draws(2000))
     # Sides run from -1 to 1: 0.08 of a side is 0.16.
     assert 0.155 < shifts.abs().max() <= 0.16
     sizes = torch.stack([scales[:, 0, 0], scales[:, 1, 1]])

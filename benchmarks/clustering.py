@@ -1,12 +1,13 @@
 """Clustering under the fixed protocol: defaults, 5 seeds, nothing chosen by labels.
 
-Every fit is appended to a file as soon as it is done, so that a table of many hours can be made in
-parts; `--table` only writes what is there.
+Every fit is appended to results/clustering.jsonl as soon as it is done, with its commit, so that a
+table of many hours can be made in parts; `--table` only writes what is there.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import time
 import warnings
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from sfumato.metrics import (
     normalized_mutual_information,
 )
 
-CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "clustering.jsonl"
+CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", results.FOLDER)) / "clustering.jsonl"
 BASELINES = ("kmeans", "pca-gmm", "isomap-kmeans", "ae-kmeans", "ae-gmm", "umap-gmm")
 OURS = ("mixture-vae", "gmvae", "vade", "dec", "dcn", "deep-cluster")
 # What is left out of the default, to see what it brings.
@@ -108,6 +109,15 @@ def fit_one(
     return Fit(data, rows, model, variant, seed, *figures, seconds, cpu_seconds, version)
 
 
+def commit() -> str:
+    """Return the commit that is checked out, in short."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return found.stdout.strip()
+
+
 def make(options: argparse.Namespace) -> None:
     """Make the fits that the cache lacks."""
     have = {fit.key for fit in known()}
@@ -183,10 +193,11 @@ def write_table(data: str, rows: str) -> None:
                 len(mine),
             ]
         )
+    versions = ", ".join(sorted({f.version for f in fits}))
     about = "fitted and evaluated on all rows" if rows == "all" else "fitted on the training rows"
     notes = (
         f"{data}, {about}; as many clusters as classes, every setting at its default, Hungarian "
-        "accuracy over seeds; times are medians of the fits, one thread."
+        f"accuracy over seeds; times are medians of the fits, one thread. Fits made at {versions}."
     )
     results.write(f"clustering-{data}-{rows}", columns, lines, notes)
 
@@ -198,7 +209,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--models", default=",".join((*BASELINES, *OURS)))
     parser.add_argument("--variants", default="", help="of our models; the empty word is default")
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--version", default="", help="a word kept with every fit")
+    parser.add_argument("--version", default=commit(), help="a word kept with every fit")
     parser.add_argument("--table", action="store_true", help="fit nothing, write the tables")
     options = parser.parse_args(arguments)
     if not options.table:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
@@ -35,9 +35,11 @@ from sfumato.nn import (
     RunningCentres,
     StudentAssignment,
     squared_distances,
+    warped,
 )
 from sfumato.objectives import (
     Assigned,
+    Deformation,
     kmeans_friendly,
     target_distribution,
 )
@@ -582,3 +584,16 @@ def test_another_length_is_another_fit_whatever_the_schedule(cls, phase, digits,
         fit(2, Breaker(phase))
     with pytest.raises(ArtifactError, match="other data or settings"):
         fit(3)
+
+
+def test_deep_cluster_reads_clusters_from_the_average_of_four_views():
+    X, _ = load_digits(return_X_y=True)
+    quick = Trainer(max_epochs=1, min_steps=0)
+    fitted = DeepCluster(n_clusters=5, random_state=0, trainer=quick).fit(X[:200])
+    model, maps = fitted.model_, Deformation().views()
+    x = fitted.scaling_.to_model(X[:20])
+    with torch.no_grad():
+        seen = [model.log_class(warped(x, view[None], (1, 8, 8))).exp() for view in maps]
+        pseudo = torch.stack(seen).mean(0)
+    expected = np.stack([pseudo[:, model.groups == k].sum(1) for k in range(5)], axis=1)
+    np.testing.assert_allclose(fitted.predict_proba(X[:20]), expected, atol=1e-5)

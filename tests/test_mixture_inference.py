@@ -29,6 +29,7 @@ from sfumato.nn import (
     GaussianFamily,
     Recogniser,
     StandardNormal,
+    Views,
     warped,
 )
 from sfumato.objectives import Assigned, CoupledELBO, Deformation, GMVAEBound
@@ -166,7 +167,7 @@ def test_the_evidence_of_a_gmvaes_rows_is_prior_minus_divergence_at_the_mean_sty
 
 def viewing(views):
     torch.manual_seed(0)
-    return Recogniser(144, K, SHAPE, views).eval()
+    return Recogniser(144, K, SHAPE, Views(views, SHAPE)).eval()
 
 
 def test_a_recogniser_averages_probabilities_and_features_over_its_views():
@@ -201,7 +202,7 @@ def test_the_divergence_from_an_average_of_views_is_at_most_their_mean_divergenc
         _, log_class = recogniser.look(x)
         one = [
             class_divergence(r, recogniser(warped(x, view[None], SHAPE)))
-            for view in recogniser.views
+            for view in recogniser.views.maps
         ]
         mean = torch.stack(one).mean(0)
         used = class_divergence(r, log_class)

@@ -20,6 +20,7 @@ from sfumato.nn import (
     ImageShape,
     PointMassFamily,
     TopK,
+    Views,
     dropping_out,
 )
 from sfumato.objectives import (
@@ -249,6 +250,13 @@ def deformation_of(estimator: Any) -> Deformation | None:
         return estimator.deformation
     check_choice("deformation", str(estimator.deformation), ["auto", "None"])
     return Deformation() if estimator.deformation == "auto" and estimator.image_shape_ else None
+
+
+def views_of(estimator: Any) -> Views:
+    """Return the fixed views that a trained network takes of every row."""
+    deformation = deformation_of(estimator)
+    maps = None if deformation is None else deformation.views()
+    return Views(maps, estimator.image_shape_)
 
 
 def view_of(estimator: Any) -> Callable[[Tensor], Tensor] | None:

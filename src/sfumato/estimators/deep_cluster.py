@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sfumato import models
 from sfumato.coupling import merge_components, neighbour_graph
-from sfumato.estimators.autoencoder import deformation_of, view_of
+from sfumato.estimators.autoencoder import deformation_of, view_of, views_of
 from sfumato.estimators.clusters import Clusterer
 from sfumato.inference import (
     RowSource,
@@ -160,9 +160,8 @@ class DeepCluster(Clusterer):
             channels = self.hidden or CHANNELS
             network = normalised_conv(self.image_shape_, channels, self.latent_dim)
         encoder = Conditional(network, PointMassFamily(self.latent_dim))
-        return models.DeepCluster(
-            encoder, self.latent_dim, self._n_pseudo, self.n_clusters, self.n_rows_
-        )
+        counts = (self._n_pseudo, self.n_clusters, self.n_rows_)
+        return models.DeepCluster(encoder, self.latent_dim, *counts, views_of(self))
 
     def _objective(self) -> SelfAssigned:
         return SelfAssigned(pseudo_classification, likeliest_pseudo_labels, view_of(self))

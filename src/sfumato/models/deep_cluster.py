@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sfumato.nn import Views
+
 # Deviation of a new head's weights.
 SMALL = 0.01
 
@@ -12,9 +14,9 @@ class DeepCluster(nn.Module):
     r"""Features, and a linear classifier of the pseudo-labels that k-means found among them.
 
     .. math:: z = f(x), \qquad q(a|x) = \mathrm{softmax}(W z + b)_a, \qquad
-              q(c|x) = \sum_{a \in c} q(a|x)
+              q(c|x) = \frac1V \sum_v \sum_{a \in c} q(a|T_v x)
 
-    There are more pseudo-labels a than clusters c.
+    There are more pseudo-labels a than clusters c, which are read from several views of a row.
 
     Parameters
     ----------
@@ -22,6 +24,8 @@ class DeepCluster(nn.Module):
     n_features, n_pseudo, n_clusters : int
     n_rows : int
         Training rows, whose pseudo-labels are kept.
+    views : Views, optional
+        T_v; without them a row is seen as it is.
 
     References
     ----------
@@ -33,7 +37,13 @@ class DeepCluster(nn.Module):
     labels: Tensor
 
     def __init__(
-        self, encoder: nn.Module, n_features: int, n_pseudo: int, n_clusters: int, n_rows: int
+        self,
+        encoder: nn.Module,
+        n_features: int,
+        n_pseudo: int,
+        n_clusters: int,
+        n_rows: int,
+        views: Views | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -42,6 +52,7 @@ class DeepCluster(nn.Module):
         self.register_buffer("groups", torch.arange(n_pseudo) % n_clusters)
         self.register_buffer("labels", torch.full((n_rows,), -1))
         self.n_clusters = n_clusters
+        self.views = Views() if views is None else views
 
     @torch.no_grad()
     def forget(self) -> None:
@@ -59,5 +70,5 @@ class DeepCluster(nn.Module):
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Return q(c|x), shape (n, n_clusters)."""
-        q = self.log_class(x).exp()
+        q = torch.stack([self.log_class(view).exp() for view in self.views(x)]).mean(0)
         return q.new_zeros(len(q), self.n_clusters).index_add_(1, self.groups, q)

@@ -39,7 +39,7 @@ from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.sparsity import TopK
 from sfumato.nn.unet import UNet, blocks
-from sfumato.nn.warp import warped
+from sfumato.nn.views import Views, warped
 
 __all__ = [
     "ACTIVATIONS",
@@ -78,6 +78,7 @@ __all__ = [
     "TopK",
     "UNet",
     "Unconditioned",
+    "Views",
     "blocks",
     "conv_pair",
     "dropping_out",

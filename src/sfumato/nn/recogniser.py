@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.nn.backbones import ImageShape, conv_sizes, mlp
-from sfumato.nn.warp import warped
+from sfumato.nn.views import Views
 
 N_FEATURES = 32
 
@@ -51,18 +51,16 @@ class Recogniser(nn.Module):
     n_components : int
     image_shape : (channels, height, width), optional
         Images are seen by convolutions, other rows by layers of 500, 500 and 2000.
-    views : Tensor, shape (V, 2, 3), optional
-        Affine maps T_v of images; without them a row is seen as it is.
+    views : Views, optional
+        T_v; without them a row is seen as it is.
     """
-
-    views: Tensor | None
 
     def __init__(
         self,
         n_features_in: int,
         n_components: int,
         image_shape: ImageShape | None = None,
-        views: Tensor | None = None,
+        views: Views | None = None,
     ) -> None:
         super().__init__()
         network = (
@@ -72,9 +70,7 @@ class Recogniser(nn.Module):
         )
         self.network = nn.Sequential(network, nn.ReLU())
         self.head = nn.Linear(N_FEATURES, n_components)
-        self.image_shape = image_shape
-        # Settings, not weights: they are not saved.
-        self.register_buffer("views", views, persistent=False)
+        self.views = Views() if views is None else views
 
     def forward(self, x: Tensor) -> Tensor:
         """Log q_1(c = k|x) of the rows as they are, in nats, shape (n, K)."""
@@ -82,10 +78,7 @@ class Recogniser(nn.Module):
 
     def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return features, shape (n, 32), and log q(c = k|x), shape (n, K), over all views."""
-        if self.views is None or self.image_shape is None:
-            features: Tensor = self.network(x)
-            return features, self._log_class(features)
-        seen = [self.network(warped(x, view[None], self.image_shape)) for view in self.views]
+        seen = [self.network(view) for view in self.views(x)]
         log_class = torch.stack([self._log_class(features) for features in seen])
         return torch.stack(seen).mean(0), log_class.logsumexp(0) - log(len(seen))
 

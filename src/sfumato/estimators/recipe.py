@@ -39,6 +39,9 @@ N_SUBCOMPONENTS = 4
 ROWS_PER_COMPONENT = 20
 # gamma: what the recogniser weighs beside the code.
 DISTILLATION = 20.0
+# What neighbours count beside two views of a row, where components are merged: what a view is
+# taken for was taught, who is a neighbour was not.
+NEIGHBOURS_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ def initialise(model: Any, state: State, plan: Plan) -> None:
 
 
 def _joint(model: Any, state: State, plan: Plan) -> np.ndarray:
-    """Return how often the two ends of an edge have two components: each kind of edge sums to 1."""
+    """Return how often the two ends of an edge have two components: neighbours, or two views."""
     r = state.responsibilities
     # Not the neighbours as they stand: the recogniser was taught to tell components apart, and has
     # drawn those of one cluster away from each other.
@@ -270,7 +273,8 @@ def _joint(model: Any, state: State, plan: Plan) -> np.ndarray:
     neighbours: np.ndarray = table / max(table.sum(), 1e-300)
     if plan.view is None or not isinstance(model.recogniser, Recogniser):
         return neighbours
-    return neighbours + joint_of_views(model.recogniser, plan.rows, plan.view, plan.seed)
+    views = joint_of_views(model.recogniser, plan.rows, plan.view, plan.seed)
+    return NEIGHBOURS_WEIGHT * neighbours + views
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -289,6 +289,40 @@ def test_the_channels_of_a_pixel_share_their_mask():
     assert (mask[..., 0] != mask[..., 1]).any()
 
 
+def layered_model():
+    torch.manual_seed(0)
+    decoder = MaskedDecoder(nn.Linear(2, 12), nn.Linear(3, 6), FixedScaleGaussianFamily(6), 2)
+    encoder = Conditional(nn.Linear(6, 10), GaussianFamily(5))
+    return Model(encoder, decoder, StandardNormal(5), 2)
+
+
+def test_what_backgrounds_look_like_is_learned_from_background_rows_alone():
+    model, batch = layered_model(), contrasted()
+    drawn = [model.decoder.background.weight, model.decoder.background.bias]
+    hiding = [model.decoder.foreground.weight, *model.encoder.parameters()]
+    terms = contrastive_elbo(model, batch)
+    for name, moved, still in (
+        ("reconstruction", hiding, drawn),
+        ("background_reconstruction", drawn, hiding[:1]),
+    ):
+        gradients = torch.autograd.grad(
+            terms[name].sum(), [*moved, *still], allow_unused=True, retain_graph=True
+        )
+        assert all((g != 0).any() for g in gradients[: len(moved)])
+        # At z = 0 a foreground hides nothing: what it would show has no gradient.
+        assert all(g is None or (g == 0).all() for g in gradients[len(moved) :])
+    # Where there is no background, rows are all there is to learn from.
+    alone = contrastive_elbo(model, batch.x)["reconstruction"].sum()
+    assert all((g != 0).any() for g in torch.autograd.grad(alone, drawn))
+
+
+def test_rows_over_given_backgrounds_have_the_density_of_the_decoder():
+    for model in (layered_model(), small_model()):
+        code, x = torch.randn(4, 5), torch.randn(4, 6)
+        given = model.over_given_backgrounds(code).log_prob(x)
+        torch.testing.assert_close(given, model.decoder(code).log_prob(x))
+
+
 # What it learns.
 
 

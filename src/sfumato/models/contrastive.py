@@ -5,12 +5,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.func import functional_call
 
 from sfumato.models.latent import LatentVariableModel
 from sfumato.nn import BernoulliFamily, Family
 
 # A mask begins with log odds of so much less: first the background is learned, then what it lacks.
 MASK_OFFSET = 3.0
+# Where a decoder that composes a row of layers keeps that of the background.
+BACKGROUND = "background."
 # Means that become logits keep this distance from 0 and 1.
 MARGIN = 1e-6
 
@@ -123,6 +126,16 @@ class ContrastiveVAE(LatentVariableModel):
         super().__init__(encoder, decoder, prior)
         self.latent_dim = latent_dim
         self.critic = critic
+
+    def over_given_backgrounds(self, code: Tensor) -> Distribution:
+        """Return p(x|z, s) through which a background of the decoder's learns nothing."""
+        still = {
+            name: parameter.detach()
+            for name, parameter in self.decoder.named_parameters()
+            if name.startswith(BACKGROUND)
+        }
+        likelihood: Distribution = functional_call(self.decoder, still, (code,))
+        return likelihood
 
     def salient(self, code: Tensor) -> Tensor:
         """Return z, shape (..., latent_dim)."""

@@ -54,7 +54,9 @@ def contrastive_elbo(
     .. math:: \mu \big(\mathrm{MMD}^2(q(s|x), q(s|b)) + \mathrm{MMD}^2(q(z|b), \delta_0)\big)
               + \gamma\, KL(q(z, s) \| q(z)\, q(s)).
 
-    Rows without a background have the first bound alone.
+    What backgrounds look like is learned from background rows alone, where the decoder has a part
+    for it: rows x then cannot teach it to draw what is salient in them. Rows without a background
+    have the first bound alone.
 
     Parameters
     ----------
@@ -89,19 +91,25 @@ def contrastive_elbo(
     """
     require_not_negative(beta=beta, matching=matching, correlation=correlation)
     n = len(batch)
-    # Both kinds of rows pass through the networks together.
+    # Both kinds of rows pass through the encoder together.
     rows = torch.cat([batch.x, batch.background]) if isinstance(batch, Contrasted) else batch
     q = model.encoder(rows)
     code = q.rsample()
-    decoded = torch.cat([code[:n], model.without_salient(code[n:])])
-    error = -model.decoder(decoded).log_prob(rows)
     divergence = kl_per_dimension(q, model.prior())
     if divergence is None:
         raise ValueError("the contrastive bound needs a posterior and a prior that factorise.")
     salient, shared = (beta * part(divergence).sum(-1) for part in (model.salient, model.shared))
-    terms = {"reconstruction": error[:n], "salient_kl": salient[:n], "shared_kl": shared[:n]}
-    if isinstance(batch, Contrasted):
-        terms |= {"background_reconstruction": error[n:], "background_kl": shared[n:]}
+    contrasted = isinstance(batch, Contrasted)
+    likelihood = model.over_given_backgrounds(code[:n]) if contrasted else model.decoder(code)
+    terms = {
+        "reconstruction": -likelihood.log_prob(rows[:n]),
+        "salient_kl": salient[:n],
+        "shared_kl": shared[:n],
+    }
+    if contrasted:
+        background = model.decoder(model.without_salient(code[n:]))
+        error = -background.log_prob(rows[n:])
+        terms |= {"background_reconstruction": error, "background_kl": shared[n:]}
         if matching:
             terms["matching"] = matching * mismatch(model, code[:n], code[n:]).expand(n)
     if model.critic is not None and correlation:

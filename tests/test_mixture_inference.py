@@ -1,5 +1,7 @@
 """Coupled mixtures, evidence of the labels, diagnosis, deformations, assigned rows."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import nn
 import checks
 from sfumato import ELBO, EarlyStopping, Trainer
 from sfumato.coupling import coupled_bound, neighbour_graph
+from sfumato.estimators.recipe import joint_of_components
 from sfumato.inference import (
     Seen,
     coupled_mixture,
@@ -225,6 +228,22 @@ def test_the_joint_of_two_equal_views_is_the_mean_product_of_the_labels():
     joint = joint_of_views(recogniser, x, lambda rows: rows, seed=0)
     q = recogniser(x).exp().double().detach().numpy()
     np.testing.assert_allclose(joint, q.T @ q / 300, atol=1e-6)
+
+
+def test_neighbours_in_the_first_graph_count_twice_what_two_views_do():
+    torch.manual_seed(0)
+    recogniser, x = Recogniser(6, K).eval(), 5 * torch.randn(60, 6)
+    r = torch.rand(60, K).softmax(1).numpy()
+    first, later = neighbour_graph(x.numpy(), 5), neighbour_graph(x.numpy()[:, :1], 5)
+    state = SimpleNamespace(responsibilities=r, graph=later, first_graph=first)
+    plan = SimpleNamespace(rows=x, view=None, seed=0)
+    alone = joint_of_components(SimpleNamespace(recogniser=recogniser), state, plan)
+    np.testing.assert_allclose(alone, r.T @ first.toarray() @ r / (r.T @ (first @ r)).sum())
+    assert alone.sum() == pytest.approx(1)
+    plan.view = lambda rows: rows
+    both = joint_of_components(SimpleNamespace(recogniser=recogniser), state, plan)
+    views = joint_of_views(recogniser, x, plan.view, 0)
+    np.testing.assert_allclose(both, 2 * alone + views)
 
 
 def test_the_joint_of_two_views_is_symmetric_sums_to_one_and_has_its_own_noise():

@@ -244,7 +244,7 @@ def merged(build: Build, model: Any, state: State, plan: Plan) -> Any:
     r = state.responsibilities
     if r.shape[1] == plan.n_clusters:
         return model
-    joint = _joint(model, state, plan)
+    joint = joint_of_components(model, state, plan)
     groups = merge_components(joint, plan.n_clusters, plan.seed)
     state.responsibilities = r @ np.eye(plan.n_clusters)[groups]
     new = build(plan.n_clusters)
@@ -264,7 +264,7 @@ def initialise(model: Any, state: State, plan: Plan) -> None:
     model.initialise(codes, _tensor(state.responsibilities), variance)
 
 
-def _joint(model: Any, state: State, plan: Plan) -> np.ndarray:
+def joint_of_components(model: Any, state: State, plan: Plan) -> np.ndarray:
     """Return how often the two ends of an edge have two components: neighbours, or two views."""
     r = state.responsibilities
     # Not the neighbours as they stand: the recogniser was taught to tell components apart, and has

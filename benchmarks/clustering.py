@@ -110,23 +110,24 @@ def fit_one(
 
 
 def commit() -> str:
-    """Return the commit that is checked out, in short."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(
-        command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
-    return found.stdout.strip()
+    """Return the commit that is checked out, in short, with a word where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.check_output(command, text=True, cwd=Path(__file__).parent).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def make(options: argparse.Namespace) -> None:
-    """Make the fits that the cache lacks."""
-    have = {fit.key for fit in known()}
+    """Make the fits that are not known, or all once more; a later one replaces an earlier."""
+    have = set() if options.again else {fit.key for fit in known()}
+    version = options.version or commit()
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     shared: dict[object, Pretraining] = {}
     for key in wanted(options):
         if key in have:
             continue
-        fit = fit_one(key, options.version, shared)
+        fit = fit_one(key, version, shared)
         print(fit, flush=True)
         with CACHE.open("a") as file:
             file.write(json.dumps(asdict(fit)) + "\n")
@@ -171,6 +172,7 @@ def write_table(data: str, rows: str) -> None:
         "seconds",
         "CPU s",
         "seeds",
+        "commits",
     ]
     order = {name: i for i, name in enumerate((*BASELINES, *OURS))}
     names = sorted({(f.model, f.variant) for f in fits}, key=lambda n: (order.get(n[0], 99), n[1]))
@@ -191,13 +193,13 @@ def write_table(data: str, rows: str) -> None:
                 f"{median(f.seconds for f in mine):.0f}",
                 f"{median(f.cpu_seconds for f in mine):.0f}",
                 len(mine),
+                " ".join(sorted({f.version for f in mine})),
             ]
         )
-    versions = ", ".join(sorted({f.version for f in fits}))
     about = "fitted and evaluated on all rows" if rows == "all" else "fitted on the training rows"
     notes = (
         f"{data}, {about}; as many clusters as classes, every setting at its default, Hungarian "
-        f"accuracy over seeds; times are medians of the fits, one thread. Fits made at {versions}."
+        "accuracy over seeds; times are medians of the fits, one thread."
     )
     results.write(f"clustering-{data}-{rows}", columns, lines, notes)
 
@@ -209,7 +211,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--models", default=",".join((*BASELINES, *OURS)))
     parser.add_argument("--variants", default="", help="of our models; the empty word is default")
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--version", default=commit(), help="a word kept with every fit")
+    parser.add_argument("--version", default="", help="kept with every fit; default: the commit")
+    parser.add_argument("--again", action="store_true", help="make fits that are known once more")
     parser.add_argument("--table", action="store_true", help="fit nothing, write the tables")
     options = parser.parse_args(arguments)
     if not options.table:

@@ -196,7 +196,7 @@ def test_without_views_a_recogniser_looks_once():
 
 
 def test_the_divergence_from_an_average_of_views_is_at_most_their_mean_divergence():
-    """Jensen: what is trained, one view at a time, bounds what is used."""
+    """Jensen: an average is no worse than its views are on average."""
     recogniser, x = viewing(Deformation(rotation=40.0).views()), images(50)
     # Far from even, so that views disagree.
     nn.init.normal_(recogniser.head.weight, std=20.0)
@@ -210,13 +210,17 @@ def test_the_divergence_from_an_average_of_views_is_at_most_their_mean_divergenc
         mean = torch.stack(one).mean(0)
         used = class_divergence(r, log_class)
     assert (used <= mean + 1e-6).all()
+    # These views disagree, so that the difference is far above rounding.
     assert (mean - used).mean() > 1e-3
 
 
 def test_what_is_seen_in_views_does_not_depend_on_the_rows_beside():
     model, x = small_model(viewing(Deformation().views())), images(9)
     model.encoder = Conditional(nn.Linear(144, 4), GaussianFamily(2))
-    look = lambda own, rows: see(own, rows, 4.0).joined()  # noqa: E731
+
+    def look(own, rows):
+        return see(own, rows, 4.0).joined()
+
     together = map_precisely(look, model, x)
     alone = torch.cat([map_precisely(look, model, row[None]) for row in x])
     assert torch.equal(together, alone)
@@ -236,7 +240,7 @@ def test_neighbours_in_the_first_graph_count_twice_what_two_views_do():
     r = torch.rand(60, K).softmax(1).numpy()
     first, later = neighbour_graph(x.numpy(), 5), neighbour_graph(x.numpy()[:, :1], 5)
     state = SimpleNamespace(responsibilities=r, graph=later, first_graph=first)
-    plan = SimpleNamespace(rows=x, view=None, seed=0)
+    plan = SimpleNamespace(rows=x, view=None, seed=0, rounds=(1, 1))
     alone = joint_of_components(SimpleNamespace(recogniser=recogniser), state, plan)
     np.testing.assert_allclose(alone, r.T @ first.toarray() @ r / (r.T @ (first @ r)).sum())
     assert alone.sum() == pytest.approx(1)

@@ -69,9 +69,12 @@ def test_a_component_that_is_not_there_is_refused(component, digits):
 
 
 @SHORT
-@pytest.mark.parametrize(("deformation", "kinds"), [("auto", 2), (None, 1)])
-def test_edges_of_neighbours_and_of_views_count_alike_when_components_are_merged(
-    deformation, kinds, digits, monkeypatch
+@pytest.mark.parametrize(
+    ("deformation", "rounds", "total"),
+    [("auto", (1, 0), 3), (None, (1, 0), 1), ("auto", (0, 1), 1)],
+)
+def test_components_are_merged_by_neighbours_and_once_there_is_a_recogniser_by_views(
+    deformation, rounds, total, digits, monkeypatch
 ):
     seen = []
     original = recipe.merge_components
@@ -81,12 +84,35 @@ def test_edges_of_neighbours_and_of_views_count_alike_when_components_are_merged
         return original(joint, n_clusters, seed)
 
     monkeypatch.setattr(recipe, "merge_components", watched)
-    tiny(MixtureVAE, n_components=3, rounds=(1, 0), deformation=deformation).fit(digits[0][:200])
+    tiny(MixtureVAE, n_components=3, rounds=rounds, deformation=deformation).fit(digits[0][:200])
     (joint,) = seen
     assert joint.shape == (10, 10)
     np.testing.assert_allclose(joint, joint.T, atol=1e-9)
-    # Each kind of edge adds up to one.
-    assert joint.sum() == pytest.approx(kinds)
+    # Neighbours add up to two where there are views, which add up to one.
+    assert joint.sum() == pytest.approx(total)
+
+
+@SHORT
+@pytest.mark.parametrize("rounds", [(0, 0), (1, 0), (0, 1)])
+@pytest.mark.parametrize("latent", ["gaussian", "bernoulli"])
+def test_a_fit_that_ends_with_merging_answers_for_a_row_alone_as_among_others(
+    latent, rounds, digits
+):
+    X = digits[0][:200]
+    model = tiny(MixtureVAE, n_components=3, rounds=rounds, latent_likelihood=latent).fit(X)
+    assert not model.model_.training
+    together = model.predict_proba(X)
+    np.testing.assert_array_equal(
+        together[:3], [model.predict_proba(X[i : i + 1])[0] for i in range(3)]
+    )
+    before = model.terms(X[:5])
+    for name, values in model.terms(X[:5]).items():
+        np.testing.assert_array_equal(values, before[name])
+    # Training rows lie where the same rows lie when they are asked for.
+    x, _ = model._rows(X)
+    np.testing.assert_allclose(
+        model._seen(model.model_, x).points, model.model_.memory.points, atol=1e-5
+    )
 
 
 class InterruptionError(Exception):

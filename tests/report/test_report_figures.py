@@ -92,3 +92,15 @@ def test_a_code_of_one_dimension_has_no_map(digits):
     data = Data("few", digits[0][:50])
     estimator = MODELS["pca"].build(0, n_components=1).fit(data.X)
     assert "there is no map" in sections.codes(estimator, as_fitted(data))
+
+
+@pytest.mark.parametrize("part", [slice(None, 2), slice(2, None)])
+def test_a_walk_moves_one_part_of_a_code_through_every_station(part):
+    codes = np.random.default_rng(0).normal(size=(3, 5))
+    path = sections.walked(codes, part, 4)
+    assert path.shape == (9, 5)
+    np.testing.assert_allclose(path[::4, part], codes[:, part])
+    np.testing.assert_allclose(path[2, part], (codes[0, part] + codes[1, part]) / 2)
+    still = np.ones(5, bool)
+    still[part] = False
+    np.testing.assert_array_equal(path[:, still], np.tile(codes[0, still], (9, 1)))

@@ -74,7 +74,8 @@ class DeepCluster(Clusterer):
     n_pseudo_labels : int, optional
         Clusters of k-means; by default ten for every cluster.
     deformation : "auto", Deformation, or None
-        Under which an image keeps its pseudo-label; "auto" deforms images a little.
+        Under which an image keeps its pseudo-label; "auto" deforms images a little. New rows
+        are seen in four of them.
     scaling : "auto", "range", "standard" or "none"
         See :class:`Autoencoder`.
     image_shape : (channels, height, width), optional

@@ -149,7 +149,7 @@ class MixtureEstimator(ClusterEstimator):
         begin = partial(take_over, autoencoder=autoencoder.model_, scale=float(codes.std()))
         with forked_rng(self.seed_):
             model, history, state = train_rounds(self.build, begin, codes, plan)
-        points = state.points
+        points = self._seen(model, plan.rows).points if state.points is None else state.points
         r = torch.from_numpy(state.responsibilities).to(points)
         self.memory_shape_ = (len(points), points.shape[1])
         _remembering(model, self.n_components, self.memory_shape_)
@@ -181,7 +181,7 @@ class MixtureEstimator(ClusterEstimator):
 
     def _complete(self, model: Any, rows: Rows) -> None:
         if self.memory_shape_ is None:
-            r = softmax(self._seen(model, rows).evidence.double().cpu().numpy(), axis=1)
+            r = softmax(self._seen(model, rows).evidence.double().numpy(), axis=1)
         else:
             r = model.memory.responsibilities.cpu().numpy()
         self.labels_ = r.argmax(axis=1)
@@ -192,7 +192,7 @@ class MixtureEstimator(ClusterEstimator):
 
     def _seen(self, model: Any, x: RowSource) -> Seen:
         """Return what is to be seen of rows without neighbours, whatever rows are beside them."""
-        return Seen.of(map_precisely(_look, model, x), self.n_components)
+        return Seen.of(map_precisely(_look, model, x).cpu(), self.n_components)
 
     def _plan(
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
@@ -251,8 +251,8 @@ class MixtureEstimator(ClusterEstimator):
             memory = model.memory
             votes = neighbour_votes(
                 seen.points.numpy(),
-                memory.points.numpy(),
-                memory.responsibilities.double().numpy(),
+                memory.points.cpu().numpy(),
+                memory.responsibilities.double().cpu().numpy(),
                 coupling.n_neighbors,
             )
         r: np.ndarray = softmax(seen.evidence.double().numpy() + coupling.strength * votes, axis=1)

@@ -85,7 +85,8 @@ class MixtureVAE(MixtureEstimator):
     pretrained : Autoencoder, optional
         A fitted one to begin from, with the same ``latent_dim``, ``hidden`` and scaling.
     deformation : "auto", Deformation, or None
-        Under which an image keeps its label; "auto" deforms images a little.
+        Under which an image keeps its label; "auto" deforms images a little. New rows
+        are seen in four of them.
     scaling : "auto", "range", "standard" or "none"
         As in :class:`VAE`.
     image_shape : (channels, height, width), optional
@@ -227,7 +228,8 @@ class VaDE(MixtureEstimator):
     pretrained : Autoencoder, optional
         A fitted one to begin from, with the same ``latent_dim``, ``hidden`` and scaling.
     deformation : "auto", Deformation, or None
-        Under which an image keeps its label; "auto" deforms images a little.
+        Under which an image keeps its label; "auto" deforms images a little. New rows
+        are seen in four of them.
     scaling : "auto", "range", "standard" or "none"
         As in :class:`VAE`.
     image_shape : (channels, height, width), optional
@@ -357,7 +359,8 @@ class GMVAE(MixtureEstimator):
     pretrained : Autoencoder, optional
         A fitted one to begin from, with the same ``latent_dim``, ``hidden`` and scaling.
     deformation : "auto", Deformation, or None
-        Under which an image keeps its label; "auto" deforms images a little.
+        Under which an image keeps its label; "auto" deforms images a little. New rows
+        are seen in four of them.
     scaling : "auto", "range", "standard" or "none"
         As in :class:`VAE`.
     image_shape : (channels, height, width), optional

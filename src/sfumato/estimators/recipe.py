@@ -136,8 +136,8 @@ class State:
         Neighbours as they stand.
     first_graph : symmetric matrix, shape (n, n)
         Neighbours by the rows themselves.
-    points : Tensor, shape (n, l)
-        Where the rows lie, for the neighbours of new ones.
+    points : Tensor, shape (n, l), or None
+        Where the rows lie, for the neighbours of new ones; None before the first round.
     bound : float
         Coupled bound in nats.
     """
@@ -145,7 +145,7 @@ class State:
     responsibilities: np.ndarray
     graph: Any
     first_graph: Any
-    points: Tensor
+    points: Tensor | None
     bound: float
 
 
@@ -173,7 +173,7 @@ def start(codes: Tensor, plan: Plan) -> State:
         for i in range(plan.n_init)
     )
     best = max(fits, key=lambda fit: fit.bounds[-1])
-    return State(best.responsibilities, graph, graph, codes, best.bounds[-1])
+    return State(best.responsibilities, graph, graph, None, best.bounds[-1])
 
 
 def train_rounds(
@@ -189,9 +189,13 @@ def train_rounds(
     codes : Tensor, shape (n, latent_dim)
         Of the pre-training.
     plan : Plan
+
+    Returns
+    -------
+    model, in evaluation mode, History, and State after the last round
     """
     state = start(codes, plan)
-    model = build(state.responsibilities.shape[1])
+    model = build(state.responsibilities.shape[1]).to(plan.engine.device)
     begin(model)
     initialise(model, state, plan)
     records: list[Any] = []
@@ -205,7 +209,7 @@ def train_rounds(
         state = assign(model, plan, state)
     if total == over:
         model = merged(build, model, state, plan)
-    return model, History(records), state
+    return model.eval(), History(records), state
 
 
 def train_round(model: Any, state: State, plan: Plan, number: int, total: int) -> History:
@@ -247,7 +251,7 @@ def merged(build: Build, model: Any, state: State, plan: Plan) -> Any:
     joint = joint_of_components(model, state, plan)
     groups = merge_components(joint, plan.n_clusters, plan.seed)
     state.responsibilities = r @ np.eye(plan.n_clusters)[groups]
-    new = build(plan.n_clusters)
+    new = build(plan.n_clusters).to(plan.engine.device)
     own, old = new.state_dict(), model.state_dict()
     # Everything that does not count components is kept.
     new.load_state_dict(
@@ -261,7 +265,7 @@ def initialise(model: Any, state: State, plan: Plan) -> None:
     """Set the model's mixture by its codes and the labels' posterior."""
     codes = map_blocks(lambda block: model.encoder(block).mean, plan.rows)
     variance = map_blocks(lambda block: model.encoder(block).variance, plan.rows)
-    model.initialise(codes, _tensor(state.responsibilities), variance)
+    model.initialise(codes, _tensor(state.responsibilities).to(codes), variance)
 
 
 def joint_of_components(model: Any, state: State, plan: Plan) -> np.ndarray:
@@ -271,7 +275,8 @@ def joint_of_components(model: Any, state: State, plan: Plan) -> np.ndarray:
     # drawn those of one cluster away from each other.
     table = r.T @ (state.first_graph @ r)
     neighbours: np.ndarray = table / max(table.sum(), 1e-300)
-    if plan.view is None or not isinstance(model.recogniser, Recogniser):
+    # Before the first round a recogniser has nothing to say of views.
+    if plan.view is None or not plan.rounds[0] or not isinstance(model.recogniser, Recogniser):
         return neighbours
     views = joint_of_views(model.recogniser, plan.rows, plan.view, plan.seed)
     return NEIGHBOURS_WEIGHT * neighbours + views

@@ -42,8 +42,8 @@ class Recogniser(nn.Module):
 
     .. math:: q(c|x) = \frac1V \sum_v q_1(c|T_v x)
 
-    Trained on one random view at a time: since -log is convex, the mean divergence from q_1 that is
-    trained bounds that from an average of it.
+    q_1 is trained on one random view of a row at a time. Since -log is convex, the divergence from
+    an average of views is at most their mean divergence.
 
     Parameters
     ----------

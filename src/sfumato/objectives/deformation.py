@@ -45,10 +45,10 @@ class Deformation(BaseEstimator):
         return warped(x, self._maps(2 * torch.rand(6, len(x)) - 1), image_shape)
 
     def views(self) -> Tensor:
-        """Return four fixed deformations that stand for all, shape (4, 2, 3).
+        """Return four fixed deformations in place of the draws, shape (4, 2, 3).
 
-        The amounts have the mean and the variance of the draws, and the first three, as the last
-        three, are uncorrelated: half of a factorial design.
+        The amounts have the mean and the variance of the draws; rotation, shear and width are
+        uncorrelated, and so are height and the two shifts: half of a factorial design each.
         """
         signs = torch.tensor(HALF_FACTORIAL).T.repeat(2, 1)
         return self._maps(signs / 3**0.5)

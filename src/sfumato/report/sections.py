@@ -1,6 +1,7 @@
 """Sections of the page: what was asked, what was learned, how good it is."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ N_CODES = 5000
 N_OF_COMPONENT, MAX_COMPONENTS = 12, 40
 # Foregrounds, and backgrounds, that change places.
 MAX_SWAPS = 6
-# Rows between whose codes a walk goes.
-N_STATIONS = 4
+# Rows between whose codes a walk goes, in so many steps from one to the next.
+N_STATIONS, N_STEPS = 4, 4
 
 
 def asked(run: Mapping[str, Any], estimator: Any) -> str:
@@ -195,14 +196,15 @@ def contrasts(estimator: ContrastiveVAE, split: Split, shape: tuple[int, int, in
         "background, and their backgrounds."
     )
     apart = page.picture(figures.image_rows(groups, look), caption)
+    stations = np.unique(np.linspace(0, len(split.X_eval) - 1, N_STATIONS).astype(int))
+    if len(stations) < 2:
+        return apart
+    codes = estimator.transform(np.asarray(split.X_eval)[stations], "both")
     n_salient = estimator.latent_dim
-    codes = estimator.transform(X[:N_STATIONS], "both")
+    parts = {"salient code": slice(None, n_salient), "shared code": slice(n_salient, None)}
     walks = {
-        name: estimator.inverse_transform(_walked(codes, part))
-        for name, part in (
-            ("salient code", slice(None, n_salient)),
-            ("shared code", slice(n_salient, None)),
-        )
+        name: estimator.inverse_transform(walked(codes, part, N_STEPS))
+        for name, part in parts.items()
     }
     caption = (
         f"From one of the {split.rows} to {len(codes) - 1} others: above the salient code alone "
@@ -211,15 +213,27 @@ def contrasts(estimator: ContrastiveVAE, split: Split, shape: tuple[int, int, in
     return apart + page.picture(figures.image_rows(walks, look), caption)
 
 
-def _walked(codes: np.ndarray, part: slice) -> np.ndarray:
-    """Return the first code with one part on straight lines to those of the others."""
-    places = np.linspace(0, len(codes) - 1, N_PICTURES)
-    before = np.minimum(places.astype(int), max(len(codes) - 2, 0))
-    after = np.minimum(before + 1, len(codes) - 1)
-    step = (places - before)[:, None]
-    walked = np.repeat(codes[:1], N_PICTURES, axis=0)
-    walked[:, part] = (1 - step) * codes[before, part] + step * codes[after, part]
-    return walked
+def walked(codes: np.ndarray, part: slice, n_steps: int) -> np.ndarray:
+    """Return the first code with one part on straight lines to those of the others in turn.
+
+    Parameters
+    ----------
+    codes : ndarray, shape (m, l)
+        Two or more.
+    part : slice
+        What walks of a code.
+    n_steps : int
+        Codes on each line, its end included.
+
+    Returns
+    -------
+    ndarray, shape (1 + (m - 1) * n_steps, l)
+    """
+    steps = np.linspace(0, 1, n_steps + 1)[1:, None]
+    lines = [(1 - steps) * a + steps * b for a, b in pairwise(codes[:, part])]
+    path = np.repeat(codes[:1], 1 + len(lines) * n_steps, axis=0)
+    path[1:, part] = np.concatenate(lines)
+    return path
 
 
 def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
@@ -311,7 +325,7 @@ def of_estimator(
         sections["Samples and swaps of each class"] = conditions(estimator, split, shape)
     if shape and isinstance(estimator, LayeredVAE) and estimator.condition_ is None:
         sections["Layers of the pictures"] = layers(estimator, split, shape)
-    if shape and isinstance(estimator, ContrastiveVAE):
+    if shape and isinstance(estimator, ContrastiveVAE) and estimator.contrasted_:
         sections["Salient against shared"] = contrasts(estimator, split, shape)
     if shape and "predict" in operations and not learned_from_labels(estimator):
         sections["Clusters"] = clusters(estimator, split, shape)

@@ -88,7 +88,8 @@ class JoinedRows(IndexedRows):
         return len(self._rows)
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        return torch.cat([self._rows[index], self._conditions[index]], dim=1)
+        x = self._rows[index]
+        return torch.cat([x, self._conditions[index].to(x.device)], dim=1)
 
 
 class AssignedRows(IndexedRows):
@@ -110,7 +111,9 @@ class AssignedRows(IndexedRows):
         return len(self._rows)
 
     def __getitem__(self, index: Tensor | slice) -> Assigned:
-        return Assigned(self._rows[index], self._responsibilities[index], self._disagreement[index])
+        x = self._rows[index]
+        known = (self._responsibilities[index], self._disagreement[index])
+        return Assigned(x, *(values.to(x.device) for values in known))
 
 
 class ContrastedRows(IndexedRows):

@@ -145,7 +145,7 @@ def test_what_cannot_be_made_is_said(nothing_there, wrong, says):
         digits_on_textures(5, **wrong)
 
 
-@pytest.mark.skipif("SFUMATO_DATA" not in os.environ, reason="needs $SFUMATO_DATA")
+@pytest.mark.skipif(not os.environ.get("SFUMATO_DATA"), reason="needs $SFUMATO_DATA")
 def test_mnist_and_photographs_of_textures_are_taken_where_they_are():
     made = digits_on_textures(50)
     assert made.texture_names == ("grass", "gravel", "brick")

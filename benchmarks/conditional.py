@@ -21,10 +21,11 @@ from sfumato.data import load_data
 
 N_SAMPLES, N_BAYES, IMPORTANCE = 10_000, 1_000, 500
 VARIANTS: dict[str, dict[str, Any]] = {
-    "concatenate": {"conditioning": "concatenate", "prior": "normal"},
-    "inject": {"prior": "normal"},
-    "inject, p(z given c)": {},
-    "inject, z of 10, p(z given c)": {"latent_dim": 10},
+    "concatenate": {"latent_dim": 40, "conditioning": "concatenate", "prior": "normal"},
+    "inject": {"latent_dim": 40, "prior": "normal"},
+    "inject, p(z given c)": {"latent_dim": 40},
+    # The default.
+    "inject, z of 10, p(z given c)": {},
 }
 
 

@@ -96,7 +96,7 @@ class ConditionalVAE(VariationalEstimator):
 
     def __init__(
         self,
-        latent_dim: int = 40,
+        latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",

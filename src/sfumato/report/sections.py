@@ -109,10 +109,15 @@ def _colouring(estimator: Any, y: np.ndarray | None) -> str:
     return f", coloured by their classes, which the model {seen}"
 
 
+def _spread(X: Any, n: int) -> np.ndarray:
+    """Return n rows, evenly spaced from the first to the last."""
+    rows: np.ndarray = np.asarray(X)[np.linspace(0, len(X) - 1, n).astype(int)]
+    return rows
+
+
 def reconstructions(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     """Return rows and their reconstructions, the same way as PCA's."""
-    X = np.asarray(split.X_eval)
-    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    X = _spread(split.X_eval, N_PICTURES)
     rebuilt = np.asarray(reconstruct(estimator, X))
     groups = {"data": X, "reconstruction": rebuilt, "difference": np.abs(X - rebuilt)}
     caption = f"{len(X)} {split.rows}, their reconstructions, and the absolute difference."
@@ -147,8 +152,7 @@ def conditions(estimator: ConditionalVAE, split: Split, shape: tuple[int, int, i
     }
     caption = f"{N_OF_COMPONENT} pictures generated for each class; a column is one draw."
     drawn = page.picture(figures.image_rows(generated, look), caption)
-    X = np.asarray(split.X_eval)
-    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    X = _spread(split.X_eval, N_PICTURES)
     y = estimator.predict(X)
     groups = {"data": X} | {str(v): estimator.swap(X, y, np.full(len(X), v)) for v in classes}
     caption = f"{len(X)} {split.rows}, and below each the same code in every class."
@@ -157,8 +161,7 @@ def conditions(estimator: ConditionalVAE, split: Split, shape: tuple[int, int, i
 
 def layers(estimator: LayeredVAE, split: Split, shape: tuple[int, int, int]) -> str:
     """Return pictures taken apart, and foregrounds before other pictures' backgrounds."""
-    X = np.asarray(split.X_eval)
-    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    X = _spread(split.X_eval, N_PICTURES)
     parts = estimator.decompose(X)
     look = figures.Look.of(split.X_eval, shape)
     low, high = look.low, look.high
@@ -182,8 +185,7 @@ def layers(estimator: LayeredVAE, split: Split, shape: tuple[int, int, int]) -> 
 
 def contrasts(estimator: ContrastiveVAE, split: Split, shape: tuple[int, int, int]) -> str:
     """Return what is salient in pictures and what they share, and walks of either code alone."""
-    X = np.asarray(split.X_eval)
-    X = X[np.linspace(0, len(X) - 1, N_PICTURES).astype(int)]
+    X = _spread(split.X_eval, N_PICTURES)
     groups = {
         "data": X,
         "reconstruction": estimator.reconstruct(X),

@@ -34,7 +34,7 @@ Build = Callable[[int], Any]
 # Neighbours are first looked for among so many principal components of the rows.
 N_PRINCIPAL = 30
 # Components that each cluster begins with, where nobody says how many.
-N_SUBCOMPONENTS = 4
+N_SUBCOMPONENTS = 8
 # Each of the components that a cluster begins with has so many rows or more.
 ROWS_PER_COMPONENT = 20
 # gamma: what the recogniser weighs beside the code.
@@ -104,8 +104,8 @@ def n_components_of(n_rows: int, n_clusters: int, n_subcomponents: int) -> int:
 
     Examples
     --------
-    >>> n_components_of(70_000, 10, 4), n_components_of(300, 10, 4)
-    (40, 15)
+    >>> n_components_of(70_000, 10, 8), n_components_of(300, 10, 8)
+    (80, 15)
     """
     most = n_rows // ROWS_PER_COMPONENT
     return max(n_clusters, min(n_clusters * n_subcomponents, most))

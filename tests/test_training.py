@@ -162,6 +162,7 @@ def gradient_steps(clipping, lengths):
         before = model.weight.item()
         model.weight.grad = torch.full((1, 1), float(length))
         state.step()
+        state.follow()
         moves.append(before - model.weight.item())
     return moves
 

@@ -17,7 +17,7 @@ from sfumato.estimators.conditions import (
     to_dict,
 )
 from sfumato.estimators.latent import LatentEstimator
-from sfumato.estimators.networks import check_network, hidden_of
+from sfumato.estimators.networks import CONVOLUTIONS, check_network, hidden_of
 from sfumato.estimators.variational import as_objective, warn_of_collapse
 from sfumato.inference import (
     LayeredDiagnosis,
@@ -36,7 +36,6 @@ from sfumato.nn import (
     Injected,
     StandardNormal,
     Unconditioned,
-    conv_pair,
     mlp,
 )
 from sfumato.objectives import ELBO
@@ -233,10 +232,10 @@ class LayeredVAE(LatentEstimator):
         """Return the encoder of rows, and the decoder of the gate."""
         hidden, n_code = hidden_of(self), 2 * self.latent_dim
         seen, n_pixels = self.foreground_dim + width, shape[1] * shape[2]
-        if self.backbone == "conv":
-            seen_shape = (shape[0] + 1, *shape[1:])
-            encoder, _ = conv_pair(seen_shape, hidden, n_code, 1, self.latent_dim, self.activation)
-            _, gate = conv_pair((1, *shape[1:]), hidden, n_code, 1, seen, self.activation)
+        if self.backbone in CONVOLUTIONS:
+            pair, seen_shape = CONVOLUTIONS[self.backbone], (shape[0] + 1, *shape[1:])
+            encoder, _ = pair(seen_shape, hidden, n_code, 1, self.latent_dim, self.activation)
+            _, gate = pair((1, *shape[1:]), hidden, n_code, 1, seen, self.activation)
             return encoder, gate
         encoder = mlp([self.n_features_in_ + n_pixels, *hidden, n_code], self.activation)
         return encoder, mlp([seen, *reversed(hidden), n_pixels], self.activation)

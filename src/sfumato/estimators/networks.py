@@ -6,10 +6,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sfumato.nn import ACTIVATIONS, Family, conv_pair, mlp_pair, tied_mlp_pair
+from sfumato.nn import (
+    ACTIVATIONS,
+    Family,
+    conv_pair,
+    mlp_pair,
+    residual_pair,
+    tied_mlp_pair,
+)
 from sfumato.training import check_choice, check_count
 
-DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64)}
+DEFAULT_HIDDEN = {"mlp": (500, 500), "conv": (32, 64), "resnet": (32, 64, 64)}
+CONVOLUTIONS = {"conv": conv_pair, "resnet": residual_pair}
 
 
 def check_network(estimator: Any) -> None:
@@ -25,13 +33,14 @@ def check_network(estimator: Any) -> None:
     check_choice("activation", estimator.activation, ACTIVATIONS)
     if estimator.hidden is not None:
         check_widths(estimator.hidden)
-    if estimator.backbone == "conv" and estimator.image_shape_ is None:
+    if estimator.backbone in CONVOLUTIONS and estimator.image_shape_ is None:
         raise ValueError(
-            f"backbone='conv' needs images, and rows of {estimator.n_features_in_} values are not "
-            "square; give image_shape=(channels, height, width)."
+            f"backbone={estimator.backbone!r} needs images, and rows of "
+            f"{estimator.n_features_in_} values are not square; give "
+            "image_shape=(channels, height, width)."
         )
-    if estimator.backbone == "conv" and not hidden_of(estimator):
-        raise ValueError("backbone='conv' needs at least one layer in hidden.")
+    if estimator.backbone in CONVOLUTIONS and not hidden_of(estimator):
+        raise ValueError(f"backbone={estimator.backbone!r} needs at least one layer in hidden.")
 
 
 def check_widths(hidden: Any) -> None:
@@ -80,4 +89,5 @@ def build_pair(
     if estimator.backbone == "mlp":
         return mlp_pair(n_features, hidden, n_code, n_out, latent_dim, activation)
     per_pixel = n_out // n_features
-    return conv_pair(estimator.image_shape_, hidden, n_code, per_pixel, latent_dim, activation)
+    pair = CONVOLUTIONS[estimator.backbone]
+    return pair(estimator.image_shape_, hidden, n_code, per_pixel, latent_dim, activation)

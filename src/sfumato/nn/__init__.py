@@ -37,6 +37,7 @@ from sfumato.nn.flows import CouplingFlow, Flow, FlowDensity, FlowFamily, requir
 from sfumato.nn.injected import ConditionedNormal, Injected, Unconditioned
 from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
+from sfumato.nn.residual import Residual, residual_pair
 from sfumato.nn.sparsity import TopK
 from sfumato.nn.unet import UNet, blocks
 from sfumato.nn.views import Views, warped
@@ -70,6 +71,7 @@ __all__ = [
     "PseudoInputMixture",
     "Recogniser",
     "RelaxedBernoulliFamily",
+    "Residual",
     "RunningCentres",
     "SharedScaleGaussianFamily",
     "StandardNormal",
@@ -86,6 +88,7 @@ __all__ = [
     "mlp_pair",
     "normalised_conv",
     "require_zuko",
+    "residual_pair",
     "squared_distances",
     "tied_mlp_pair",
     "warped",

@@ -69,7 +69,7 @@ class PseudoInputMixture(nn.Module):
         """Return the mixture, batch shape ()."""
         u = self.pseudo_inputs.clamp(0.0, 1.0) if self.bounded else self.pseudo_inputs
         q = self._encoder[0](u)
-        log_weights = torch.full((len(u),), -log(len(u))).to(u)
+        log_weights = u.new_full((len(u),), -log(len(u)))
         if isinstance(q, Independent):
             return DiagonalMixture(log_weights, q.mean, q.stddev)
         return MixtureSameFamily(Categorical(logits=log_weights), q, validate_args=False)

@@ -19,6 +19,11 @@ class Engine(Protocol):
     rank: int
     world_size: int
 
+    @property
+    def records(self) -> bool:
+        """Whether a step may be recorded, and repeated by the device alone."""
+        ...
+
     def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
         """Place (and wrap) the module whose ``forward`` computes the loss, and its optimiser."""
         ...
@@ -60,6 +65,11 @@ class LocalEngine:
         self.device = _device(device)
         self.precision = precision
         self.bf16 = precision == "bf16"
+
+    @property
+    def records(self) -> bool:
+        """Whether a step is recorded as a CUDA graph."""
+        return self.device.type == "cuda"
 
     def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
         """Decide the precision for this module."""

@@ -1,7 +1,7 @@
 """The one training loop: epochs of steps over batches."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -11,9 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from sfumato.inference.noise import forked_rng
-from sfumato.objectives import objective_at
+from sfumato.objectives import AnnealedObjective, objective_at
 from sfumato.training.engine import Engine
 from sfumato.training.history import RESERVED, History, Record
+from sfumato.training.recording import RecordedStep, is_same
 from sfumato.training.rows import IndexedRows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser
@@ -70,7 +71,7 @@ class Batches:
         """Yield one process's batches; every process gets the same number of rows and steps."""
         index = self.index[torch.randperm(len(self))] if self.shuffled else self.index
         mine = index[rank::world_size][: len(index) // world_size]
-        for chunk in mine.split(self.batch_size):
+        for chunk in self.rows.placed(mine).split(self.batch_size):
             yield self.rows[chunk]
 
 
@@ -93,7 +94,10 @@ class Loop:
         self.engine = engine
         self.chooser = chooser
         self.first_bad = ""
+        self.names: tuple[str, ...] = ()
         self.module, self.optimizer = engine.setup(loss, state.optimizer)
+        self.objective: Any = None
+        self.update: Callable[[Any], Tensor] = self._update
 
     def epoch(
         self, batches: Iterable[Tensor], validation: Batches | None, learning_rate: float
@@ -101,6 +105,7 @@ class Loop:
         """Train for one epoch and return its record."""
         start = perf_counter()
         self.loss.epoch = len(self.state.history)
+        self._renew()
         self.state.set_learning_rate(learning_rate)
         self.module.train()
         means = self._steps(self._share(batches))
@@ -112,18 +117,26 @@ class Loop:
             record["validation_loss"] = self._validate(validation)
         return record | {"learning_rate": learning_rate, "seconds": perf_counter() - start}
 
+    def _renew(self) -> None:
+        """Record steps anew where the objective has changed; a plain function may do so unseen."""
+        objective = objective_at(self.loss.objective, self.loss.epoch)
+        known = isinstance(self.loss.objective, AnnealedObjective)
+        if self.engine.records and known and not is_same(objective, self.objective):
+            self.update = RecordedStep(self._update)
+        self.objective = objective
+
     def _share(self, batches: Iterable[Tensor]) -> Iterable[Tensor]:
         if isinstance(batches, Batches):
             return batches.share(self.engine.rank, self.engine.world_size)
         return (x.to(self.engine.device) for x in batches)
 
     def _steps(self, batches: Iterable[Tensor]) -> dict[str, float]:
-        names: tuple[str, ...] = ()
         totals = finite = torch.zeros(())
         n_rows = 0
         for x in batches:
             with self.chooser.step():
-                names, values = self._step(x)
+                values = self.update(x)
+                self.state.follow()
             n_rows += len(x)
             # Sums stay on the device: reading a number out at every step would stall it.
             totals = totals.to(values.device) + values * len(x)
@@ -131,11 +144,12 @@ class Loop:
         if not n_rows:
             raise ValueError("The data gave no batch to train on.")
         # One bad term spoils the weights and so all others: the first to go is to blame.
-        self.first_bad = names[int(finite.argmin())]
+        self.first_bad = self.names[int(finite.argmin())]
         means = self.engine.all_reduce(totals / n_rows).tolist()
-        return dict(zip(names, means, strict=True))
+        return dict(zip(self.names, means, strict=True))
 
-    def _step(self, x: Tensor) -> tuple[tuple[str, ...], Tensor]:
+    def _update(self, x: Any) -> Tensor:
+        """Move the weights by one step and return the means of the terms."""
         # Old gradients go first: the forward pass then finds their memory warm.
         self.optimizer.zero_grad()
         with self.engine.autocast():
@@ -143,7 +157,8 @@ class Loop:
         values = torch.stack(tuple(terms.values()))
         self.engine.backward(values.sum())
         self.state.step()
-        return tuple(terms), values.detach()
+        self.names = tuple(terms)
+        return values.detach()
 
     @torch.no_grad()
     def _validate(self, batches: Batches) -> float:

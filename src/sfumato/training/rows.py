@@ -26,6 +26,10 @@ class IndexedRows(ABC):
     def __getitem__(self, index: Tensor | slice) -> Any:
         """Return some of the rows as the objective takes them."""
 
+    def placed(self, index: Tensor) -> Tensor:
+        """Return an index where rows are looked up by it, so that no batch has to carry its own."""
+        return index
+
 
 class Rows(IndexedRows):
     """An array's rows in the model's units; ``rows[index]`` is a batch, float32, on the device.
@@ -66,6 +70,10 @@ class Rows(IndexedRows):
         if self._rows is not None:
             return self._rows[index]
         return self._convert(self._X[index if isinstance(index, slice) else index.cpu().numpy()])
+
+    def placed(self, index: Tensor) -> Tensor:
+        """Return an index on the device of resident rows."""
+        return index if self._rows is None else index.to(self._rows.device)
 
     def _convert(self, X: np.ndarray) -> Tensor:
         return self._transform(X).to(self._device)

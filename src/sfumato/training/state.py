@@ -62,14 +62,21 @@ class TrainingState:
     def set_learning_rate(self, rate: float) -> None:
         """Use a learning rate from now on."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     @torch.no_grad()
     def step(self) -> None:
-        """Take an optimiser's step and move the average along."""
+        """Take an optimiser's step."""
         if self.clipping:
             self._clip()
         self.optimizer.step()
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Count a step and move the average along."""
         self.n_steps += 1
         stride = 1 if self.n_steps < FIRST_STEPS else STRIDE
         if self._average and self.n_steps % stride == 0:

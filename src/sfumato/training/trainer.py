@@ -290,7 +290,11 @@ class Trainer(BaseEstimator):
         ]
         fused = engine.device.type in ("cpu", "cuda")
         used = [group for group in groups if group["params"]]
-        return Adam(used, lr=self.learning_rate, fused=fused)
+        if not engine.records:
+            return Adam(used, lr=self.learning_rate, fused=fused)
+        # A recorded step reads the rate where it lies, so that it can change.
+        rate = torch.tensor(self.learning_rate, device=engine.device)
+        return Adam(used, lr=rate, fused=fused, capturable=True)
 
     def _checkpoint_path(self) -> Path | None:
         return None if self.checkpoint is None else make_directory(self.checkpoint) / CHECKPOINT

@@ -27,6 +27,7 @@ from sfumato.metrics import (
     clustering_accuracy,
     normalized_mutual_information,
 )
+from sfumato.report import environment
 
 CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", results.FOLDER)) / "clustering.jsonl"
 BASELINES = ("kmeans", "pca-gmm", "isomap-kmeans", "ae-kmeans", "ae-gmm", "umap-gmm")
@@ -62,6 +63,7 @@ class Fit:
     seconds: float
     cpu_seconds: float
     version: str
+    machine: str = "AMD EPYC"
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
@@ -106,7 +108,8 @@ def fit_one(
         labels = estimator.predict(X_test if entry.deep else np.asarray(X_test, np.float32))
     measures = (clustering_accuracy, normalized_mutual_information, adjusted_rand_index)
     figures = [float(measure(y, labels)) for measure in measures]
-    return Fit(data, rows, model, variant, seed, *figures, seconds, cpu_seconds, version)
+    machine = environment()["processor"]
+    return Fit(data, rows, model, variant, seed, *figures, seconds, cpu_seconds, version, machine)
 
 
 def commit() -> str:
@@ -173,6 +176,7 @@ def write_table(data: str, rows: str) -> None:
         "CPU s",
         "seeds",
         "commits",
+        "machine",
     ]
     order = {name: i for i, name in enumerate((*BASELINES, *OURS))}
     names = sorted({(f.model, f.variant) for f in fits}, key=lambda n: (order.get(n[0], 99), n[1]))
@@ -194,6 +198,7 @@ def write_table(data: str, rows: str) -> None:
                 f"{median(f.cpu_seconds for f in mine):.0f}",
                 len(mine),
                 " ".join(sorted({f.version for f in mine})),
+                " and ".join(sorted({f.machine for f in mine})),
             ]
         )
     about = "fitted and evaluated on all rows" if rows == "all" else "fitted on the training rows"

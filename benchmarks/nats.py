@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks import results
-from sfumato import IWAE, VAE, MixturePrior, Trainer, VampPrior
+from sfumato import IWAE, VAE, MixturePrior, Trainer, VampPrior, load
 from sfumato.data import load_data
 from sfumato.report import environment
 
@@ -65,10 +65,43 @@ class Fit:
 
 
 def fit(options: argparse.Namespace) -> Fit:
-    """Train one model and estimate log p(x) of the test rows."""
+    """Train one model, or load a trained one, and estimate log p(x) of the test rows."""
     bundle = load_data(DATA[options.data])
-    X_test = bundle.X_test if bundle.X_test is not None else bundle.X[-10_000:]
-    X = bundle.X
+    vae = load(options.trained) if options.trained else trained(options, bundle.X)
+    if options.save:
+        vae.save(options.save)
+    start = time.perf_counter()
+    X_test = bundle.X_test[: options.rows]
+    estimate = vae.log_likelihood(X_test, options.samples)
+    bound = sum(float(term.mean()) for term in vae.terms(X_test).values())
+    log_likelihood = estimate.log_likelihood.cpu().numpy()
+    return Fit(
+        options.data,
+        options.model,
+        options.precision,
+        options.seed,
+        len(vae.history_),
+        vae.trainer.batch_size,
+        bound,
+        -float(log_likelihood.mean()),
+        float(log_likelihood.std() / np.sqrt(len(log_likelihood))),
+        float(estimate.standard_error.square().mean().sqrt() / np.sqrt(len(log_likelihood))),
+        options.samples,
+        len(X_test),
+        sum(vae.history_["seconds"]),
+        time.perf_counter() - start,
+        options.machine or machine(vae),
+    )
+
+
+def machine(vae: VAE) -> str:
+    """Return the name of what the model lies on."""
+    on_gpu = next(vae.model_.parameters()).is_cuda
+    return torch.cuda.get_device_name() if on_gpu else environment()["processor"]
+
+
+def trained(options: argparse.Namespace, X: np.ndarray) -> VAE:
+    """Return the model after training."""
     trainer = Trainer(
         max_epochs=options.epochs,
         batch_size=options.batch_size,
@@ -85,34 +118,7 @@ def fit(options: argparse.Namespace) -> Fit:
         trainer=trainer,
         **MODELS[options.model],
     )
-    start = time.perf_counter()
-    vae.fit(X)
-    trained = time.perf_counter()
-    if options.save:
-        vae.save(options.save)
-    X_test = X_test[: options.rows]
-    estimate = vae.log_likelihood(X_test, options.samples)
-    bound = sum(float(term.mean()) for term in vae.terms(X_test).values())
-    log_likelihood = estimate.log_likelihood.cpu().numpy()
-    made = environment()
-    on_gpu = next(vae.model_.parameters()).is_cuda
-    return Fit(
-        options.data,
-        options.model,
-        options.precision,
-        options.seed,
-        options.epochs,
-        options.batch_size,
-        bound,
-        -float(log_likelihood.mean()),
-        float(log_likelihood.std() / np.sqrt(len(log_likelihood))),
-        float(estimate.standard_error.square().mean().sqrt() / np.sqrt(len(log_likelihood))),
-        options.samples,
-        len(X_test),
-        trained - start,
-        time.perf_counter() - trained,
-        torch.cuda.get_device_name() if on_gpu else made["processor"],
-    )
+    return vae.fit(X)
 
 
 class Told:
@@ -200,6 +206,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--rows", type=int, default=10_000, help="of the test rows, the first")
     parser.add_argument("--save", help="folder for the fitted model")
+    parser.add_argument("--trained", help="folder of a fitted model, to be evaluated only")
+    parser.add_argument("--machine", default="", help="where it was trained")
     parser.add_argument("--table", action="store_true", help="fit nothing, write the table")
     options = parser.parse_args(arguments)
     if not options.table:

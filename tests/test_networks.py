@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sfumato.nn import conv_pair, mlp, mlp_pair, tied_mlp_pair
+from sfumato.nn import Residual, conv_pair, mlp, mlp_pair, residual_pair, tied_mlp_pair
 
 
 def test_the_decoder_mirrors_the_encoder():
@@ -16,6 +16,14 @@ def test_the_decoder_mirrors_the_encoder():
         for net in (encoder, decoder)
     ]
     assert widths == [[(784, 500), (500, 300), (300, 20)], [(10, 300), (300, 500), (500, 784)]]
+
+
+def test_a_residual_block_begins_as_the_identity():
+    h = torch.randn(2, 4, 5, 5)
+    block = Residual(4, "silu")
+    assert torch.equal(block(h), h)
+    block(h).sum().backward()
+    assert block.branch[-1].weight.grad.abs().sum() > 0
 
 
 def test_no_activation_follows_the_last_layer():
@@ -29,10 +37,11 @@ def test_no_activation_follows_the_last_layer():
     width=st.integers(1, 33),
     layers=st.integers(1, 3),
     per_pixel=st.integers(1, 4),
+    pair=st.sampled_from([conv_pair, residual_pair]),
 )
-def test_convolutions_return_to_any_image_size(channels, height, width, layers, per_pixel):
+def test_convolutions_return_to_any_image_size(channels, height, width, layers, per_pixel, pair):
     shape = (channels, height, width)
-    encoder, decoder = conv_pair(shape, (4, 6, 8)[:layers], 10, per_pixel, 5, "silu")
+    encoder, decoder = pair(shape, (4, 6, 8)[:layers], 10, per_pixel, 5, "silu")
     d = channels * height * width
     assert encoder(torch.zeros(2, d)).shape == (2, 10)
     assert decoder(torch.zeros(2, 5)).shape == (2, d * per_pixel)

@@ -60,9 +60,10 @@ class Autoencoder(LatentEstimator):
     latent_dim : int
         Length of z, smaller (undercomplete) or larger (overcomplete) than a row.
     hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; for ``backbone="conv"`` the
-        channels of its stride-2 convolutions. Default (500, 500) and (32, 64).
-    backbone : "mlp" or "conv"
+        Widths of the encoder's layers, mirrored by the decoder; for "conv" the channels of its
+        stride-2 convolutions, for "resnet" those of its residual blocks at the full resolution, at
+        half of it, and so on. Default (500, 500), (32, 64) and (32, 64, 64).
+    backbone : "mlp", "conv" or "resnet"
     corruption : Gaussian, Masking, SaltAndPepper, or a sequence of them, optional
         Of the input in training, while the reconstruction is compared with the clean row.
     penalty : KLSparsity, KSparse, Contractive, or a sequence of them, optional

@@ -51,7 +51,7 @@ class ConditionalVAE(VariationalEstimator):
         Length of z.
     hidden : tuple of int, optional
         Widths of the encoder's layers, mirrored by the decoder; see :class:`VAE`.
-    backbone : "mlp" or "conv"
+    backbone : "mlp", "conv" or "resnet"
     likelihood : str
         p(x|z, c); see :class:`VAE`.
     conditioning : "inject" or "concatenate"

@@ -72,7 +72,7 @@ class ContrastiveVAE(LatentEstimator):
         Length of s, the shared code.
     hidden : tuple of int, optional
         See :class:`VAE`.
-    backbone : "mlp" or "conv"
+    backbone : "mlp", "conv" or "resnet"
     decoder : "layered" or "joint"
         Of p(x|z, s): a foreground by z that hides a background by s where it is, with a mask; or
         one network of both codes, as in Abid and Zou.

@@ -210,7 +210,7 @@ class DEC(EmbeddingEstimator):
         Length of z.
     hidden : tuple of int
         Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp" or "conv"
+    backbone : "mlp", "conv" or "resnet"
     loss : "mse" or "cross-entropy"
         Of the reconstruction, see :class:`Autoencoder`.
     activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
@@ -361,7 +361,7 @@ class DCN(EmbeddingEstimator):
         Length of z.
     hidden : tuple of int
         Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp" or "conv"
+    backbone : "mlp", "conv" or "resnet"
     loss : "mse" or "cross-entropy"
         Of the reconstruction, see :class:`Autoencoder`.
     activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"

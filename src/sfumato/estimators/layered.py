@@ -78,7 +78,7 @@ class LayeredVAE(LatentEstimator):
     hidden : tuple of int, optional
         Channels of the encoder's stride-2 convolutions, mirrored by the gate's decoder, or for
         ``backbone="mlp"`` widths of layers. Default (32, 64) and (500, 500).
-    backbone : "conv" or "mlp"
+    backbone : "conv", "resnet" or "mlp"
     foreground_grid, background_grid : int
         A layer's colours are drawn on so many points a side, and interpolated.
     activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"

@@ -40,9 +40,10 @@ class VAE(VariationalEstimator):
     latent_dim : int
         Length of z.
     hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; for ``backbone="conv"`` the
-        channels of its stride-2 convolutions. Default (500, 500) and (32, 64).
-    backbone : "mlp" or "conv"
+        Widths of the encoder's layers, mirrored by the decoder; for "conv" the channels of its
+        stride-2 convolutions, for "resnet" those of its residual blocks at the full resolution, at
+        half of it, and so on. Default (500, 500), (32, 64) and (32, 64, 64).
+    backbone : "mlp", "conv" or "resnet"
     likelihood : str
         p(x|z). "bernoulli": pixels in a range (grey levels as probabilities). "gaussian": real
         numbers with one learned scale in standardised units; "unit-gaussian" with a scale of 1;

@@ -25,7 +25,8 @@ class Residual(nn.Module):
     def __init__(self, channels: int, activation: str) -> None:
         super().__init__()
         last = nn.Conv2d(channels, channels, 3, 1, 1)
-        nn.init.zeros_(last.weight)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.branch = nn.Sequential(
             ACTIVATIONS[activation](),
             nn.Conv2d(channels, channels, 3, 1, 1),

@@ -366,6 +366,7 @@ BAD = [
     (VAE, {"trainer": Trainer(max_epochs=2.5)}, "max_epochs must be a whole number"),
     (VAE, {"trainer": Trainer(early_stopping=True)}, "must be an EarlyStopping or None"),
     (VAE, {"trainer": Trainer(device="gpu")}, "device must be 'auto'"),
+    (VAE, {"trainer": Trainer(device="cuda:99")}, "device='cuda:99' is not here"),
     (VAE, {"scaling": "standard"}, "needs pixels in"),
     (VAE, {"scaling": "none"}, "needs pixels in"),
     (VAE, {"likelihood": "categorical", "scaling": "standard"}, "needs pixels in"),

@@ -99,9 +99,12 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"device must be 'auto', 'cpu', 'cuda', ...; got {name!r}.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={name!r} is not here; device='auto' takes what there is.")
+    return device
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -1,15 +1,15 @@
 """The deterministic autoencoder."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
+from sfumato.estimators.views import deformation_of, random_view
 from sfumato.inference import map_blocks
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
@@ -20,7 +20,6 @@ from sfumato.nn import (
     ImageShape,
     PointMassFamily,
     TopK,
-    Views,
     dropping_out,
 )
 from sfumato.objectives import (
@@ -170,7 +169,7 @@ class Autoencoder(LatentEstimator):
 
     def _objective(self) -> Any:
         return Reconstruction(
-            loss_of(self)[1], all_of(self.corruption), all_of(self.penalty), view_of(self)
+            loss_of(self)[1], all_of(self.corruption), all_of(self.penalty), random_view(self)
         )
 
     def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
@@ -237,32 +236,3 @@ def check_objective(estimator: Any) -> None:
                 raise ValueError(f"{name} must be of {examples}, or a tuple; got {value!r}.")
     if not 0 <= estimator.dropout < 1:
         raise ValueError(f"dropout must lie in [0, 1), got {estimator.dropout}.")
-
-
-def deformation_of(estimator: Any) -> Deformation | None:
-    """Return the deformation that an estimator's argument stands for: for images only.
-
-    Raises
-    ------
-    ValueError
-        If the argument is none.
-    """
-    if isinstance(estimator.deformation, Deformation):
-        return estimator.deformation
-    check_choice("deformation", str(estimator.deformation), ["auto", "None"])
-    return Deformation() if estimator.deformation == "auto" and estimator.image_shape_ else None
-
-
-def views_of(estimator: Any) -> Views:
-    """Return the fixed views that a trained network takes of every row."""
-    deformation = deformation_of(estimator)
-    maps = None if deformation is None else deformation.views()
-    return Views(maps, estimator.image_shape_)
-
-
-def view_of(estimator: Any) -> Callable[[Tensor], Tensor] | None:
-    """Return the deformation of a batch of rows, or None where there is none."""
-    deformation = deformation_of(estimator)
-    if deformation is None or estimator.image_shape_ is None:
-        return None
-    return partial(deformation, image_shape=estimator.image_shape_)

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from sfumato import models
 from sfumato.coupling import merge_components, neighbour_graph
-from sfumato.estimators.autoencoder import deformation_of, view_of, views_of
 from sfumato.estimators.clusters import Clusterer
+from sfumato.estimators.views import deformation_of, fixed_views, random_view
 from sfumato.inference import (
     RowSource,
     forked_rng,
@@ -162,10 +162,10 @@ class DeepCluster(Clusterer):
             network = normalised_conv(self.image_shape_, channels, self.latent_dim)
         encoder = Conditional(network, PointMassFamily(self.latent_dim))
         counts = (self._n_pseudo, self.n_clusters, self.n_rows_)
-        return models.DeepCluster(encoder, self.latent_dim, *counts, views_of(self))
+        return models.DeepCluster(encoder, self.latent_dim, *counts, fixed_views(self))
 
     def _objective(self) -> SelfAssigned:
-        return SelfAssigned(pseudo_classification, likeliest_pseudo_labels, view_of(self))
+        return SelfAssigned(pseudo_classification, likeliest_pseudo_labels, random_view(self))
 
     def _train(
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
@@ -212,7 +212,7 @@ class DeepCluster(Clusterer):
 
     def _joint(self, model: Any, rows: Rows) -> np.ndarray:
         """Return how often two views of a row, or neighbours, have two pseudo-labels."""
-        view = view_of(self)
+        view = random_view(self)
         if view is not None:
             return joint_of_views(model.log_class, rows, view, self.seed_)
         some = torch.arange(0, len(rows), -(-len(rows) // GRAPH_ROWS))

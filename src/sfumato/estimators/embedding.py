@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato import models
-from sfumato.estimators.autoencoder import LOSSES, deformation_of, view_of
+from sfumato.estimators.autoencoder import LOSSES
 from sfumato.estimators.clusters import WIDTHS, ClusterEstimator, Pretrained
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.estimators.recipe import coupled_clusters
+from sfumato.estimators.views import deformation_of, random_view
 from sfumato.inference import RowSource, forked_rng, map_blocks, map_precisely
 from sfumato.nn import (
     Components,
@@ -321,7 +322,7 @@ class DEC(EmbeddingEstimator):
             loss=LOSSES[self.loss][1],
             reconstruction_weight=self.reconstruction_weight,
         )
-        return SelfAssigned(terms, dec_targets, view_of(self))
+        return SelfAssigned(terms, dec_targets, random_view(self))
 
     def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
         with engine.autocast():
@@ -471,7 +472,7 @@ class DCN(EmbeddingEstimator):
             clustering_weight=self.clustering_weight,
             online=self.centres == "online",
         )
-        return SelfAssigned(terms, nearest_centres, view_of(self))
+        return SelfAssigned(terms, nearest_centres, random_view(self))
 
     def _begin_with_clusters(self, model: Any, rows: Rows) -> None:
         super()._begin_with_clusters(model, rows)

@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from sfumato.coupling import Coupling, neighbour_votes
-from sfumato.estimators.autoencoder import deformation_of, views_of
 from sfumato.estimators.clusters import ClusterEstimator, Pretrained
 from sfumato.estimators.networks import check_network
 from sfumato.estimators.recipe import DISTILLATION, Plan, train_rounds
+from sfumato.estimators.views import deformation_of, fixed_views
 from sfumato.inference import (
     LikelihoodEstimate,
     RowSource,
@@ -230,7 +230,7 @@ class MixtureEstimator(ClusterEstimator):
         """Build the untrained network of q(c|x), which rounds of joint training have."""
         if self.recipe != "default" or not sum(self.rounds):
             return None
-        return Recogniser(self.n_features_in_, n_components, self.image_shape_, views_of(self))
+        return Recogniser(self.n_features_in_, n_components, self.image_shape_, fixed_views(self))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         r"""Return the posterior of the label of every row, shape (n, n_components).

@@ -1,5 +1,6 @@
 """A training step as one launch of a GPU."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -41,6 +42,10 @@ class RecordedStep:
         """Run one step and return its values, which the next step overwrites."""
         if not self.repeatable or not isinstance(x, Tensor):
             return self.step(x)
+        with torch.cuda.device(x.device):
+            return self._run(x)
+
+    def _run(self, x: Tensor) -> Tensor:
         if self._graph is None and self.n_steps < WARM_UP:
             self.n_steps += 1
             return self._warm_up(x)
@@ -54,7 +59,7 @@ class RecordedStep:
 
     def _warm_up(self, x: Tensor) -> Tensor:
         """Run a step as usual, beside the default stream as a recording asks for."""
-        stream, default = torch.cuda.Stream(x.device), torch.cuda.current_stream(x.device)
+        stream, default = torch.cuda.Stream(), torch.cuda.current_stream()
         stream.wait_stream(default)
         with torch.cuda.stream(stream):
             values = self._watched(x) if self.n_steps == WARM_UP else self.step(x)
@@ -89,7 +94,10 @@ class RecordedStep:
 def _waiting_forbidden() -> Iterator[None]:
     """Raise a RuntimeError where the processor waits for the GPU."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        # That this mode is new to torch is nothing a user can act on.
+        warnings.simplefilter("ignore", UserWarning)
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:

@@ -63,7 +63,7 @@ class Fit:
     seconds: float
     cpu_seconds: float
     version: str
-    machine: str = "AMD EPYC"
+    machine: str = "unknown"
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:

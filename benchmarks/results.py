@@ -19,8 +19,9 @@ def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -
     # A path says where this machine keeps its things, and nothing of how to repeat the run.
     words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
     command = f"python -m benchmarks {' '.join(words)}"
+    gpu = "" if made["accelerator"] == "none" else f"{made['accelerator']}, "
     circumstances = (
-        f"{date.today()}; {made['processor']}, {made['threads']} thread(s); torch {made['torch']}, "
+        f"{date.today()}; {gpu}{made['processor']}, {made['threads']} thread(s); torch {made['torch']}, "
         f"Python {made['python']}; `{command}`"
     )
     FOLDER.mkdir(exist_ok=True)

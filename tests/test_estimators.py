@@ -381,6 +381,7 @@ BAD = [
     (VAE, {"backbone": "conv", "hidden": ()}, "at least one layer"),
     (VAE, {"backbone": "resnet", "hidden": ()}, "backbone='resnet' needs at least one layer"),
     (Autoencoder, {"loss": "hinge"}, "loss must be one of mse, cross-entropy"),
+    (Autoencoder, {"dropout": 0.1, "backbone": "resnet"}, "dropout needs backbone='mlp' or"),
     (Autoencoder, {"tied": True, "backbone": "conv"}, "tied=True needs backbone='mlp'"),
     (Autoencoder, {"loss": "cross-entropy", "scaling": "standard"}, "pixels in"),
     (VAE, {"trainer": Trainer(batch_size=0)}, "batch_size must be a whole number of at least 1"),

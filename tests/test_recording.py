@@ -1,17 +1,28 @@
 """Training steps recorded on a GPU: the same weights as step by step, or no recording at all."""
 
+from contextlib import nullcontext
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from sfumato import ELBO, IWAE, VAE, Trainer
-from sfumato.objectives import elbo
+from sfumato import ELBO, IWAE, VAE, EarlyStopping, SemiAmortised, Trainer
+from sfumato.objectives import Binarized, elbo, is_recordable
 from sfumato.training import LocalEngine
-from sfumato.training.recording import RecordedStep, is_same
+from sfumato.training.recording import WARM_UP, RecordedStep, is_same
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 pytestmark = pytest.mark.filterwarnings("ignore:The code has collapsed")
+
+
+def test_objectives_with_tensors_or_functions_of_their_own_are_never_the_same():
+    weights = torch.ones(3)
+    assert is_same(partial(elbo, weights), partial(elbo, weights))
+    assert not is_same(partial(elbo, weights), partial(elbo, weights.clone()))
+    assert not is_same(partial(elbo, beta=weights), partial(elbo, beta=weights.clone()))
+    assert not is_same(ELBO().at, ELBO().at)
 
 
 def test_objectives_are_the_same_where_functions_and_settings_are():
@@ -22,17 +33,29 @@ def test_objectives_are_the_same_where_functions_and_settings_are():
     assert not is_same(IWAE(5).at(0), ELBO().at(0))
 
 
-def fitted(objective, *, records, **settings):
+def fitted(objective, *, records, epochs=4, **settings):
     vae = VAE(
         latent_dim=4,
         hidden=(32,),
         objective=objective,
         random_state=0,
-        trainer=Trainer(max_epochs=4, batch_size=100, device="cuda", **settings),
+        trainer=Trainer(max_epochs=epochs, batch_size=100, device="cuda", **settings),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalEngine, "records", property(lambda engine: records))
-        return vae.fit("digits")
+        made = []
+        patch.setattr(RecordedStep, "__init__", remembering(RecordedStep.__init__, made))
+        vae.fit("digits")
+    assert any(step.recorded for step in made) is records
+    return vae
+
+
+def remembering(build, made):
+    def init(step, module):
+        build(step, module)
+        made.append(step)
+
+    return init
 
 
 @on_gpu
@@ -51,6 +74,30 @@ def test_a_recorded_fit_has_the_weights_of_one_step_by_step(objective, precision
 def test_a_recorded_fit_is_the_same_bit_for_bit_each_time():
     first, second = (fitted(ELBO(), records=True) for _ in range(2))
     assert first.history_["loss"] == second.history_["loss"]
+
+
+@on_gpu
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"early_stopping": EarlyStopping(3, 0.2)},
+        {"learning_rate": np.float64(1e-3)},
+        {"weight_decay": 1e-3},
+    ],
+    ids=["early-stopping", "numpy-rate", "weight-decay"],
+)
+def test_settings_mean_the_same_in_a_recorded_fit(settings):
+    recorded, plain = (fitted(ELBO(), records=records, **settings) for records in (True, False))
+    assert recorded.history_["loss"] == pytest.approx(plain.history_["loss"], rel=1e-4)
+
+
+@on_gpu
+def test_a_recorded_fit_goes_on_from_a_checkpoint(tmp_path):
+    folder = str(tmp_path / "run")
+    fitted(ELBO(), records=True, checkpoint=folder, epochs=2)
+    resumed = fitted(ELBO(), records=True, checkpoint=folder)
+    straight = fitted(ELBO(), records=True)
+    assert resumed.history_["loss"] == pytest.approx(straight.history_["loss"], rel=1e-4)
 
 
 @on_gpu
@@ -73,19 +120,128 @@ def test_the_learning_rate_of_a_recorded_step_follows_its_schedule():
     ids=["waits", "draws", "carries"],
 )
 def test_what_a_gpu_cannot_repeat_alone_is_not_recorded(function):
-    step = RecordedStep(function)
-    x = torch.ones(3, device="cuda")
+    step, x = RecordedStep(nn.Identity()), torch.ones(3, device="cuda")
     for _ in range(6):
-        step(x)
+        step(function, x)
     assert not step.repeatable
-    assert step(2 * x).sum() >= 0
+    assert not step.recorded
 
 
 @on_gpu
 def test_a_batch_of_another_shape_and_new_rows_are_seen_by_a_recorded_step():
-    step = RecordedStep(lambda x: x.square().sum()[None])
+    step, x = RecordedStep(nn.Identity()), torch.ones(3, device="cuda")
+
+    def function(x):
+        return x.square().sum()[None]
+
     for _ in range(6):
-        step(torch.ones(3, device="cuda"))
-    assert step.repeatable
-    assert float(step(torch.full((3,), 2.0, device="cuda"))) == 12.0
-    assert float(step(torch.full((2,), 3.0, device="cuda"))) == 18.0
+        step(function, x)
+    assert step.recorded
+    assert float(step(function, 2 * x)) == 12.0
+    assert float(step(function, 3 * x[:2])) == 18.0
+
+
+class Imagined(RecordedStep):
+    """A recording that a processor replays by running the step."""
+
+    def __init__(self, module):
+        super().__init__(module)
+        self.replays = 0
+
+    def _run(self, step, x):
+        if self.n_steps < WARM_UP:
+            self.n_steps += 1
+            return self._watched(step, x) if self.n_steps == WARM_UP else step(x)
+        self.replays += 1
+        return step(x)
+
+
+@pytest.fixture
+def imagined(monkeypatch):
+    """Let a processor pass for a GPU whose waiting nobody sees."""
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.zeros(1))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: None)
+    monkeypatch.setattr("sfumato.training.recording._waiting_forbidden", nullcontext)
+    return Imagined
+
+
+def test_only_batches_of_the_first_shape_are_replayed(imagined):
+    step = imagined(nn.Identity())
+    for n in (4, 4, 2, 4, 4, 2, 4):
+        assert len(step(lambda x: x, torch.ones(n))) == n
+    # Five of four rows, three of them to warm up.
+    assert step.replays == 2
+
+
+def test_a_step_that_moves_a_buffer_is_never_replayed(imagined):
+    norm = nn.BatchNorm1d(2)
+
+    def moving(x):
+        norm.running_mean = norm.running_mean + 1
+        return x
+
+    step = imagined(norm)
+    for _ in range(6):
+        step(moving, torch.ones(3, 2))
+    assert not step.repeatable
+    assert step.replays == 0
+
+
+def test_a_step_that_breaks_off_is_repeated_as_if_for_the_first_time(imagined):
+    norm, seen = nn.BatchNorm1d(2), []
+
+    def breaking(x):
+        norm.running_mean += 1
+        seen.append(float(torch.rand(())))
+        if len(seen) == WARM_UP:
+            raise RuntimeError("waited for the GPU")
+        return x
+
+    step = imagined(norm)
+    for _ in range(5):
+        step(breaking, torch.ones(3, 2))
+    assert not step.repeatable
+    assert seen[WARM_UP] == seen[WARM_UP - 1]
+    assert norm.running_mean.tolist() == [5.0, 5.0]
+
+
+class Counting(ELBO):
+    """A bound whose function of an epoch runs Python at every step."""
+
+    recordable = False
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        (ELBO(), True),
+        (IWAE(3), True),
+        (Binarized(ELBO()), True),
+        (Binarized(elbo), False),
+        (elbo, False),
+        (Counting(), False),
+        (SemiAmortised(), False),
+    ],
+    ids=repr,
+)
+def test_functions_that_may_change_unseen_are_not_recorded(objective, expected):
+    assert is_recordable(objective) is expected
+
+
+def test_an_engine_that_says_nothing_of_recording_records_nothing(digits):
+    class Engine:
+        device, rank, world_size = torch.device("cpu"), 0, 1
+        local = LocalEngine("cpu")
+        setup, autocast, backward, all_reduce, save = (
+            local.setup,
+            local.autocast,
+            local.backward,
+            local.all_reduce,
+            local.save,
+        )
+
+    model = VAE(latent_dim=2, hidden=(8,), random_state=0, trainer=Trainer(max_epochs=1))
+    model.fit(digits[0][:50])
+    x = torch.as_tensor(digits[0][:50] / 16, dtype=torch.float32)
+    assert len(Trainer(max_epochs=2).fit(model.model_, ELBO(), x, engine=Engine())) == 2

@@ -148,6 +148,8 @@ class Autoencoder(LatentEstimator):
         deformation_of(self)
         if self.tied and self.backbone != "mlp":
             raise ValueError("tied=True needs backbone='mlp'.")
+        if self.dropout and self.backbone == "resnet":
+            raise ValueError("dropout needs backbone='mlp' or 'conv'.")
 
     def _default_scaling(self) -> str:
         return "range"

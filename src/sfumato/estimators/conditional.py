@@ -55,7 +55,8 @@ class ConditionalVAE(VariationalEstimator):
     likelihood : str
         p(x|z, c); see :class:`VAE`.
     conditioning : "inject" or "concatenate"
-        Tell encoder and decoder c in every layer, or beside their input.
+        Tell encoder and decoder c in every layer (for "resnet" between its blocks), or beside
+        their input.
     prior : "conditional" or "normal"
         p(z|c): a Gaussian for every c that a network learns, or N(0, I) for all.
     activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"

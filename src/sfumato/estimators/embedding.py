@@ -211,7 +211,7 @@ class DEC(EmbeddingEstimator):
         Length of z.
     hidden : tuple of int
         Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp", "conv" or "resnet"
+    backbone : "mlp" or "conv"
     loss : "mse" or "cross-entropy"
         Of the reconstruction, see :class:`Autoencoder`.
     activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
@@ -362,7 +362,7 @@ class DCN(EmbeddingEstimator):
         Length of z.
     hidden : tuple of int
         Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp", "conv" or "resnet"
+    backbone : "mlp" or "conv"
     loss : "mse" or "cross-entropy"
         Of the reconstruction, see :class:`Autoencoder`.
     activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"

@@ -57,7 +57,7 @@ class MixtureVAE(MixtureEstimator):
         Length of z.
     hidden : tuple of int
         Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp", "conv" or "resnet"
+    backbone : "mlp" or "conv"
         Of encoder and decoder; the recogniser of images is convolutional in any case.
     likelihood : "bernoulli" or "gaussian"
         p(x|z): pixels in a range (grey levels as probabilities), or real numbers with one learned
@@ -207,7 +207,7 @@ class VaDE(MixtureEstimator):
         Length of z.
     hidden : tuple of int
         Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp", "conv" or "resnet"
+    backbone : "mlp" or "conv"
         Of encoder and decoder; the recogniser of images is convolutional in any case.
     likelihood : "bernoulli" or "gaussian"
         p(x|z): pixels in a range (grey levels as probabilities), or real numbers with one learned
@@ -333,7 +333,7 @@ class GMVAE(MixtureEstimator):
         Length of the code x.
     hidden : tuple of int
         Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp", "conv" or "resnet"
+    backbone : "mlp" or "conv"
         Of encoder and decoder; the recogniser of images is convolutional in any case.
     likelihood : "bernoulli" or "gaussian"
         p(y|x): pixels in a range (grey levels as probabilities), or real numbers with one learned

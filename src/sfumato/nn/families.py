@@ -188,7 +188,7 @@ class Levels(Distribution):
 
     def __init__(self, logits: Tensor) -> None:
         self.log_weights = F.log_softmax(logits, dim=-1)
-        self.levels = torch.linspace(0.0, 1.0, logits.shape[-1]).to(logits)
+        self.levels = _evenly(logits.shape[-1], like=logits)
         super().__init__(logits.shape[:-2], logits.shape[-2:-1], validate_args=False)
 
     @property
@@ -309,8 +309,12 @@ class LogisticMixtureFamily(Family):
         parts = raw.unflatten(-1, (self.dim, 3, self.n_components))
         logits, loc, log_scale = parts.unbind(-2)
         # A network that says nothing yet covers all levels: centres spread over [0, 1].
-        centres = torch.linspace(0.0, 1.0, self.n_components + 2)[1:-1].to(raw)
+        centres = _evenly(self.n_components + 2, like=raw)[1:-1]
         # Narrower than a twentieth of a level, a logistic is a level.
         narrowest = -log(20.0 * (self.n_levels - 1))
         log_scale = (log_scale - log(2.0 * self.n_components)).clamp(narrowest, 2.0)
         return LogisticLevels(logits, centres + loc, log_scale, self.n_levels)
+
+
+def _evenly(n: int, like: Tensor) -> Tensor:
+    return torch.linspace(0.0, 1.0, n, dtype=like.dtype, device=like.device)

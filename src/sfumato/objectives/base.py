@@ -20,6 +20,14 @@ class AnnealedObjective(BaseEstimator):
     ``objective(model, x)`` the one that is reported: the final weights, no training devices.
     """
 
+    @property
+    def recordable(self) -> bool:
+        """Whether an epoch's function is ``functools.partial`` of a pure one and of numbers.
+
+        Its steps can then be recorded on a GPU and repeated without running Python.
+        """
+        return False
+
     def at(self, epoch: int) -> Objective:
         """Return the objective of one epoch."""
         raise NotImplementedError
@@ -70,6 +78,11 @@ def require_share(**values: float) -> None:
     for name, value in values.items():
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must lie between 0 and 1, got {value}.")
+
+
+def is_recordable(objective: Any) -> bool:
+    """Tell whether steps may be recorded: a plain function may change unseen."""
+    return isinstance(objective, AnnealedObjective) and bool(objective.recordable)
 
 
 def objective_at(objective: Any, epoch: int) -> Objective:

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from sfumato.models import LatentVariableModel
-from sfumato.objectives.base import AnnealedObjective, Objective, Terms, objective_at
+from sfumato.objectives.base import (
+    AnnealedObjective,
+    Objective,
+    Terms,
+    is_recordable,
+    objective_at,
+)
 
 
 def binarized(objective: Objective, model: LatentVariableModel, x: Tensor) -> Terms:
@@ -26,6 +32,11 @@ class Binarized(AnnealedObjective):
 
     def __init__(self, objective: Any) -> None:
         self.objective = objective
+
+    @property
+    def recordable(self) -> bool:
+        """Whether the objective is."""
+        return is_recordable(self.objective)
 
     def at(self, epoch: int) -> Objective:
         """Return the objective of one epoch."""

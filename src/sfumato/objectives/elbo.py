@@ -123,6 +123,8 @@ class ELBO(AnnealedObjective):
     0.1
     """
 
+    recordable = True
+
     def __init__(
         self, beta: float = 1.0, warmup: int = 0, free_bits: float = 0.0, n_samples: int = 1
     ) -> None:

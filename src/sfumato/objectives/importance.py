@@ -48,6 +48,8 @@ class IWAE(AnnealedObjective):
         k, the samples of z for each row; time and memory of a step grow with it.
     """
 
+    recordable = True
+
     def __init__(self, n_samples: int = 50) -> None:
         self.n_samples = n_samples
 

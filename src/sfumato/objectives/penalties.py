@@ -185,7 +185,7 @@ def _directions(z: Tensor, n_probes: int | None) -> Tensor:
     """Return the vectors of the products, shape (m, n, latent_dim)."""
     n, dim = z.shape
     if n_probes is None:
-        return torch.eye(dim).to(z)[:, None, :].expand(dim, n, dim)
+        return torch.eye(dim, dtype=z.dtype, device=z.device)[:, None, :].expand(dim, n, dim)
     return torch.randint(0, 2, (n_probes, n, dim)).to(z) * 2 - 1
 
 

@@ -19,11 +19,6 @@ class Engine(Protocol):
     rank: int
     world_size: int
 
-    @property
-    def records(self) -> bool:
-        """Whether a step may be recorded, and repeated by the device alone."""
-        ...
-
     def setup(self, module: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
         """Place (and wrap) the module whose ``forward`` computes the loss, and its optimiser."""
         ...
@@ -45,6 +40,11 @@ class Engine(Protocol):
     ) -> None:
         """Write a checkpoint, once for all processes."""
         ...
+
+
+def records_steps(engine: Engine) -> bool:
+    """Whether steps on this engine may be recorded and repeated by the device alone."""
+    return bool(getattr(engine, "records", False))
 
 
 class LocalEngine:

@@ -1,7 +1,7 @@
 """The one training loop: epochs of steps over batches."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from sfumato.inference.noise import forked_rng
-from sfumato.objectives import AnnealedObjective, objective_at
-from sfumato.training.engine import Engine
+from sfumato.objectives import is_recordable, objective_at
+from sfumato.training.engine import Engine, records_steps
 from sfumato.training.history import RESERVED, History, Record
 from sfumato.training.recording import RecordedStep, is_same
 from sfumato.training.rows import IndexedRows
@@ -96,8 +96,9 @@ class Loop:
         self.first_bad = ""
         self.names: tuple[str, ...] = ()
         self.module, self.optimizer = engine.setup(loss, state.optimizer)
+        self.records = records_steps(engine)
         self.objective: Any = None
-        self.update: Callable[[Any], Tensor] = self._update
+        self.recorded: RecordedStep | None = None
 
     def epoch(
         self, batches: Iterable[Tensor], validation: Batches | None, learning_rate: float
@@ -118,11 +119,12 @@ class Loop:
         return record | {"learning_rate": learning_rate, "seconds": perf_counter() - start}
 
     def _renew(self) -> None:
-        """Record steps anew where the objective has changed; a plain function may do so unseen."""
+        """Record steps anew where the objective is another one than in the last epoch."""
         objective = objective_at(self.loss.objective, self.loss.epoch)
-        known = isinstance(self.loss.objective, AnnealedObjective)
-        if self.engine.records and known and not is_same(objective, self.objective):
-            self.update = RecordedStep(self._update)
+        if not self.records or not is_recordable(self.loss.objective):
+            self.recorded = None
+        elif self.recorded is None or not is_same(objective, self.objective):
+            self.recorded = RecordedStep(self.loss)
         self.objective = objective
 
     def _share(self, batches: Iterable[Tensor]) -> Iterable[Tensor]:
@@ -135,7 +137,7 @@ class Loop:
         n_rows = 0
         for x in batches:
             with self.chooser.step():
-                values = self.update(x)
+                values = self._step(x)
                 self.state.follow()
             n_rows += len(x)
             # Sums stay on the device: reading a number out at every step would stall it.
@@ -147,6 +149,9 @@ class Loop:
         self.first_bad = self.names[int(finite.argmin())]
         means = self.engine.all_reduce(totals / n_rows).tolist()
         return dict(zip(self.names, means, strict=True))
+
+    def _step(self, x: Any) -> Tensor:
+        return self._update(x) if self.recorded is None else self.recorded(self._update, x)
 
     def _update(self, x: Any) -> Tensor:
         """Move the weights by one step and return the means of the terms."""

@@ -4,15 +4,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # Steps that run as usual before one is recorded: libraries set themselves up in them.
 WARM_UP = 3
 
-Step = Callable[[Any], Tensor]
+Step = Callable[[Tensor], Tensor]
 
 
 class RecordedStep:
@@ -22,72 +23,109 @@ class RecordedStep:
     launches more slowly than a GPU runs them. The first steps run as usual, the next is recorded,
     and every later one is a single launch of the same kernels.
 
-    A batch of another shape runs as usual. So does every step of a function that cannot be
-    repeated by the GPU alone: one that waits for it, or draws from the processor's generator.
+    A batch of another shape than the first runs as usual. So does every step where the last one
+    before the recording shows that a GPU alone could not repeat it: where it waits for the GPU,
+    draws from the processor's generator, or moves a tensor of the model to another place.
 
     Parameters
     ----------
-    step : callable, batch -> Tensor
-        Changes nothing but tensors that stay where they are.
+    module : Module
+        What the step changes; nothing else than its tensors, and what an optimiser keeps of them,
+        may change from step to step.
     """
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
         self.n_steps = 0
         self.repeatable = True
+        self._shape: torch.Size | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._x = self._values = torch.empty(0)
 
-    def __call__(self, x: Any) -> Tensor:
-        """Run one step and return its values, which the next step overwrites."""
-        if not self.repeatable or not isinstance(x, Tensor):
-            return self.step(x)
-        with torch.cuda.device(x.device):
-            return self._run(x)
+    @property
+    def recorded(self) -> bool:
+        """Whether steps are replayed."""
+        return self._graph is not None
 
-    def _run(self, x: Tensor) -> Tensor:
+    def __call__(self, step: Step, x: Any) -> Tensor:
+        """Run one step, the same function every time; the next overwrites the values returned."""
+        if not self.repeatable or not isinstance(x, Tensor):
+            return step(x)
+        self._shape = self._shape or x.shape
+        if x.shape != self._shape:
+            return step(x)
+        with torch.cuda.device(x.device):
+            return self._run(step, x)
+
+    def _run(self, step: Step, x: Tensor) -> Tensor:
         if self._graph is None and self.n_steps < WARM_UP:
             self.n_steps += 1
-            return self._warm_up(x)
+            return self._warm_up(step, x)
         if self._graph is None:
-            self._record(x)
-        if self._graph is None or x.shape != self._x.shape:
-            return self.step(x)
+            self._record(step, x)
+        if self._graph is None:
+            return step(x)
         self._x.copy_(x)
         self._graph.replay()
         return self._values
 
-    def _warm_up(self, x: Tensor) -> Tensor:
+    def _warm_up(self, step: Step, x: Tensor) -> Tensor:
         """Run a step as usual, beside the default stream as a recording asks for."""
         stream, default = torch.cuda.Stream(), torch.cuda.current_stream()
         stream.wait_stream(default)
         with torch.cuda.stream(stream):
-            values = self._watched(x) if self.n_steps == WARM_UP else self.step(x)
+            values = self._watched(step, x) if self.n_steps == WARM_UP else step(x)
         default.wait_stream(stream)
         return values
 
-    def _watched(self, x: Tensor) -> Tensor:
+    def _watched(self, step: Step, x: Tensor) -> Tensor:
         """Run a step and tell whether the GPU alone could repeat it."""
-        before = torch.get_rng_state()
+        before, places = _Before(self.module), _places(self.module)
         try:
             with _waiting_forbidden():
-                values = self.step(x)
+                values = step(x)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:
             self.repeatable = False
-            return self.step(x)
-        self.repeatable = torch.equal(before, torch.get_rng_state())
+            before.restore()
+            return step(x)
+        self.repeatable = not before.has_drawn() and places == _places(self.module)
         return values
 
-    def _record(self, x: Tensor) -> None:
+    def _record(self, step: Step, x: Tensor) -> None:
         self._x = x.clone()
         graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph):
-                self._values = self.step(self._x)
-        except RuntimeError:
-            self.repeatable = False
-            return
+        # A recording that fails leaves its own stream in force.
+        with torch.cuda.stream(torch.cuda.current_stream()):
+            try:
+                with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
+                    self._values = step(self._x)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError:
+                self.repeatable = False
+                return
         self._graph = graph
+
+
+class _Before:
+    """Generators and buffers as they are before a step, so that one that breaks off leaves none."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+        self.processor, self.gpu = torch.get_rng_state(), torch.cuda.get_rng_state()
+
+    def has_drawn(self) -> bool:
+        """Whether the processor's generator has moved."""
+        return not torch.equal(self.processor, torch.get_rng_state())
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for buffer, value in self.buffers:
+            buffer.copy_(value)
+        torch.set_rng_state(self.processor)
+        torch.cuda.set_rng_state(self.gpu)
 
 
 @contextmanager
@@ -104,8 +142,12 @@ def _waiting_forbidden() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode(before)
 
 
+def _places(module: nn.Module) -> list[int]:
+    return [tensor.data_ptr() for tensor in chain(module.parameters(), module.buffers())]
+
+
 def is_same(objective: Any, other: Any) -> bool:
-    """Whether two objectives are the same function with the same settings.
+    """Whether two objectives are the same function with the same settings, as far as can be told.
 
     Examples
     --------
@@ -114,11 +156,14 @@ def is_same(objective: Any, other: Any) -> bool:
     >>> is_same(partial(round, ndigits=2), partial(round, ndigits=3))
     False
     """
+    if objective is other:
+        return True
     if isinstance(objective, partial) and isinstance(other, partial):
+        given, others = ((*p.args, *p.keywords.values()) for p in (objective, other))
         return (
             is_same(objective.func, other.func)
             and len(objective.args) == len(other.args)
-            and all(map(is_same, objective.args, other.args))
-            and objective.keywords == other.keywords
+            and list(objective.keywords) == list(other.keywords)
+            and all(map(is_same, given, others))
         )
-    return bool(objective == other)
+    return isinstance(objective, int | float | str) and bool(objective == other)

@@ -14,7 +14,7 @@ from torch.optim import Adam
 
 from sfumato.artifacts import CHECKPOINT, make_directory, read_checkpoint
 from sfumato.inference.noise import forked_rng
-from sfumato.training.engine import PRECISIONS, Engine, LocalEngine
+from sfumato.training.engine import PRECISIONS, Engine, LocalEngine, records_steps
 from sfumato.training.history import History
 from sfumato.training.loop import Batches, Loop, Loss
 from sfumato.training.rows import IndexedRows, Rows
@@ -91,7 +91,8 @@ class Trainer(BaseEstimator):
         Of matrices and convolutions in training; densities are always float32 or better, and so
         is everything after training. "auto" is bfloat16 where it pays.
     device : str
-        "auto", "cpu", "cuda", "cuda:1", ...
+        "auto", "cpu", "cuda", "cuda:1", ... On a GPU the steps of ``ELBO`` and ``IWAE`` are
+        recorded and replayed as one launch each: the same numbers, up to ten times as fast.
     threads : int or "auto"
         "auto" obeys ``OMP_NUM_THREADS``, else measures whether the cores are free.
     checkpoint : str, optional
@@ -290,10 +291,10 @@ class Trainer(BaseEstimator):
         ]
         fused = engine.device.type in ("cpu", "cuda")
         used = [group for group in groups if group["params"]]
-        if not engine.records:
+        if not records_steps(engine):
             return Adam(used, lr=self.learning_rate, fused=fused)
         # A recorded step reads the rate where it lies, so that it can change.
-        rate = torch.tensor(self.learning_rate, device=engine.device)
+        rate = torch.tensor(self.learning_rate, dtype=torch.float32, device=engine.device)
         return Adam(used, lr=rate, fused=fused, capturable=True)
 
     def _checkpoint_path(self) -> Path | None:

@@ -1,9 +1,9 @@
 """Nats of MNIST: log p(x) of test rows after long training, by 5,000 importance samples.
 
-`dynamic` draws the pixels of every training batch anew and those of the test rows once, the same for
-all models (Burda, Grosse and Salakhutdinov 2016); `static` is Larochelle's fixed binarisation, trained
-on its training and validation rows. Each fit is appended to results/nats.jsonl; with `--table` only
-the table is written.
+`dynamic` draws the pixels of every training batch anew and those of the test rows once, the same
+for all models (Burda, Grosse and Salakhutdinov 2016); `static` is Larochelle's fixed binarisation,
+trained on its training and validation rows. Each fit is appended to results/nats.jsonl; with
+`--table` only the table is written.
 """
 
 import argparse

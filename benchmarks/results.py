@@ -21,7 +21,8 @@ def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -
     command = f"python -m benchmarks {' '.join(words)}"
     gpu = "" if made["accelerator"] == "none" else f"{made['accelerator']}, "
     circumstances = (
-        f"{date.today()}; {gpu}{made['processor']}, {made['threads']} thread(s); torch {made['torch']}, "
+        f"{date.today()}; {gpu}{made['processor']}, {made['threads']} thread(s); "
+        f"torch {made['torch']}, "
         f"Python {made['python']}; `{command}`"
     )
     FOLDER.mkdir(exist_ok=True)

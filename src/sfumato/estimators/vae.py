@@ -20,6 +20,7 @@ from sfumato.nn import (
     Conditional,
     ImageShape,
     PseudoInputMixture,
+    preserve_variance,
 )
 from sfumato.training import Rows, Trainer, check_choice, check_count
 
@@ -126,7 +127,7 @@ class VAE(VariationalEstimator):
     def _model(self) -> LatentVariableModel:
         posterior = posterior_of(self.posterior).build(self.latent_dim)
         likelihood = self._family()
-        encoder, decoder = build_pair(self, posterior, likelihood)
+        encoder, decoder = map(preserve_variance, build_pair(self, posterior, likelihood))
         q = Conditional(encoder, posterior)
         prior = prior_of(self.prior).build(
             q, self.latent_dim, self.n_features_in_, pixels=self._takes_pixels()

@@ -34,6 +34,7 @@ from sfumato.nn.families import (
     SharedScaleGaussianFamily,
 )
 from sfumato.nn.flows import CouplingFlow, Flow, FlowDensity, FlowFamily, require_zuko
+from sfumato.nn.initialisation import preserve_variance
 from sfumato.nn.injected import ConditionedNormal, Injected, Unconditioned
 from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
@@ -87,6 +88,7 @@ __all__ = [
     "mlp",
     "mlp_pair",
     "normalised_conv",
+    "preserve_variance",
     "require_zuko",
     "residual_pair",
     "squared_distances",

@@ -127,7 +127,9 @@ class VAE(VariationalEstimator):
     def _model(self) -> LatentVariableModel:
         posterior = posterior_of(self.posterior).build(self.latent_dim)
         likelihood = self._family()
-        encoder, decoder = map(preserve_variance, build_pair(self, posterior, likelihood))
+        encoder, decoder = build_pair(self, posterior, likelihood)
+        if self.backbone == "mlp":
+            encoder, decoder = preserve_variance(encoder), preserve_variance(decoder)
         q = Conditional(encoder, posterior)
         prior = prior_of(self.prior).build(
             q, self.latent_dim, self.n_features_in_, pixels=self._takes_pixels()

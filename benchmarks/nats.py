@@ -53,10 +53,10 @@ class Fit:
     seed: int
     epochs: int
     batch_size: int
-    bound: float
+    bound: float | None
     nll: float
     standard_error: float
-    monte_carlo_error: float
+    monte_carlo_error: float | None
     n_samples: int
     n_rows: int
     training_seconds: float
@@ -182,8 +182,8 @@ def write_table() -> None:
             f.batch_size,
             f"{f.nll:.2f}",
             f"{f.standard_error:.2f}",
-            f"{f.monte_carlo_error:.4f}",
-            f"{f.bound:.2f}",
+            "" if f.monte_carlo_error is None else f"{f.monte_carlo_error:.4f}",
+            "" if f.bound is None else f"{f.bound:.2f}",
             f.n_samples,
             f.n_rows,
             f"{f.training_seconds:.0f}",

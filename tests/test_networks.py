@@ -39,8 +39,8 @@ def test_signals_keep_their_size_where_variance_is_preserved():
     torch.manual_seed(0)
     x = torch.randn(200, 400)
     plain = mlp([400, 400, 400, 400, 1], "relu")
-    size = [float(plain[:-1](x).square().mean())]
-    size.append(float(preserve_variance(plain)[:-1](x).square().mean()))
+    size = [plain[:-1](x).square().mean().item()]
+    size.append(preserve_variance(plain)[:-1](x).square().mean().item())
     # ReLU halves the mean square and torch's weights divide it by three: 6^-3 after three layers,
     # and a little more for its biases.
     assert size[0] < 0.05

@@ -32,6 +32,7 @@ from benchmarks import results
 from sfumato import VAE, ContrastiveELBO, ContrastiveVAE, Trainer
 from sfumato.data import digits_in_noise, digits_on_textures, natural_patches, textures
 from sfumato.metrics import clustering_accuracy
+from sfumato.report.sections import walked
 
 CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "contrastive.jsonl"
 SMALL_CACHE = CACHE.with_name("contrastive-collapse.jsonl")
@@ -313,11 +314,7 @@ def walk(model: ContrastiveVAE, s: Sets, which: str) -> np.ndarray:
     """Return decoded codes on straight lines from one test image's code to two others'."""
     codes = model.transform(s.X_test[:3], "both")
     part = slice(None, SALIENT) if which == "salient" else slice(SALIENT, None)
-    steps = np.linspace(0, 1, N_SHOWN // 2)[:, None]
-    line = [(1 - steps) * codes[i, part] + steps * codes[i + 1, part] for i in range(2)]
-    walked = np.repeat(codes[:1], N_SHOWN, axis=0)
-    walked[:, part] = np.concatenate(line)
-    return model.inverse_transform(walked)
+    return model.inverse_transform(walked(codes, part, N_SHOWN // 2)[:N_SHOWN])
 
 
 def collapse(options: argparse.Namespace) -> None:

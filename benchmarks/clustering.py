@@ -7,7 +7,6 @@ table of many hours can be made in parts; `--table` only writes what is there.
 import argparse
 import json
 import os
-import subprocess
 import time
 import warnings
 from collections.abc import Iterator
@@ -112,19 +111,10 @@ def fit_one(
     return Fit(data, rows, model, variant, seed, *figures, seconds, cpu_seconds, version, machine)
 
 
-def commit() -> str:
-    """Return the commit that is checked out, in short, with a word where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    try:
-        return subprocess.check_output(command, text=True, cwd=Path(__file__).parent).strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def make(options: argparse.Namespace) -> None:
     """Make the fits that are not known, or all once more; a later one replaces an earlier."""
     have = set() if options.again else {fit.key for fit in known()}
-    version = options.version or commit()
+    version = options.version or results.commit()
     CACHE.parent.mkdir(parents=True, exist_ok=True)
     shared: dict[object, Pretraining] = {}
     for key in wanted(options):

@@ -62,6 +62,7 @@ class Fit:
     training_seconds: float
     evaluation_seconds: float
     machine: str
+    version: str
 
 
 def fit(options: argparse.Namespace) -> Fit:
@@ -91,6 +92,7 @@ def fit(options: argparse.Namespace) -> Fit:
         sum(vae.history_["seconds"]),
         time.perf_counter() - start,
         options.machine or machine(vae),
+        options.version or results.commit(),
     )
 
 
@@ -171,6 +173,7 @@ def write_table() -> None:
         "training s",
         "evaluation s",
         "machine",
+        "commit",
     ]
     lines: list[list[object]] = [
         [
@@ -189,6 +192,7 @@ def write_table() -> None:
             f"{f.training_seconds:.0f}",
             f"{f.evaluation_seconds:.0f}",
             f.machine,
+            f.version,
         ]
         for f in fits
     ]
@@ -218,6 +222,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--save", help="folder for the fitted model")
     parser.add_argument("--trained", help="folder of a fitted model, to be evaluated only")
     parser.add_argument("--machine", default="", help="where it was trained")
+    parser.add_argument("--version", default="", help="kept with the fit; default: the commit")
     parser.add_argument("--table", action="store_true", help="fit nothing, write the table")
     options = parser.parse_args(arguments)
     if not options.table:

@@ -1,6 +1,7 @@
 """Tables with the circumstances they were made in."""
 
 import json
+import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -33,3 +34,12 @@ def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -
         json.dumps({"made": circumstances, "rows": records}, indent=1) + "\n"
     )
     print(text)
+
+
+def commit() -> str:
+    """Return the commit that is checked out, in short, with a word where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.check_output(command, text=True, cwd=Path(__file__).parent).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

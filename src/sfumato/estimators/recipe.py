@@ -36,7 +36,7 @@ N_PRINCIPAL = 30
 # Components that each cluster begins with, where nobody says how many.
 N_SUBCOMPONENTS = 8
 # Each of the components that a cluster begins with has so many rows or more.
-ROWS_PER_COMPONENT = 20
+ROWS_PER_COMPONENT = 40
 # gamma: what the recogniser weighs beside the code.
 DISTILLATION = 20.0
 # What neighbours count beside two views of a row, where components are merged: what a view is
@@ -105,7 +105,7 @@ def n_components_of(n_rows: int, n_clusters: int, n_subcomponents: int) -> int:
     Examples
     --------
     >>> n_components_of(70_000, 10, 8), n_components_of(300, 10, 8)
-    (80, 15)
+    (80, 10)
     """
     most = n_rows // ROWS_PER_COMPONENT
     return max(n_clusters, min(n_clusters * n_subcomponents, most))

@@ -223,7 +223,7 @@ class Counting(ELBO):
         (Counting(), False),
         (SemiAmortised(), False),
     ],
-    ids=repr,
+    ids=["bound", "importance", "binarised", "binarised-function", "function", "own", "inner-loop"],
 )
 def test_functions_that_may_change_unseen_are_not_recorded(objective, expected):
     assert is_recordable(objective) is expected

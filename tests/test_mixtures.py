@@ -86,7 +86,8 @@ def test_components_are_merged_by_neighbours_and_once_there_is_a_recogniser_by_v
     monkeypatch.setattr(recipe, "merge_components", watched)
     tiny(MixtureVAE, n_components=3, rounds=rounds, deformation=deformation).fit(digits[0][:200])
     (joint,) = seen
-    assert joint.shape == (10, 10)
+    # Forty rows for each component at least.
+    assert joint.shape == (5, 5)
     np.testing.assert_allclose(joint, joint.T, atol=1e-9)
     # Neighbours add up to two where there are views, which add up to one.
     assert joint.sum() == pytest.approx(total)

@@ -76,8 +76,8 @@ class LayeredVAE(LatentEstimator):
     foreground_dim, background_dim : int
         Lengths of z_F and z_B.
     hidden : tuple of int, optional
-        Channels of the encoder's stride-2 convolutions, mirrored by the gate's decoder, or for
-        ``backbone="mlp"`` widths of layers. Default (32, 64) and (500, 500).
+        Channels of the encoder's stride-2 convolutions, mirrored by the gate's decoder; for
+        "resnet" and "mlp" see :class:`VAE`. Default (32, 64).
     backbone : "conv", "resnet" or "mlp"
     foreground_grid, background_grid : int
         A layer's colours are drawn on so many points a side, and interpolated.

@@ -99,6 +99,13 @@ def conv_sizes(image_shape: ImageShape, n_layers: int) -> list[tuple[int, int]]:
     return sizes
 
 
+def enlarging(c_in: int, c_out: int, size: tuple[int, int]) -> nn.ConvTranspose2d:
+    """Return the transposed 3x3 convolution of stride 2 that ends at a height and a width."""
+    # It gives 2m - 1 pixels of m; one more where that many are even.
+    padding = (1 - size[0] % 2, 1 - size[1] % 2)
+    return nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, padding)
+
+
 def conv_pair(
     image_shape: ImageShape,
     channels: Sequence[int],
@@ -130,9 +137,7 @@ def conv_pair(
     decoder += [nn.Unflatten(1, bottom)]
     outputs = [*reversed(channels[:-1]), image_shape[0] * n_out_per_pixel]
     for c_in, c_out, size in zip(reversed(channels), outputs, reversed(sizes[:-1]), strict=True):
-        # A transposed convolution of stride 2 gives 2m - 1 pixels; one more where n is even.
-        padding = (1 - size[0] % 2, 1 - size[1] % 2)
-        decoder += [nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, padding), ACTIVATIONS[activation]()]
+        decoder += [enlarging(c_in, c_out, size), ACTIVATIONS[activation]()]
     decoder[-1] = ChannelsToParameters(image_shape[0], n_out_per_pixel)
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 

@@ -6,7 +6,14 @@ from math import prod
 
 from torch import Tensor, nn
 
-from sfumato.nn.backbones import ACTIVATIONS, ChannelsToParameters, ImageShape, Pair, conv_sizes
+from sfumato.nn.backbones import (
+    ACTIVATIONS,
+    ChannelsToParameters,
+    ImageShape,
+    Pair,
+    conv_sizes,
+    enlarging,
+)
 
 
 class Residual(nn.Module):
@@ -78,11 +85,7 @@ def residual_pair(
         Residual(channels[-1], activation),
     ]
     for (c_in, c_out), size in zip(pairwise(reversed(channels)), reversed(sizes[:-1]), strict=True):
-        padding = (1 - size[0] % 2, 1 - size[1] % 2)
-        decoder += [
-            nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, padding),
-            Residual(c_out, activation),
-        ]
+        decoder += [enlarging(c_in, c_out, size), Residual(c_out, activation)]
     decoder += [
         ACTIVATIONS[activation](),
         nn.Conv2d(channels[0], n_out, 3, 1, 1),

@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 import checks
+import sfumato.inference.decoding
 import sfumato.inference.likelihood
 from linear_gaussian import linear_gaussian
 from sfumato.inference import importance_sampling, naive_monte_carlo
-from sfumato.inference.onednn import OneDNNSequential, by_onednn
+from sfumato.inference.decoding import FUSED, OneDNNSequential, quickened
 from sfumato.nn import BernoulliFamily, Conditional, GaussianFamily
 
 
@@ -84,24 +85,49 @@ def test_no_samples_are_refused():
         importance_sampling(model, evidence.sample((2,)), n_samples=0)
 
 
-@pytest.mark.parametrize("activation", [nn.Tanh, nn.SiLU, nn.ReLU])
+@pytest.mark.parametrize("activation", [*FUSED, nn.ELU])
 @torch.no_grad()
 def test_a_network_by_onednn_answers_as_it_does_by_itself(activation):
     torch.manual_seed(0)
-    layers = nn.Sequential(nn.Linear(5, 40), activation(), nn.Linear(40, 30), nn.Sigmoid())
+    layers = nn.Sequential(
+        nn.Linear(5, 40), activation(), nn.LayerNorm(40), nn.Linear(40, 30), nn.Linear(30, 30)
+    )
     z = torch.randn(7, 3, 5)
     conditional = Conditional(layers, BernoulliFamily(30))
-    quick = by_onednn(conditional, z)
+    quick = quickened(conditional, z)
     assert isinstance(quick.network, OneDNNSequential)
     # Both in float32, sums of 40 products in another order.
     torch.testing.assert_close(quick(z).mean, conditional(z).mean, atol=1e-6, rtol=1e-5)
 
 
-def test_what_onednn_cannot_compute_is_left_as_it_is():
+def test_a_torch_without_the_operator_decodes_as_usual(monkeypatch):
+    monkeypatch.setattr(sfumato.inference.decoding, "_product", lambda: None)
+    conditional = Conditional(nn.Sequential(nn.Linear(5, 4)), BernoulliFamily(4))
+    assert quickened(conditional, torch.zeros(1, 5)).network is conditional.network
+
+
+def test_what_nothing_quickens_is_left_as_it_is():
+    like = torch.zeros(1, 5, dtype=torch.float64)
     conditional = Conditional(nn.Sequential(nn.Linear(5, 4)), GaussianFamily(2))
-    assert by_onednn(conditional, torch.zeros(1, 5, dtype=torch.float64)) is conditional
-    other = Conditional(nn.Linear(5, 4), GaussianFamily(2))
-    assert by_onednn(other, torch.zeros(1, 5)) is other
+    assert quickened(conditional, like).network is conditional.network
+    assert quickened(conditional, like).family is conditional.family
+    alone = Conditional(nn.Linear(5, 4), GaussianFamily(2))
+    assert quickened(alone, torch.zeros(1, 5)).network is alone.network
+    assert quickened(alone.network, like) is alone.network
+
+
+@pytest.mark.parametrize("n_rows", [1, 3])
+@pytest.mark.parametrize("grey", [False, True])
+def test_quick_bernoullis_have_the_log_mass_of_ordinary_ones(n_rows, grey):
+    torch.manual_seed(0)
+    raw = 5 * torch.randn(20, n_rows, 30, dtype=torch.float64)
+    x = torch.rand(n_rows, 30, dtype=torch.float64)
+    x = x if grey else x.round()
+    quick = quickened(Conditional(nn.Identity(), BernoulliFamily(30)), raw)(raw)
+    ordinary = BernoulliFamily(30)(raw)
+    assert type(quick) is not type(ordinary)
+    # softplus is the identity from 20 on, where the two differ by e^-20.
+    torch.testing.assert_close(quick.log_prob(x), ordinary.log_prob(x), atol=1e-6, rtol=0)
 
 
 def test_the_size_of_a_chunk_changes_estimates_by_rounding_alone(monkeypatch):

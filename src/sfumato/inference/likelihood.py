@@ -1,7 +1,7 @@
 """Estimates of log p(x): naive Monte Carlo and importance sampling."""
 
 from collections.abc import Callable
-from math import log
+from math import ceil, log
 from typing import NamedTuple
 
 import torch
@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from sfumato.inference.blocks import RowSource
+from sfumato.inference.decoding import quickly_decoding
 from sfumato.inference.noise import seeded_rows
-from sfumato.inference.onednn import decoding_by_onednn
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional
 from sfumato.objectives import require_positive
 
-# At most so many samples are drawn at a time, and at most so many numbers come out at once.
-CHUNK_SAMPLES, CHUNK_VALUES = 1024, 2**22
-# On a processor as many samples are decoded at a time as leave a megabyte of numbers, which
-# stay in a core's cache: that is nearly twice as fast. Products with fewer rows than this are slow.
-CACHED_VALUES, LEAST_ROWS = 2**18, 32
+# At most so many numbers come out of a decoder at once.
+CHUNK_VALUES = 2**22
+# A processor draws at most so many samples at a time, and decodes at a time as many as leave two
+# megabytes of numbers, which stay in its cache: that is nearly twice as fast. Products with fewer
+# rows than this are slow.
+CHUNK_SAMPLES, CACHED_VALUES, LEAST_ROWS = 1024, 2**19, 32
 
 
 class LikelihoodEstimate(NamedTuple):
@@ -98,7 +99,7 @@ def _estimate(
     conditions: Tensor | None,
 ) -> LikelihoodEstimate:
     require_positive("n_samples", n_samples)
-    prior, precise = model.prior_by_row(), decoding_by_onednn(model, x[:1])
+    prior, precise = model.prior_by_row(), quickly_decoding(model, x[:1])
     rows = (_told(row, conditions) for row in seeded_rows(x, seed))
     found = [_summary(_log_weights(precise, prior(x), x, proposal(x), n_samples)) for x in rows]
     estimates = torch.stack(found, dim=1)
@@ -128,9 +129,13 @@ def _log_weights(
 def _chunk_sizes(decoder: nn.Module, x: Tensor) -> tuple[int, int]:
     """Return how many samples to draw, and how many of them to decode, at a time."""
     width = decoder.family.n_parameters if isinstance(decoder, Conditional) else x.shape[1]
-    drawn = max(1, min(CHUNK_SAMPLES, CHUNK_VALUES // (width * len(x))))
+    whole = max(1, CHUNK_VALUES // (width * len(x)))
+    if x.device.type != "cpu":
+        return whole, whole
+    drawn = min(CHUNK_SAMPLES, whole)
     cached = max(LEAST_ROWS, CACHED_VALUES // (width * len(x)))
-    return drawn, min(drawn, cached) if x.device.type == "cpu" else drawn
+    # Parts of one size: a small rest would cost nearly as much as a whole one.
+    return drawn, ceil(drawn / ceil(drawn / cached))
 
 
 def _summary(log_weights: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Fit:
 def fit(options: argparse.Namespace) -> Fit:
     """Train one model, or load a trained one, and estimate log p(x) of the test rows."""
     bundle = load_data(DATA[options.data])
-    vae = load(options.trained) if options.trained else trained(options, bundle.X)
+    vae = loaded(options) if options.trained else trained(options, bundle.X)
     if options.save:
         vae.save(options.save)
     start = time.perf_counter()
@@ -109,8 +109,29 @@ def machine(vae: VAE) -> str:
     return torch.cuda.get_device_name() if on_gpu else environment()["processor"]
 
 
+def loaded(options: argparse.Namespace) -> VAE:
+    """Return the model that was saved, if it is the one that the options name."""
+    vae, named = load(options.trained), untrained(options)
+    ours, theirs = (describe(model) for model in (named, vae))
+    if ours != theirs:
+        raise SystemExit(f"{options.trained} holds {theirs}, and the options name {ours}")
+    return vae
+
+
+def describe(vae: VAE) -> str:
+    """Return what a row of the table says of a model's training."""
+    params = vae.get_params(deep=False)
+    trainer = params.pop("trainer")
+    return f"{params} {trainer.precision} {trainer.batch_size}"
+
+
 def trained(options: argparse.Namespace, X: np.ndarray) -> VAE:
     """Return the model after training."""
+    return untrained(options).fit(X)
+
+
+def untrained(options: argparse.Namespace) -> VAE:
+    """Return the model that the options name."""
     trainer = Trainer(
         max_epochs=options.epochs,
         batch_size=options.batch_size,
@@ -121,13 +142,12 @@ def trained(options: argparse.Namespace, X: np.ndarray) -> VAE:
         device=options.device,
         loggers=[Told()],
     )
-    vae = VAE(
+    return VAE(
         binarize=options.data == "dynamic",
         random_state=options.seed,
         trainer=trainer,
         **MODELS[options.model],
     )
-    return vae.fit(X)
 
 
 class Told:

@@ -173,6 +173,22 @@ def test_without_rounds_the_mixture_of_codes_answers(digits):
 
 
 @SHORT
+@pytest.mark.parametrize("backbone", ["conv", "resnet"])
+@pytest.mark.parametrize("cls", MODELS)
+def test_networks_of_images_have_as_many_channels_as_the_autoencoders(cls, backbone, digits):
+    X = digits[0][:100]
+    trainer = Trainer(max_epochs=1)
+    settings = {"hidden": None, "backbone": backbone, "rounds": (0, 1), "trainer": trainer}
+    model = tiny(cls, **settings).fit(X)
+    alone = Autoencoder(2, backbone=backbone, random_state=0, trainer=trainer).fit(X)
+    sizes = [sum(p.numel() for p in m.model_.encoder.parameters()) for m in (model, alone)]
+    # The code's variances are two outputs more: the rest is the autoencoder's, to the last weight.
+    head = list(model.model_.encoder.parameters())[-2:]
+    assert sizes[0] - sizes[1] == sum(p.numel() for p in head) / 2
+    assert model.predict(X).shape == (100,)
+
+
+@SHORT
 def test_a_pretrained_autoencoder_is_continued_and_shared(digits):
     X = digits[0][:200]
     settings = {"latent_dim": 2, "hidden": (16,), "loss": "cross-entropy"}

@@ -21,9 +21,6 @@ Pretrained = Autoencoder | StackedAutoencoder
 PRETRAINING = "pretraining"
 # An autoencoder has so many times the epochs that its clusters have afterwards.
 PRETRAINING_EPOCHS = 2
-# Narrower and smoother than the papers' 500, 500, 2000 of rectified units: the codes of such an
-# autoencoder lie in clusters after a tenth of the steps.
-WIDTHS = (500, 500)
 
 
 class Clusterer(RowEstimator):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from sfumato import models
 from sfumato.estimators.autoencoder import LOSSES
-from sfumato.estimators.clusters import WIDTHS, ClusterEstimator, Pretrained
+from sfumato.estimators.clusters import ClusterEstimator, Pretrained
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.estimators.recipe import coupled_clusters
 from sfumato.estimators.views import deformation_of, random_view
@@ -209,9 +209,10 @@ class DEC(EmbeddingEstimator):
     n_clusters : int
     latent_dim : int
         Length of z.
-    hidden : tuple of int
-        Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp" or "conv"
+    hidden : tuple of int, optional
+        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
+        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
+    backbone : "mlp", "conv" or "resnet"
     loss : "mse" or "cross-entropy"
         Of the reconstruction, see :class:`Autoencoder`.
     activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
@@ -270,7 +271,7 @@ class DEC(EmbeddingEstimator):
         self,
         n_clusters: int = 10,
         latent_dim: int = 10,
-        hidden: tuple[int, ...] | None = WIDTHS,
+        hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         loss: str = "mse",
         activation: str = "silu",
@@ -360,9 +361,10 @@ class DCN(EmbeddingEstimator):
     n_clusters : int
     latent_dim : int
         Length of z.
-    hidden : tuple of int
-        Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp" or "conv"
+    hidden : tuple of int, optional
+        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
+        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
+    backbone : "mlp", "conv" or "resnet"
     loss : "mse" or "cross-entropy"
         Of the reconstruction, see :class:`Autoencoder`.
     activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
@@ -420,7 +422,7 @@ class DCN(EmbeddingEstimator):
         self,
         n_clusters: int = 10,
         latent_dim: int = 10,
-        hidden: tuple[int, ...] | None = WIDTHS,
+        hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         loss: str = "mse",
         activation: str = "silu",

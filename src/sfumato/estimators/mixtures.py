@@ -7,7 +7,6 @@ import numpy as np
 from sfumato import models
 from sfumato.coupling import Coupling
 from sfumato.estimators.autoencoder import Autoencoder
-from sfumato.estimators.clusters import WIDTHS
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.networks import build_pair
 from sfumato.nn import (
@@ -55,9 +54,10 @@ class MixtureVAE(MixtureEstimator):
         Classes, K.
     latent_dim : int
         Length of z.
-    hidden : tuple of int
-        Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp" or "conv"
+    hidden : tuple of int, optional
+        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
+        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
+    backbone : "mlp", "conv" or "resnet"
         Of encoder and decoder; the recogniser of images is convolutional in any case.
     likelihood : "bernoulli" or "gaussian"
         p(x|z): pixels in a range (grey levels as probabilities), or real numbers with one learned
@@ -123,7 +123,7 @@ class MixtureVAE(MixtureEstimator):
         self,
         n_components: int = 10,
         latent_dim: int = 10,
-        hidden: tuple[int, ...] | None = WIDTHS,
+        hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
         activation: str = "silu",
@@ -205,9 +205,10 @@ class VaDE(MixtureEstimator):
         Classes, K.
     latent_dim : int
         Length of z.
-    hidden : tuple of int
-        Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp" or "conv"
+    hidden : tuple of int, optional
+        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
+        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
+    backbone : "mlp", "conv" or "resnet"
         Of encoder and decoder; the recogniser of images is convolutional in any case.
     likelihood : "bernoulli" or "gaussian"
         p(x|z): pixels in a range (grey levels as probabilities), or real numbers with one learned
@@ -267,7 +268,7 @@ class VaDE(MixtureEstimator):
         self,
         n_components: int = 10,
         latent_dim: int = 10,
-        hidden: tuple[int, ...] | None = WIDTHS,
+        hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
         activation: str = "silu",
@@ -331,9 +332,10 @@ class GMVAE(MixtureEstimator):
         Classes, K.
     latent_dim : int
         Length of the code x.
-    hidden : tuple of int
-        Widths of the encoder's layers, mirrored by the decoder.
-    backbone : "mlp" or "conv"
+    hidden : tuple of int, optional
+        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
+        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
+    backbone : "mlp", "conv" or "resnet"
         Of encoder and decoder; the recogniser of images is convolutional in any case.
     likelihood : "bernoulli" or "gaussian"
         p(y|x): pixels in a range (grey levels as probabilities), or real numbers with one learned
@@ -397,7 +399,7 @@ class GMVAE(MixtureEstimator):
         self,
         n_components: int = 10,
         latent_dim: int = 10,
-        hidden: tuple[int, ...] | None = WIDTHS,
+        hidden: tuple[int, ...] | None = None,
         backbone: str = "mlp",
         likelihood: str = "bernoulli",
         activation: str = "silu",

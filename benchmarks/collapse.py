@@ -6,7 +6,6 @@ mutual information I(x; c), and the accuracy, which only the figure looks at.
 
 import argparse
 import warnings
-from functools import partial
 from typing import Any
 
 import matplotlib
@@ -19,8 +18,8 @@ from benchmarks import results
 from sfumato import MixtureVAE, Trainer
 from sfumato.data import load_data
 from sfumato.estimators import as_float
-from sfumato.estimators.recipe import DISTILLATION
-from sfumato.inference import map_blocks, see
+from sfumato.estimators.mixture import look
+from sfumato.inference import map_blocks
 from sfumato.metrics import clustering_accuracy
 
 RECIPES = {"report": "the report's recipe", "default": "the default recipe"}
@@ -70,7 +69,7 @@ class Watch:
         """Return the three quantities of the model as it stands."""
         estimator = self.estimator
         x = estimator.scaling_.to_model(self.X)
-        evidence = map_blocks(partial(evidence_of, estimator.watched), x)
+        evidence = map_blocks(lambda rows: look(estimator.watched, rows).evidence, x)
         r = evidence.double().softmax(-1)
         share = r.mean(0).numpy()
         log_weights = estimator.watched.prior.log_weights.double().clamp_min(-30)
@@ -80,14 +79,6 @@ class Watch:
             "information": float(entropy(share) - entropy(r.numpy(), axis=1).mean()),
             "accuracy": clustering_accuracy(self.y, r.argmax(-1).numpy()),
         }
-
-
-def evidence_of(model: Any, x: torch.Tensor) -> torch.Tensor:
-    """Return the log posterior of the labels without neighbours, up to a constant of the row."""
-    if model.recogniser is None:
-        log_class: torch.Tensor = model.log_class(x)
-        return log_class
-    return see(model, x, DISTILLATION).evidence
 
 
 def watch(data: str, recipe: str, seed: int, epochs: int) -> list[dict[str, float]]:

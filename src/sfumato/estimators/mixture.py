@@ -192,7 +192,8 @@ class MixtureEstimator(ClusterEstimator):
 
     def _seen(self, model: Any, x: RowSource) -> Seen:
         """Return what is to be seen of rows without neighbours, whatever rows are beside them."""
-        return Seen.of(map_precisely(_look, model, x).cpu(), self.n_components)
+        joined = map_precisely(lambda model, rows: look(model, rows).joined(), model, x)
+        return Seen.of(joined.cpu(), self.n_components)
 
     def _plan(
         self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
@@ -295,11 +296,11 @@ class MixtureEstimator(ClusterEstimator):
         return {"memory_shape_": self.memory_shape_}
 
 
-def _look(model: Any, x: Tensor) -> Tensor:
+def look(model: Any, x: Tensor) -> Seen:
     """Return what a model makes of rows; where it has no recogniser, q(c|z) at the code's mean."""
     if model.recogniser is None:
-        return Seen(model.log_class(x), model.encoder(x).mean).joined()
-    return see(model, x, DISTILLATION).joined()
+        return Seen(model.log_class(x), model.encoder(x).mean)
+    return see(model, x, DISTILLATION)
 
 
 def _remembering(model: Any, n_components: int, shape: tuple[int, int] | None) -> Any:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from sfumato import models
 from sfumato.coupling import merge_components, neighbour_graph
 from sfumato.estimators.clusters import Clusterer
+from sfumato.estimators.networks import DEFAULT_HIDDEN
 from sfumato.estimators.views import deformation_of, fixed_views, random_view
 from sfumato.inference import (
     RowSource,
@@ -43,7 +44,7 @@ from sfumato.training import (
     phase_of,
 )
 
-CHANNELS, WIDTHS = (32, 64, 128), (500, 500)
+CHANNELS = (32, 64, 128)
 # Iterations of k-means in every pass: the clusters of the next pass are others anyway.
 MAX_ITER = 20
 # Steps of a pass over few rows: in fewer a new head learns nothing that it could teach.
@@ -156,7 +157,8 @@ class DeepCluster(Clusterer):
 
     def _model(self) -> models.DeepCluster:
         if self.image_shape_ is None:
-            network = mlp([self.n_features_in_, *(self.hidden or WIDTHS), self.latent_dim])
+            widths = self.hidden or DEFAULT_HIDDEN["mlp"]
+            network = mlp([self.n_features_in_, *widths, self.latent_dim])
         else:
             channels = self.hidden or CHANNELS
             network = normalised_conv(self.image_shape_, channels, self.latent_dim)

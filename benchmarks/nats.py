@@ -217,11 +217,9 @@ def write_table() -> None:
         for f in fits
     ]
     notes = (
-        "MNIST's test rows in nats, by importance samples: few of them err upwards here, 50 by "
-        "about a nat. Where rows are fewer, they were drawn at random. `vae` and `iwae-50`: one "
-        "layer, 784-200-200-50. ± rows: standard error of the mean over rows; ± samples: Monte "
-        "Carlo error of the mean. Fits shared their machine with others: their seconds are upper "
-        "limits."
+        "MNIST's test rows in nats, by importance samples. `vae` and `iwae-50`: one layer, "
+        "784-200-200-50. ± rows: standard error of the mean over rows; ± samples: Monte Carlo "
+        "error of the mean. Fits shared their machine with others: their seconds are upper limits."
     )
     results.write("nats", columns, lines, notes)
 

@@ -185,6 +185,18 @@ def test_an_infinite_weight_is_noticed_though_the_terms_are_finite(digits):
         model.fit(digits[0][:200])
 
 
+@pytest.mark.parametrize(
+    ("values", "finite"),
+    # The sum of the second overflows, though each number is one.
+    [([1.0, 2.0], True), ([3e38, 3e38], True), ([1.0, math.inf], False), ([1.0, math.nan], False)],
+)
+def test_weights_are_finite_where_each_is_a_number_however_large(values, finite):
+    model = nn.Linear(2, 1, bias=False)
+    model.weight.data = torch.tensor([values])
+    state = TrainingState(model, torch.optim.SGD(model.parameters()), 0.0, {})
+    assert state.has_finite_weights() is finite
+
+
 def test_early_stopping_stops_and_keeps_the_best_epoch(digits):
     X = digits[0][:300]
     stopping = EarlyStopping(patience=3, validation_fraction=0.2)

@@ -115,6 +115,10 @@ class TrainingState:
 
     def has_finite_weights(self) -> bool:
         """Whether no weight is NaN or infinite."""
+        # A sum is NaN or infinite with any of its numbers, and quicker; large ones can overflow it.
+        sums = torch.stack([p.detach().sum() for p in self._parameters])
+        if bool(sums.isfinite().all()):
+            return True
         return all(bool(p.isfinite().all()) for p in self._parameters)
 
     def remember(self, record: Record) -> None:

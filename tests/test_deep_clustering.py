@@ -111,16 +111,16 @@ def test_the_targets_of_a_batch_are_those_of_all_rows():
 
 
 def test_dec_makes_its_targets_of_all_rows_once_in_an_interval(digits, monkeypatch):
-    from sfumato.estimators import embedding
+    from sfumato.estimators import dec
 
     seen = []
-    original = embedding.target_distribution
+    original = dec.target_distribution
 
     def watched(q, *frequencies):
         seen.append(len(q))
         return original(q, *frequencies)
 
-    monkeypatch.setattr(embedding, "target_distribution", watched)
+    monkeypatch.setattr(dec, "target_distribution", watched)
     trainer = Trainer(max_epochs=6, batch_size=50)
     model = tiny(DEC, update_interval=8, tolerance=0.0, trainer=trainer).fit(digits[0][:200])
     # Six epochs of four steps, three intervals of eight.

@@ -18,12 +18,14 @@ from sfumato.estimators.catalogue import (
 from sfumato.estimators.clusters import ClusterEstimator
 from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.contrastive import ContrastiveVAE
+from sfumato.estimators.dcn import DCN
+from sfumato.estimators.dec import DEC
 from sfumato.estimators.deep_cluster import DeepCluster
-from sfumato.estimators.embedding import DCN, DEC
+from sfumato.estimators.gmvae import GMVAE
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.layered import Decomposition, LayeredVAE
 from sfumato.estimators.mixture import MixtureEstimator
-from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
+from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.persistence import load, save
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
 from sfumato.estimators.priors import (
@@ -36,6 +38,7 @@ from sfumato.estimators.priors import (
     VampPrior,
 )
 from sfumato.estimators.stacked import StackedAutoencoder
+from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
 from sfumato.estimators.variational import VariationalEstimator
 

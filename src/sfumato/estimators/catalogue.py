@@ -20,14 +20,17 @@ from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.clusters import ClusterEstimator
 from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.contrastive import ContrastiveVAE
+from sfumato.estimators.dcn import DCN
+from sfumato.estimators.dec import DEC
 from sfumato.estimators.deep_cluster import DeepCluster
-from sfumato.estimators.embedding import DCN, DEC
+from sfumato.estimators.gmvae import GMVAE
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.layered import LayeredVAE
 from sfumato.estimators.mixture import MixtureEstimator
-from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
+from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
 from sfumato.estimators.stacked import StackedAutoencoder
+from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
 from sfumato.training import Trainer
 

@@ -29,14 +29,17 @@ from sfumato.estimators.base import RowEstimator
 from sfumato.estimators.baselines import Packer, restore
 from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.contrastive import ContrastiveVAE
+from sfumato.estimators.dcn import DCN
+from sfumato.estimators.dec import DEC
 from sfumato.estimators.deep_cluster import DeepCluster
-from sfumato.estimators.embedding import DCN, DEC
+from sfumato.estimators.gmvae import GMVAE
 from sfumato.estimators.layered import LayeredVAE
-from sfumato.estimators.mixtures import GMVAE, MixtureVAE, VaDE
+from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters
 from sfumato.estimators.scaling import Scaling
 from sfumato.estimators.settings import params_from_json, params_to_json
 from sfumato.estimators.stacked import StackedAutoencoder
+from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
 from sfumato.training import PHASES, History
 

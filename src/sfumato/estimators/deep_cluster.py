@@ -200,7 +200,7 @@ class DeepCluster(Clusterer):
         features = model_features(model, rows, engine)
         seed = int(torch.randint(2**31 - 1, ()))
         labels = torch.from_numpy(pseudo_labels(features, self._n_pseudo, seed))
-        changed = 1 - normalized_mutual_info_score(model.labels.numpy(), labels.numpy())
+        changed = 1 - normalized_mutual_info_score(model.labels.cpu().numpy(), labels.numpy())
         model.labels.copy_(labels)
         model.forget()
         targets = F.one_hot(labels, self._n_pseudo).float()

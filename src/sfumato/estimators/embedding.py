@@ -105,7 +105,7 @@ class EmbeddingEstimator(ClusterEstimator):
     ) -> tuple[Any, History]:
         autoencoder = self._begun(rows, trainer)
         with forked_rng(self.seed_):
-            model = self._model()
+            model = self._model().to(engine.device)
         for part in ("encoder", "decoder"):
             weights = getattr(autoencoder.model_, part).network.state_dict()
             getattr(model, part).network.load_state_dict(weights)
@@ -116,7 +116,7 @@ class EmbeddingEstimator(ClusterEstimator):
         return model, history
 
     def _begin_with_clusters(self, model: Any, rows: Rows) -> None:
-        codes = map_blocks(lambda block: model.encoder(block).mean, rows)
+        codes = map_blocks(lambda block: model.encoder(block).mean, rows).cpu()
         labels = torch.from_numpy(self._first_labels(codes, rows))
         centres = RunningCentres(self.n_clusters, self.latent_dim)
         centres.refit(codes, labels)
@@ -131,7 +131,7 @@ class EmbeddingEstimator(ClusterEstimator):
             if len(np.unique(labels)) == self.n_clusters:
                 return labels
         kmeans = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.seed_)
-        nearest: np.ndarray = kmeans.fit_predict(codes.cpu().numpy()).astype(np.int64)
+        nearest: np.ndarray = kmeans.fit_predict(codes.numpy()).astype(np.int64)
         return nearest
 
     def _train_clusters(

@@ -183,7 +183,7 @@ def test_online_centres_move_in_training_only():
 
 def test_offline_centres_do_not_flee_before_the_codes_of_deformed_rows(digits):
     X = digits[0][:300]
-    # Steps and weight with which codes grow a hundredfold where centres are those of rows undeformed.
+    # So many steps of this weight, that codes grow a hundredfold before centres of the rows' own.
     trainer = Trainer(max_epochs=60, batch_size=64, learning_rate=2e-3, averaging=0.0)
     model = DCN(hidden=(32,), centres="offline", clustering_weight=1.0, tolerance=0.0)
     model.set_params(random_state=0, trainer=trainer)

@@ -159,20 +159,23 @@ class DCN(EmbeddingEstimator):
     def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
         with engine.autocast():
             codes = map_blocks(lambda block: model.encoder(block).mean, rows)
-            labels = model.assignment(codes)
-            if self.centres == "offline":
-                model.assignment.refit(self._trained_codes(model, rows), labels)
+        labels = model.assignment(codes)
         changed = relabel(model, labels)
+        if self.centres == "offline":
+            model.assignment.refit(self._drawn_codes(model, rows, codes, engine), labels)
         return Relabelling(F.one_hot(labels, self.n_clusters).to(codes), changed)
 
-    def _trained_codes(self, model: Any, rows: Rows) -> Tensor:
+    def _drawn_codes(self, model: Any, rows: Rows, codes: Tensor, engine: Engine) -> Tensor:
         """Return the codes that the training draws to the centres: those of random views.
 
         They lie nearer to the middle than the rows' own. Centres of the latter would flee before
         them, and the codes grow without end.
         """
-        view = random_view(self) or nn.Identity()
-        return map_blocks(lambda block: model.encoder(view(block)).mean, rows)
+        view = random_view(self)
+        if view is None:
+            return codes
+        with engine.autocast():
+            return map_blocks(lambda block: model.encoder(view(block)).mean, rows)
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
         return map_precisely(_nearest, model, x).cpu().numpy()

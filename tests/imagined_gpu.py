@@ -15,8 +15,13 @@ GPU = torch.device("cuda", 0)
 GETTERS = {getattr(Tensor, name).__get__: name for name in ("device", "is_cuda", "grad", "data")}
 SET_DATA = Tensor.data.__set__
 # What may look at tensors of two places.
-MOVING = {Tensor.copy_, Tensor.type_as, Tensor.__setitem__, Tensor.__deepcopy__}
-MOVING.add(torch._has_compatible_shallow_copy_type)
+MOVING = {
+    Tensor.copy_,
+    Tensor.type_as,
+    Tensor.__setitem__,
+    Tensor.__deepcopy__,
+    torch._has_compatible_shallow_copy_type,
+}
 TO_NUMPY = {Tensor.numpy, Tensor.__array__}
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.estimators.views import deformation_of, random_view
-from sfumato.inference import map_blocks
+from sfumato.inference import posterior_means
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
     BernoulliFamily,
@@ -198,10 +198,7 @@ def _code_layers(penalties: Sequence[Penalty]) -> list[nn.Module]:
 def fit_prior(model: Any, rows: Rows, seed: int) -> None:
     """Fit the model's prior to the codes of some of the rows, spread over all."""
     index = torch.arange(0, len(rows), -(-len(rows) // PRIOR_ROWS))
-    codes = [
-        map_blocks(lambda block: model.encoder(block).mean, rows[chunk])
-        for chunk in index.split(4096)
-    ]
+    codes = [posterior_means(model, rows[chunk]) for chunk in index.split(4096)]
     model.prior.fit(torch.cat(codes), seed)
 
 

@@ -13,7 +13,7 @@ from sfumato.estimators.autoencoder import LOSSES
 from sfumato.estimators.clusters import Pretrained
 from sfumato.estimators.embedding import EmbeddingEstimator, relabel
 from sfumato.estimators.views import random_view
-from sfumato.inference import RowSource, map_blocks, map_precisely
+from sfumato.inference import RowSource, map_blocks, map_precisely, posterior_means
 from sfumato.nn import Components, ImageShape, RunningCentres
 from sfumato.objectives import (
     Deformation,
@@ -158,7 +158,7 @@ class DCN(EmbeddingEstimator):
 
     def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
         with engine.autocast():
-            codes = map_blocks(lambda block: model.encoder(block).mean, rows)
+            codes = posterior_means(model, rows)
         labels = model.assignment(codes)
         changed = relabel(model, labels)
         if self.centres == "offline":

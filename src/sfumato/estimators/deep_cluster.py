@@ -23,6 +23,7 @@ from sfumato.inference import (
     joint_of_views,
     map_blocks,
     map_precisely,
+    posterior_means,
 )
 from sfumato.nn import Conditional, ImageShape, PointMassFamily, mlp, normalised_conv
 from sfumato.objectives import (
@@ -220,7 +221,7 @@ class DeepCluster(Clusterer):
         some = torch.arange(0, len(rows), -(-len(rows) // GRAPH_ROWS))
         x = rows[some]
         q = map_blocks(lambda block: model.log_class(block).exp(), x).cpu().numpy()
-        points = map_blocks(lambda block: model.encoder(block).mean, x).cpu().numpy()
+        points = posterior_means(model, x).cpu().numpy()
         joint: np.ndarray = q.T @ (neighbour_graph(points, N_NEIGHBORS) @ q)
         return joint
 
@@ -241,7 +242,7 @@ def model_features(model: Any, rows: Rows, engine: Engine) -> np.ndarray:
     training = model.training
     model.eval()
     with engine.autocast():
-        features = map_blocks(lambda block: model.encoder(block).mean, rows)
+        features = posterior_means(model, rows)
     model.train(training)
     return features.float().cpu().numpy()
 

@@ -15,7 +15,7 @@ from sfumato.estimators.clusters import ClusterEstimator
 from sfumato.estimators.networks import build_pair, check_network
 from sfumato.estimators.recipe import coupled_clusters
 from sfumato.estimators.views import deformation_of
-from sfumato.inference import forked_rng, map_blocks, map_precisely
+from sfumato.inference import forked_rng, map_precisely, posterior_means
 from sfumato.nn import Components, Conditional, GaussianComponents, PointMassFamily, RunningCentres
 from sfumato.objectives import decoding
 from sfumato.training import (
@@ -116,7 +116,7 @@ class EmbeddingEstimator(ClusterEstimator):
         return model, history
 
     def _begin_with_clusters(self, model: Any, rows: Rows) -> None:
-        codes = map_blocks(lambda block: model.encoder(block).mean, rows).cpu()
+        codes = posterior_means(model, rows).cpu()
         labels = torch.from_numpy(self._first_labels(codes, rows))
         centres = RunningCentres(self.n_clusters, self.latent_dim)
         centres.refit(codes, labels)
@@ -148,7 +148,7 @@ class EmbeddingEstimator(ClusterEstimator):
     def _complete(self, model: Any, rows: Rows) -> None:
         """Assign the training rows, and fit to their codes what samples are drawn from."""
         self.labels_ = self._posterior(model, rows).argmax(axis=1)
-        codes = map_blocks(lambda block: model.encoder(block).mean, rows)
+        codes = posterior_means(model, rows)
         one_hot = F.one_hot(torch.from_numpy(self.labels_), self.n_clusters).to(codes)
         model.prior.fit(codes, one_hot)
         model.labels.copy_(torch.from_numpy(self.labels_))

@@ -26,8 +26,8 @@ from sfumato.inference import (
     diagnose_mixture,
     forked_rng,
     importance_sampling,
-    map_blocks,
     map_precisely,
+    posterior_means,
     see,
 )
 from sfumato.models import LatentVariableModel
@@ -145,7 +145,7 @@ class MixtureEstimator(ClusterEstimator):
 
     def _train_coupled(self, plan: Plan) -> tuple[LatentVariableModel, History]:
         autoencoder = self._begun(plan.rows, plan.trainer)
-        codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
+        codes = posterior_means(autoencoder.model_, plan.rows)
         begin = partial(take_over, autoencoder=autoencoder.model_, scale=float(codes.std()))
         with forked_rng(self.seed_):
             model, history, state = train_rounds(self.build, begin, codes, plan)
@@ -174,7 +174,7 @@ class MixtureEstimator(ClusterEstimator):
 
     def _begin_with_codes(self, model: Any, plan: Plan, seed: int) -> None:
         autoencoder = self._begun(plan.rows, plan.trainer)
-        codes = map_blocks(lambda block: autoencoder.model_.encoder(block).mean, plan.rows)
+        codes = posterior_means(autoencoder.model_, plan.rows)
         take_over(model, autoencoder=autoencoder.model_, scale=float(codes.std()))
         mixture = coupled_mixture(codes.cpu(), None, self.n_components, strength=0.0, seed=seed)
         model.initialise(codes, torch.from_numpy(mixture.responsibilities).to(codes))

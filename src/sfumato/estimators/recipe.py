@@ -24,6 +24,7 @@ from sfumato.inference import (
     forked_rng,
     joint_of_views,
     map_blocks,
+    posterior_means,
     see,
 )
 from sfumato.nn import ImageShape, Recogniser
@@ -118,7 +119,7 @@ def coupled_clusters(codes: Tensor, rows: Rows, n_clusters: int, seed: int) -> n
     n_components = n_components_of(len(rows), n_clusters, N_SUBCOMPONENTS)
     with forked_rng(seed):
         r = coupled_mixture(
-            codes.cpu(), graph, n_components, strength=coupling.strength, seed=seed
+            codes, graph, n_components, strength=coupling.strength, seed=seed
         ).responsibilities
     groups = merge_components(r.T @ (graph @ r), n_clusters, seed)
     labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
@@ -263,7 +264,7 @@ def merged(build: Build, model: Any, state: State, plan: Plan) -> Any:
 
 def initialise(model: Any, state: State, plan: Plan) -> None:
     """Set the model's mixture by its codes and the labels' posterior."""
-    codes = map_blocks(lambda block: model.encoder(block).mean, plan.rows)
+    codes = posterior_means(model, plan.rows)
     variance = map_blocks(lambda block: model.encoder(block).variance, plan.rows)
     model.initialise(codes, _tensor(state.responsibilities).to(codes), variance)
 

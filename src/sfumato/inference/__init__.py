@@ -7,7 +7,7 @@ from sfumato.inference.assignments import (
     joint_of_views,
     see,
 )
-from sfumato.inference.blocks import RowSource, map_blocks, map_precisely
+from sfumato.inference.blocks import RowSource, map_blocks, map_precisely, posterior_means
 from sfumato.inference.contrast import ContrastiveDiagnosis, diagnose_contrast
 from sfumato.inference.diagnostics import Diagnosis, MixtureDiagnosis, diagnose, diagnose_mixture
 from sfumato.inference.layers import LayeredDiagnosis, diagnose_layers
@@ -40,6 +40,7 @@ __all__ = [
     "map_blocks",
     "map_precisely",
     "naive_monte_carlo",
+    "posterior_means",
     "refine",
     "see",
     "seeded_rows",

@@ -37,6 +37,11 @@ def map_blocks(function: Callable[[Tensor], Any], x: RowSource) -> Tensor:
     return torch.cat([function(_padded(block))[: len(block)] for block in blocks])
 
 
+def posterior_means(model: Any, x: RowSource) -> Tensor:
+    """Return E[z|x] of every row by the model as it stands, shape (n, latent_dim)."""
+    return map_blocks(lambda block: model.encoder(block).mean, x)
+
+
 def _padded(block: Tensor) -> Tensor:
     missing = BLOCK - len(block)
     return torch.cat([block, block[-1:].expand(missing, -1)]) if missing else block

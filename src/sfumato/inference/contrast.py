@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from sfumato.inference.blocks import RowSource, map_blocks
+from sfumato.inference.blocks import RowSource, map_blocks, posterior_means
 from sfumato.inference.diagnostics import ACTIVE_VARIANCE, Diagnosis, diagnose
 from sfumato.models import ContrastiveVAE
 
@@ -117,7 +117,7 @@ def _contrast(model: ContrastiveVAE, part: Part, x: RowSource, background: RowSo
 
 
 def _dependence(model: ContrastiveVAE, x: RowSource) -> float:
-    codes = map_blocks(lambda block: model.encoder(block).mean, x).double()
+    codes = posterior_means(model, x).double()
     z, s = (part(codes).cpu().numpy() for part in (model.salient, model.shared))
     error = z[1::2] - Ridge().fit(s[::2], z[::2]).predict(s[1::2])
     spread = z[1::2] - z[::2].mean(axis=0)

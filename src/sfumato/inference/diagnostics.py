@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from sfumato.distributions import PointMass, kl_per_dimension
-from sfumato.inference.blocks import RowSource, map_blocks
+from sfumato.inference.blocks import RowSource, map_blocks, posterior_means
 from sfumato.models import LatentVariableModel
 
 # Burda et al. 2016, section 5.2: a unit is active if its mean varies over the data by more.
@@ -47,7 +47,7 @@ class Diagnosis:
 @torch.no_grad()
 def diagnose(model: LatentVariableModel, x: RowSource) -> Diagnosis:
     """Measure the use of every latent dimension over the rows of x, shape (n, d)."""
-    means = map_blocks(lambda block: model.encoder(block).mean, x)
+    means = posterior_means(model, x)
     variance = means.double().var(0, correction=0)
     deterministic = isinstance(model.encoder(x[:1]), PointMass)
     unit = float(variance.max()) if deterministic else 1.0
@@ -105,7 +105,7 @@ def diagnose_mixture(
         Posterior of every row's class.
     """
     code = diagnose(model, x)
-    means = map_blocks(lambda block: model.encoder(block).mean, x).double().cpu().numpy()
+    means = posterior_means(model, x).double().cpu().numpy()
     r = responsibilities.astype(np.float64)
     n_components = r.shape[1]
     share = r.mean(axis=0)

@@ -178,8 +178,4 @@ class DCN(EmbeddingEstimator):
             return map_blocks(lambda block: model.encoder(view(block)).mean, rows)
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        return map_precisely(_nearest, model, x).cpu().numpy()
-
-
-def _nearest(model: Any, x: Tensor) -> Tensor:
-    return nearest_centres(model, x)
+        return map_precisely(nearest_centres, model, x).cpu().numpy()

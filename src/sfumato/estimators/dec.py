@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from sfumato import models
 from sfumato.estimators.autoencoder import LOSSES
@@ -176,14 +176,11 @@ class DEC(EmbeddingEstimator):
         return history
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        return map_precisely(_assigned, model, x).cpu().numpy()
+        return (
+            map_precisely(lambda model, block: model.assigned(block).probs, model, x).cpu().numpy()
+        )
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the assignments q of every row, shape (n, n_clusters)."""
         x, dtype = self._rows(X)
         return self._posterior(self.model_, x).astype(dtype)
-
-
-def _assigned(model: Any, x: Tensor) -> Tensor:
-    q: Tensor = model.assigned(x).probs
-    return q

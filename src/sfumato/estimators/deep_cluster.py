@@ -226,7 +226,9 @@ class DeepCluster(Clusterer):
         return joint
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        return map_precisely(_probabilities, model, x).cpu().numpy()
+        return (
+            map_precisely(lambda model, block: model.probabilities(block), model, x).cpu().numpy()
+        )
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of every cluster for every row, shape (n, n_clusters)."""
@@ -266,8 +268,3 @@ def evenly(labels: Tensor, n_labels: int) -> Tensor:
     """
     weights = 1 / torch.bincount(labels, minlength=n_labels).double().clamp_min(1)
     return torch.multinomial(weights[labels], len(labels), replacement=True)
-
-
-def _probabilities(model: Any, x: Tensor) -> Tensor:
-    q: Tensor = model.probabilities(x)
-    return q

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from sfumato.models import LatentVariableModel
-
+Model = TypeVar("Model", bound=nn.Module)
 BLOCK = 128
 
 
@@ -48,9 +47,7 @@ def _padded(block: Tensor) -> Tensor:
 
 
 def map_precisely(
-    function: Callable[[LatentVariableModel, Tensor], Tensor],
-    model: LatentVariableModel,
-    x: RowSource,
+    function: Callable[[Model, Tensor], Tensor], model: Model, x: RowSource
 ) -> Tensor:
     """Apply ``function(model, rows)`` to x in float64 and round to float32; returns (n, ...).
 

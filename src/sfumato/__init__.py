@@ -1,10 +1,13 @@
 """Deep unsupervised learning with latent-variable models."""
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sfumato.coupling import Coupling
+    from sfumato.coupling import (
+        Coupling,
+    )
     from sfumato.estimators import (
         DCN,
         DEC,
@@ -14,46 +17,86 @@ if TYPE_CHECKING:
         Autoencoder,
         ConditionalVAE,
         ContrastiveVAE,
+        Coupled,
         DeepCluster,
         FlowPosterior,
         FlowPrior,
         LayeredVAE,
         MixturePrior,
         MixtureVAE,
+        Published,
+        SelfTraining,
         StackedAutoencoder,
         VaDE,
         VampPrior,
     )
-    from sfumato.loading import load
+    from sfumato.likelihoods import (
+        Bernoulli,
+        Categorical,
+        Correntropy,
+        CrossEntropy,
+        LogisticMixture,
+        NegativeBinomial,
+        Normal,
+        Poisson,
+        SquaredError,
+        StudentT,
+    )
+    from sfumato.models import (
+        ContrastiveELBO,
+        GMVAEBound,
+        MixtureELBO,
+    )
+    from sfumato.nn import (
+        MLP,
+        Conv,
+        Modules,
+        ResNet,
+    )
     from sfumato.objectives import (
         ELBO,
         IWAE,
         Contractive,
-        ContrastiveELBO,
-        Correntropy,
         Deformation,
-        Gaussian,
-        GMVAEBound,
+        FunctionObjective,
+        GaussianNoise,
         KLSparsity,
         KSparse,
-        Masking,
-        MixtureELBO,
+        MaskingNoise,
         SaltAndPepper,
         SemiAmortised,
     )
-    from sfumato.restoration import Colorizer, Denoiser, Inpainter, Upscaler
+    from sfumato.restoration import (
+        Colorizer,
+        Denoiser,
+        Inpainter,
+        Upscaler,
+    )
     from sfumato.samplers import (
         DensitySampler,
         EmpiricalSampler,
-        FrozenSampler,
         LatentSampler,
         MappedSampler,
         MonotoneMap,
         NormalSampler,
         RingMap,
+        ScipySampler,
     )
-    from sfumato.training import EarlyStopping, Trainer
-    from sfumato.video import BackgroundModel, ChangeDetector, EventRules
+    from sfumato.storage import (
+        load,
+        register,
+        save,
+    )
+    from sfumato.training import (
+        EarlyStopping,
+        Optimizer,
+        Trainer,
+    )
+    from sfumato.video import (
+        BackgroundModel,
+        ChangeDetector,
+        EventRules,
+    )
 
 __version__ = "0.1.0"
 
@@ -75,31 +118,51 @@ _HOMES = {
     "FlowPrior": "sfumato.estimators",
     "MixturePrior": "sfumato.estimators",
     "VampPrior": "sfumato.estimators",
-    "load": "sfumato.loading",
+    "Coupled": "sfumato.estimators",
+    "Published": "sfumato.estimators",
+    "SelfTraining": "sfumato.estimators",
+    "load": "sfumato.storage",
+    "save": "sfumato.storage",
+    "register": "sfumato.storage",
     "ELBO": "sfumato.objectives",
     "IWAE": "sfumato.objectives",
     "SemiAmortised": "sfumato.objectives",
-    "MixtureELBO": "sfumato.objectives",
-    "GMVAEBound": "sfumato.objectives",
     "Deformation": "sfumato.objectives",
-    "Gaussian": "sfumato.objectives",
-    "Masking": "sfumato.objectives",
+    "GaussianNoise": "sfumato.objectives",
+    "MaskingNoise": "sfumato.objectives",
     "SaltAndPepper": "sfumato.objectives",
     "KLSparsity": "sfumato.objectives",
     "KSparse": "sfumato.objectives",
     "Contractive": "sfumato.objectives",
-    "ContrastiveELBO": "sfumato.objectives",
-    "Correntropy": "sfumato.objectives",
+    "FunctionObjective": "sfumato.objectives",
+    "MixtureELBO": "sfumato.models",
+    "GMVAEBound": "sfumato.models",
+    "ContrastiveELBO": "sfumato.models",
+    "Bernoulli": "sfumato.likelihoods",
+    "Normal": "sfumato.likelihoods",
+    "StudentT": "sfumato.likelihoods",
+    "Categorical": "sfumato.likelihoods",
+    "LogisticMixture": "sfumato.likelihoods",
+    "Poisson": "sfumato.likelihoods",
+    "NegativeBinomial": "sfumato.likelihoods",
+    "SquaredError": "sfumato.likelihoods",
+    "CrossEntropy": "sfumato.likelihoods",
+    "Correntropy": "sfumato.likelihoods",
+    "MLP": "sfumato.nn",
+    "Conv": "sfumato.nn",
+    "ResNet": "sfumato.nn",
+    "Modules": "sfumato.nn",
     "Coupling": "sfumato.coupling",
     "EmpiricalSampler": "sfumato.samplers",
     "DensitySampler": "sfumato.samplers",
-    "FrozenSampler": "sfumato.samplers",
+    "ScipySampler": "sfumato.samplers",
     "NormalSampler": "sfumato.samplers",
     "LatentSampler": "sfumato.samplers",
     "MappedSampler": "sfumato.samplers",
     "MonotoneMap": "sfumato.samplers",
     "RingMap": "sfumato.samplers",
     "EarlyStopping": "sfumato.training",
+    "Optimizer": "sfumato.training",
     "Trainer": "sfumato.training",
     "BackgroundModel": "sfumato.video",
     "ChangeDetector": "sfumato.video",
@@ -109,24 +172,36 @@ _HOMES = {
     "Upscaler": "sfumato.restoration",
     "Colorizer": "sfumato.restoration",
 }
+# Former names, each kept for one release.
+_RENAMED = {
+    "Gaussian": "GaussianNoise",
+    "Masking": "MaskingNoise",
+    "FrozenSampler": "ScipySampler",
+}
 __all__ = [
     "DCN",
     "DEC",
     "ELBO",
     "GMVAE",
     "IWAE",
+    "MLP",
     "VAE",
     "AnomalyDetector",
     "Autoencoder",
     "BackgroundModel",
+    "Bernoulli",
+    "Categorical",
     "ChangeDetector",
     "Colorizer",
     "ConditionalVAE",
     "Contractive",
     "ContrastiveELBO",
     "ContrastiveVAE",
+    "Conv",
     "Correntropy",
+    "Coupled",
     "Coupling",
+    "CrossEntropy",
     "DeepCluster",
     "Deformation",
     "Denoiser",
@@ -136,36 +211,56 @@ __all__ = [
     "EventRules",
     "FlowPosterior",
     "FlowPrior",
-    "FrozenSampler",
+    "FunctionObjective",
     "GMVAEBound",
-    "Gaussian",
+    "GaussianNoise",
     "Inpainter",
     "KLSparsity",
     "KSparse",
     "LatentSampler",
     "LayeredVAE",
+    "LogisticMixture",
     "MappedSampler",
-    "Masking",
+    "MaskingNoise",
     "MixtureELBO",
     "MixturePrior",
     "MixtureVAE",
+    "Modules",
     "MonotoneMap",
+    "NegativeBinomial",
+    "Normal",
     "NormalSampler",
+    "Optimizer",
+    "Poisson",
+    "Published",
+    "ResNet",
     "RingMap",
     "SaltAndPepper",
+    "ScipySampler",
+    "SelfTraining",
     "SemiAmortised",
+    "SquaredError",
     "StackedAutoencoder",
+    "StudentT",
     "Trainer",
     "Upscaler",
     "VaDE",
     "VampPrior",
     "__version__",
     "load",
+    "register",
+    "save",
 ]
 
 
 # Importing torch takes seconds; `sfumato --help` and `import sfumato` should not wait for it.
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"sfumato.{name} is now called sfumato.{new}.", DeprecationWarning, stacklevel=2
+        )
+        name = new
     if name not in _HOMES:
         raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -24,6 +24,8 @@ PARAMS = "params.json"
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.json"
 CHECKPOINT = "checkpoint.safetensors"
+# Folder of the checkpoints of a fit in several phases.
+PHASES = "phases"
 
 
 class ArtifactError(ValueError):
@@ -122,22 +124,6 @@ def read_directory(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         ) from None
 
 
-def read_saved(
-    path: str | os.PathLike[str], estimator: str
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read description and tensors of a saved estimator of one class.
-
-    Raises
-    ------
-    ArtifactError
-        If the folder holds none of that class, or it is damaged.
-    """
-    description, tensors, _ = read_directory(path)
-    if description.get("estimator") != estimator:
-        raise ArtifactError(f"{str(path)!r} holds no {estimator}.")
-    return description, tensors
-
-
 @contextmanager
 def understanding(path: Path) -> Iterator[None]:
     """Turn whatever a description of the wrong shape leads to into one sentence."""
@@ -156,19 +142,6 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"Cannot read {path} ({error.strerror}); is it a run?") from None
-
-
-def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read the description of a run alone; empty where there is none.
-
-    Raises
-    ------
-    ArtifactError
-        If it cannot be read.
-    """
-    params = Path(path) / PARAMS
-    description = read_json(params) if params.exists() else {}
-    return description if isinstance(description, dict) else {}
 
 
 def read_json(path: Path) -> Any:

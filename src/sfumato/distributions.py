@@ -66,7 +66,7 @@ class BinaryConcrete(Distribution):
     logits : Tensor, shape (..., d)
         a.
     temperature : float
-        tau; towards 0 the relaxed draws become binary.
+        tau; towards 0 the relaxed draws become binary, and at 0 they are.
 
     References
     ----------
@@ -98,7 +98,9 @@ class BinaryConcrete(Distribution):
         return base.entropy().sum(-1)
 
     def rsample(self, sample_shape: SampleShape = ()) -> Tensor:
-        """Draw relaxed codes in (0, 1), shape (*sample_shape, ..., d)."""
+        """Draw relaxed codes in (0, 1), shape (*sample_shape, ..., d); binary at temperature 0."""
+        if not self.temperature:
+            return self.sample(sample_shape)
         shape = self._extended_shape(torch.Size(sample_shape))
         u = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
         noise = torch.logit(u, eps=1e-6)
@@ -112,6 +114,42 @@ class BinaryConcrete(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log mass in nats, shape (...)."""
         return (value * self.logits - torch.nn.functional.softplus(self.logits)).sum(-1)
+
+
+# Where responsibilities have underflown to 0 their logarithm's gradient would be infinite; an empty
+# component's weight is 0, whose logarithm would turn 0 log 0 into NaN.
+TINY, LEAST_LOG_WEIGHT = 1e-30, -69.0
+
+
+def categorical_kl(responsibilities: Tensor, log_weights: Tensor) -> Tensor:
+    """KL(r || p(c)) in nats, shape (...), for r and log weights of shape (..., K)."""
+    log_r = responsibilities.clamp_min(TINY).log()
+    return (responsibilities * (log_r - log_weights.clamp_min(LEAST_LOG_WEIGHT))).sum(-1)
+
+
+def relaxed_one_hot(logits: Tensor, temperature: float, *, hard: bool = False) -> Tensor:
+    r"""Draw relaxed one-hot labels (Gumbel-softmax), shape (..., K).
+
+    .. math:: c = \mathrm{softmax}\big((\log \pi + g) / \tau\big), \qquad g_k \sim \mathrm{Gumbel}
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., K)
+    temperature : float
+        tau.
+    hard : bool
+        Straight-through: one-hot labels whose gradient is that of the relaxed ones.
+
+    References
+    ----------
+    Jang, Gu and Poole, Categorical Reparameterization with Gumbel-Softmax, 2017.
+    """
+    gumbels = -torch.empty_like(logits).exponential_().log()
+    soft = ((logits + gumbels) / temperature).softmax(-1)
+    if not hard:
+        return soft
+    one_hot = functional.one_hot(soft.argmax(-1), soft.shape[-1]).to(soft)
+    return one_hot - soft.detach() + soft
 
 
 def mixture_log_joint(z: Tensor, log_weights: Tensor, loc: Tensor, scale_tril: Tensor) -> Tensor:

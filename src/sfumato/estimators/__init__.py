@@ -2,32 +2,46 @@
 
 from sfumato.estimators.anomaly import AnomalyDetector
 from sfumato.estimators.autoencoder import Autoencoder
-from sfumato.estimators.base import RowEstimator
+from sfumato.estimators.base import TabularEstimator, Unit
+from sfumato.estimators.baselines import ScikitLearnModel
+from sfumato.estimators.capabilities import (
+    Clusters,
+    Decodes,
+    DiagnosesCode,
+    HasDensity,
+    HasLikelihood,
+    HasLoss,
+    Samples,
+    SamplesComponents,
+    SoftClusters,
+)
 from sfumato.estimators.catalogue import (
     MODELS,
     Entry,
     as_float,
     entry_of,
     find_model,
+    is_deep,
     learned_from_labels,
     n_clusters_of,
     operations_of,
     reconstruct,
     sample,
 )
-from sfumato.estimators.clusters import ClusterEstimator
 from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.dcn import DCN
 from sfumato.estimators.dec import DEC
 from sfumato.estimators.deep_cluster import DeepCluster
+from sfumato.estimators.embedding import EmbeddingEstimator, SelfTraining
+from sfumato.estimators.exhibits import Exhibit, Figures, Pictures
+from sfumato.estimators.fit import Fit
 from sfumato.estimators.gmvae import GMVAE
-from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.layered import Decomposition, LayeredVAE
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixture_vae import MixtureVAE
-from sfumato.estimators.persistence import load, save
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
+from sfumato.estimators.pretraining import StartsFromCodes
 from sfumato.estimators.priors import (
     DiagonalPosterior,
     FlowPosterior,
@@ -35,12 +49,16 @@ from sfumato.estimators.priors import (
     FullPosterior,
     MixturePrior,
     NormalPrior,
+    Posterior,
+    Prior,
     VampPrior,
 )
+from sfumato.estimators.recipes import Coupled, Published, Recipe
+from sfumato.estimators.scaling import Scaler, Scaling, Standardised, ToRange, Unscaled
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
-from sfumato.estimators.variational import VariationalEstimator
+from sfumato.storage import load, save
 
 __all__ = [
     "DCN",
@@ -50,32 +68,58 @@ __all__ = [
     "VAE",
     "AnomalyDetector",
     "Autoencoder",
-    "ClusterEstimator",
+    "Clusters",
     "CodesThenClusters",
     "ConditionalVAE",
     "ContrastiveVAE",
+    "Coupled",
+    "Decodes",
     "Decomposition",
     "DeepCluster",
+    "DiagnosesCode",
     "DiagonalPosterior",
+    "EmbeddingEstimator",
     "Entry",
+    "Exhibit",
+    "Figures",
+    "Fit",
     "FlowPosterior",
     "FlowPrior",
     "FullPosterior",
-    "LatentEstimator",
+    "HasDensity",
+    "HasLikelihood",
+    "HasLoss",
     "LayeredVAE",
     "MixtureEstimator",
     "MixturePrior",
     "MixtureVAE",
     "NormalPrior",
-    "RowEstimator",
+    "Pictures",
+    "Posterior",
+    "Prior",
+    "Published",
+    "Recipe",
+    "Samples",
+    "SamplesComponents",
+    "Scaler",
+    "Scaling",
+    "ScikitLearnModel",
+    "SelfTraining",
+    "SoftClusters",
     "StackedAutoencoder",
+    "Standardised",
+    "StartsFromCodes",
+    "TabularEstimator",
+    "ToRange",
     "Umap",
+    "Unit",
+    "Unscaled",
     "VaDE",
     "VampPrior",
-    "VariationalEstimator",
     "as_float",
     "entry_of",
     "find_model",
+    "is_deep",
     "learned_from_labels",
     "load",
     "n_clusters_of",

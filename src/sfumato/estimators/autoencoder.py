@@ -1,94 +1,100 @@
 """The deterministic autoencoder."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from sfumato.estimators.latent import LatentEstimator
-from sfumato.estimators.networks import build_pair, check_network
-from sfumato.estimators.views import deformation_of, random_view
+from sfumato.estimators.base import CODES, GENERATES, TabularEstimator
+from sfumato.estimators.capabilities import (
+    Decodes,
+    DiagnosesCode,
+    HasLoss,
+    RandomState,
+    Samples,
+    loss_of,
+)
+from sfumato.estimators.exhibits import Exhibit, Pictures
+from sfumato.estimators.fit import view_of
+from sfumato.estimators.views import deformation_of
 from sfumato.inference import posterior_means
+from sfumato.likelihoods import Loss
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
-    BernoulliFamily,
+    Backbone,
     Conditional,
-    Family,
     FittedMixture,
     ImageShape,
     PointMassFamily,
     TopK,
-    dropping_out,
+    chained,
 )
-from sfumato.objectives import (
-    Correntropy,
-    Corruption,
-    Deformation,
-    Penalty,
-    Reconstruction,
-    negative_log_likelihood,
-    squared_error,
-)
-from sfumato.training import Rows, Trainer, check_choice
+from sfumato.objectives import Corruption, Deformation, Penalty, Reconstruction
+from sfumato.training import Rows, Trainer
 
-# name -> (family of the decoder, loss)
-LOSSES: dict[str, tuple[Callable[[int], Family], Any]] = {
-    "mse": (PointMassFamily, squared_error),
-    "cross-entropy": (BernoulliFamily, negative_log_likelihood),
-    "correntropy": (PointMassFamily, Correntropy()),
-}
 # The prior is fitted to at most this many codes.
 PRIOR_ROWS = 10_000
+# Units of the first layer that a page shows.
+N_FILTERS = 48
 
 
-class Autoencoder(LatentEstimator):
+def filters(estimator: Any, X: np.ndarray) -> list[Exhibit]:
+    """Return what the units of the first layer look for, where that layer sees all pixels."""
+    layers = estimator.model_.encoder.modules()
+    first = next(layer for layer in layers if not any(True for _ in layer.children()))
+    if not isinstance(first, nn.Linear):
+        return []
+    weights = first.weight.detach().cpu().numpy()
+    strongest = np.argsort(-np.linalg.norm(weights, axis=1), kind="stable")[:N_FILTERS]
+    # Each by itself: what matters is its shape.
+    shown = weights[strongest]
+    shown = shown / np.abs(shown).max(axis=1, keepdims=True).clip(1e-12)
+    caption = f"Weights of {len(shown)} of {len(weights)} units of the first layer, largest first."
+    return [Pictures("Filters", {"": shown}, caption, signed=True)]
+
+
+class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
     r"""Deterministic autoencoder: shallow or deep, sparse, contractive, denoising, robust.
 
     .. math:: z = f(x), \quad \hat x = g(z), \quad
               \min_{f, g} \frac1n \sum_i L(x_i, g(f(\tilde x_i))) + \Omega(f, x_i)
               + \tfrac{\lambda}{2} \|W\|^2
 
-    The corruption makes x-tilde, the penalty is Omega, and lambda is the trainer's
-    ``weight_decay``. With ``hidden=()`` and ``activation="identity"`` the map is linear, and under
-    "mse" the code spans the subspace of the first principal components.
+    The corruption makes x-tilde, the penalty is Omega, and lambda is the optimiser's
+    ``weight_decay``. With ``backbone=MLP((), "identity")`` the map is linear, and under "mse" the
+    code spans the subspace of the first principal components.
 
     Parameters
     ----------
     latent_dim : int
         Length of z, smaller (undercomplete) or larger (overcomplete) than a row.
-    hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; for "conv" the channels of its
-        stride-2 convolutions, for "resnet" those of its residual blocks at the full resolution, at
-        half of it, and so on. Default (500, 500), (32, 64) and (32, 64, 64).
-    backbone : "mlp", "conv" or "resnet"
-    corruption : Gaussian, Masking, SaltAndPepper, or a sequence of them, optional
-        Of the input in training, while the reconstruction is compared with the clean row.
-    penalty : KLSparsity, KSparse, Contractive, or a sequence of them, optional
-    loss : "mse", "cross-entropy", "correntropy" or Correntropy
+    hidden, backbone
+        See :class:`VAE`; ``MLP(tied=True)`` uses the encoder's weights transposed in the decoder,
+        ``MLP(dropout=0.2)`` drops hidden values out.
+    corruption : Corruption, or a sequence of them, optional
+        Of the input in training, while the reconstruction is compared with the clean row:
+        :class:`~sfumato.GaussianNoise`, :class:`~sfumato.MaskingNoise`,
+        :class:`~sfumato.SaltAndPepper`.
+    penalty : Penalty, or a sequence of them, optional
+        :class:`~sfumato.KLSparsity`, :class:`~sfumato.KSparse`, :class:`~sfumato.Contractive`.
+    loss : "mse", "cross-entropy", "correntropy" or Loss
         Squared error summed over a row, in squared model units; the cross-entropy of pixels in
         [0, 1], in nats; or minus the correntropy, which outliers cannot drive.
-    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
-    tied : bool
-        The decoder uses the encoder's weights transposed; for "mlp" only.
-    dropout : float
-        Share of the hidden layers' values that a training step sets to zero.
     deformation : Deformation, "auto" or None
         Under which training images are shown, and reconstructed, in ever new variants; "auto"
         deforms images a little and leaves other rows alone.
-    scaling : "auto", "range", "standard" or "none"
-        Of the data before the model; "auto" is "range": to [0, 1] by the smallest and largest
-        value of all. Tables with mixed units want "standard".
-    image_shape : (channels, height, width), optional
-        Of one row; squares and image arrays are recognised.
-    random_state : int, RandomState or None
-    trainer : Trainer, optional
+    scaling : "auto", "range", "standard", "none" or Scaler
+        "auto" is "range": to [0, 1] by the smallest and largest value of all. Tables with mixed
+        units want "standard".
+    image_shape, random_state, trainer
+        See :class:`VAE`.
 
     Attributes
     ----------
     model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`. ``model_.prior`` is a Gaussian mixture fitted to the codes of
+        See :class:`TabularEstimator`. ``model_.prior`` is a Gaussian mixture fitted to the codes of
         the training rows, from which ``sample`` draws.
 
     References
@@ -98,34 +104,36 @@ class Autoencoder(LatentEstimator):
 
     Examples
     --------
-    >>> from sfumato import Autoencoder, KSparse, Masking, Trainer
+    >>> from sfumato import Autoencoder, KSparse, MaskingNoise, Trainer
     >>> trainer = Trainer(max_epochs=1)
     >>> ae = Autoencoder(latent_dim=2, random_state=0, trainer=trainer).fit("digits")
     >>> ae.reconstruct("digits").shape
     (1797, 64)
     >>> sparse = Autoencoder(
-    ...     100, (), penalty=KSparse(k=10), corruption=Masking(p=0.2), trainer=trainer
+    ...     100, (), penalty=KSparse(k=10), corruption=MaskingNoise(p=0.2), trainer=trainer
     ... ).fit("digits")
     >>> int((sparse.transform("digits") != 0).sum(axis=1).max())
     10
     """
 
+    operations = CODES | {"score"} | GENERATES
+    shows = (filters,)
+    homes = dict.fromkeys(("activation", "tied", "dropout"), "backbone")
+
     def __init__(
         self,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "mlp",
+        backbone: Backbone | str = "mlp",
         corruption: Corruption | Sequence[Corruption] | None = None,
         penalty: Penalty | Sequence[Penalty] | None = None,
-        loss: str | Correntropy = "mse",
-        activation: str = "silu",
-        tied: bool = False,
-        dropout: float = 0.0,
+        loss: Loss | str = "mse",
         deformation: Deformation | str | None = None,
         scaling: str = "auto",
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -133,56 +141,54 @@ class Autoencoder(LatentEstimator):
         self.corruption = corruption
         self.penalty = penalty
         self.loss = loss
-        self.activation = activation
-        self.tied = tied
-        self.dropout = dropout
         self.deformation = deformation
         self.scaling = scaling
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
-    def _inspect(self, X: np.ndarray) -> None:
-        check_network(self)
-        check_objective(self)
-        deformation_of(self)
-        if self.tied and self.backbone != "mlp":
-            raise ValueError("tied=True needs backbone='mlp'.")
-        if self.dropout and self.backbone == "resnet":
-            raise ValueError("dropout needs backbone='mlp' or 'conv'.")
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
 
-    def _default_scaling(self) -> str:
-        return "range"
+        Raises
+        ------
+        ValueError
+            If the data or a parameter cannot be used; the message says why.
+        """
+        X = self._begin(X)
+        self._check_network()
+        objective = self._objective()
+        fit = self._start(X)
+        model = fit.build(self._build)
+        history = fit.train(model, objective)
+        fit_prior(model, fit.rows, fit.seed)
+        return self._finish(model, history)
 
-    def _takes_pixels(self) -> bool:
-        return self.loss == "cross-entropy"
-
-    def _model(self) -> LatentVariableModel:
-        code = PointMassFamily(self.latent_dim)
-        output = loss_of(self)[0](self.n_features_in_)
-        encoder, decoder = build_pair(self, code, output, tied=self.tied)
-        if self.dropout:
-            encoder, decoder = (dropping_out(part, self.dropout) for part in (encoder, decoder))
+    def _build(self) -> LatentVariableModel:
+        code, output = PointMassFamily(self.latent_dim), self._judge().family(self.n_features_in_)
+        encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
         return LatentVariableModel(
-            Conditional(nn.Sequential(*encoder, *_code_layers(all_of(self.penalty))), code),
+            Conditional(chained(encoder, *_code_layers(all_of(self.penalty))), code),
             Conditional(decoder, output),
             FittedMixture(self.latent_dim),
         )
 
-    def _objective(self) -> Any:
+    def _objective(self) -> Reconstruction:
         return Reconstruction(
-            loss_of(self)[1], all_of(self.corruption), all_of(self.penalty), random_view(self)
+            loss_of(self.loss),
+            kinds_of("corruption", self.corruption, Corruption),
+            kinds_of("penalty", self.penalty, Penalty),
+            view_of(deformation_of(self.deformation, self.image_shape_), self.image_shape_),
         )
 
-    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
-        fit_prior(model, rows, self.seed_)
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return minus the reconstruction error of every row, shape (n,): high is typical.
-
-        An autoencoder has no density; the unit is that of its loss, not nats.
-        """
-        return -self.terms(X)["reconstruction"].astype(np.float64)
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        return {
+            "trainer": self.default_trainer(),
+            "backbone": self._backbone(),
+            "loss": loss_of(self.loss),
+        }
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""
@@ -209,29 +215,21 @@ def all_of(objects: Any) -> tuple[Any, ...]:
     return tuple(objects) if isinstance(objects, (list, tuple)) else (objects,)
 
 
-def loss_of(estimator: Any) -> tuple[Callable[[int], Family], Any]:
-    """Return the decoder's family and the loss that an estimator's ``loss`` stands for."""
-    if isinstance(estimator.loss, Correntropy):
-        return PointMassFamily, estimator.loss
-    return LOSSES[estimator.loss]
+EXAMPLES = {
+    "corruption": "GaussianNoise(), MaskingNoise(), SaltAndPepper()",
+    "penalty": "KLSparsity(), KSparse(), Contractive()",
+}
 
 
-def check_objective(estimator: Any) -> None:
-    """Check loss, corruption, penalty and dropout.
+def kinds_of(name: str, values: Any, kind: type) -> tuple[Any, ...]:
+    """Return the objects of an argument, all of one kind.
 
     Raises
     ------
     ValueError
-        Naming the parameter and what it takes.
+        If one is of another kind.
     """
-    if not isinstance(estimator.loss, Correntropy):
-        check_choice("loss", estimator.loss, LOSSES)
-    for name, kind, examples in (
-        ("corruption", Corruption, "Gaussian(), Masking(), SaltAndPepper()"),
-        ("penalty", Penalty, "KLSparsity(), KSparse(), Contractive()"),
-    ):
-        for value in all_of(getattr(estimator, name)):
-            if not isinstance(value, kind):
-                raise ValueError(f"{name} must be of {examples}, or a tuple; got {value!r}.")
-    if not 0 <= estimator.dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1), got {estimator.dropout}.")
+    for value in all_of(values):
+        if not isinstance(value, kind):
+            raise ValueError(f"{name} must be of {EXAMPLES[name]}, or a tuple; got {value!r}.")
+    return all_of(values)

@@ -1,55 +1,89 @@
-"""What all estimators share whose networks are fitted to rows: the public face."""
+"""What all estimators share whose networks are fitted to rows."""
 
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import blake2b
 from math import isqrt
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 
 from sfumato import __version__
-from sfumato.artifacts import tensor_tree, write_directory
+from sfumato.artifacts import tensor_tree
 from sfumato.data import as_table
-from sfumato.estimators.scaling import SCALINGS, Scaling
-from sfumato.estimators.settings import params_to_json
-from sfumato.inference import (
-    Diagnosis,
-    RowSource,
-    diagnose,
-    forked_rng,
-    map_precisely,
-    seeded_rows,
+from sfumato.estimators.exhibits import Exhibit
+from sfumato.estimators.fit import Fit
+from sfumato.estimators.scaling import Scaling, scaling_of
+from sfumato.inference import RowSource, map_float64, seeded_rows
+from sfumato.nn import Backbone, ImageShape, Networks, Sizes, backbone_of
+from sfumato.noise import Noise
+from sfumato.objectives import Objective, Terms
+from sfumato.storage import (
+    Stored,
+    from_json,
+    name_of,
+    params_to_json,
+    save,
+    storable,
+    to_json,
 )
-from sfumato.nn import ImageShape
-from sfumato.objectives import Objective
 from sfumato.training import (
-    Engine,
     History,
+    Moved,
     Rows,
     Trainer,
-    check_choice,
+    check_count,
     is_memory_mapped,
 )
 
+# What can be asked of a model; "density": its score is a log density or log mass in nats.
+CODES = frozenset({"transform", "reconstruct"})
+CLUSTERS = frozenset({"predict"})
+DENSITY = frozenset({"score", "density"})
+GENERATES = frozenset({"sample"})
+# Rows that an objective of a whole batch sees at once where it is reported.
+BATCH = 1024
 
-class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+
+Show = Callable[[Any, np.ndarray], list[Exhibit]]
+
+
+class Unit(NamedTuple):
+    """What rows are in model units: which scaling is meant, and whether it must end in [0, 1]."""
+
+    scaling: str
+    bounded: bool
+
+
+@storable()
+class TabularEstimator(
+    Moved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
+):
     """A thin shell around a model whose ``encoder(x)`` is the posterior of a row's code.
 
-    A subclass stores its parameters, builds the model and names the objective.
+    A subclass stores its parameters, builds the model (``_build``), names the objective
+    (``_objective``), and says in ``fit`` how the model is trained.
 
     Attributes
     ----------
     model_ : Module
         In model units; see ``scaling_``.
     history_ : History
-        Every term of the objective, epoch by epoch.
+        Every term of the objective, epoch by epoch, in model units.
     scaling_ : Scaling
         From data units to model units.
     image_shape_ : (channels, height, width) or None
@@ -58,10 +92,26 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         All randomness of the fit and of later Monte Carlo estimates comes from it.
     """
 
-    # A phase begins where the one before it ended: a longer fit then differs from the first on.
+    # What the commands may ask, whether labels are needed, may help, or a background does.
+    operations: ClassVar[frozenset[str]] = CODES
+    supervised: ClassVar[bool] = False
+    teachable: ClassVar[bool] = False
+    contrastive: ClassVar[bool] = False
+    # The parameter that is the number of clusters.
+    clusters_named: ClassVar[str | None] = None
+    # What a page shows of a fitted model, given rows.
+    shows: ClassVar[tuple[Show, ...]] = ()
+    # A phase starts where the one before it ended: a longer fit then differs from the first on.
     trained_in_phases: ClassVar[bool] = False
+    # Settings of the trainer that ``trainer=None`` stands for.
+    trainer_defaults: ClassVar[Mapping[str, Any]] = {}
+    # Further fitted numbers that the model's shape depends on.
+    stored: ClassVar[tuple[str, ...]] = ()
+    homes = {"activation": "backbone"}  # noqa: RUF012
 
     latent_dim: int
+    hidden: tuple[int, ...] | None
+    backbone: Backbone | str
     scaling: str
     image_shape: ImageShape | None
     random_state: int | np.random.RandomState | None
@@ -73,37 +123,11 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     image_shape_: ImageShape | None
     n_features_in_: int
     seed_: int
+    # The labels that were seen, where there were any.
+    classes_: np.ndarray | None = None
 
     @abstractmethod
-    def _model(self) -> Any:
-        """Build the untrained model from parameters and what is known of the data."""
-
-    @abstractmethod
-    def _objective(self) -> Any:
-        """Return the objective to minimise, annealed or plain."""
-
-    @abstractmethod
-    def _default_scaling(self) -> str:
-        """Name the scaling that ``scaling="auto"`` stands for."""
-
-    @abstractmethod
-    def _takes_pixels(self) -> bool:
-        """Tell whether the model takes values in [0, 1] only."""
-
-    def _inspect(self, X: np.ndarray) -> None:
-        """Check the parameters and learn what the model needs to know of the data."""
-
-    def _joined(self, rows: Rows) -> Any:
-        """Return the rows together with what else the fit was given for each."""
-        return rows
-
-    def _begin(self, model: Any, rows: Rows) -> None:
-        """Give the untrained model what it takes from the rows."""
-
-    def _complete(self, model: Any, rows: Rows) -> None:
-        """Finish the model after training, and warn of what went wrong in it."""
-
-    def fit(self, X: Any, y: Any = None) -> "RowEstimator":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -116,65 +140,130 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         ValueError
             If the data or a parameter cannot be used; the message says why.
         """
-        for name in ("model_", "history_"):
-            # A fit that fails must not leave an older one's answers behind.
-            self.__dict__.pop(name, None)
-        trainer = self.default_trainer() if self.trainer is None else self.trainer
-        if not isinstance(trainer, Trainer):
-            raise ValueError(f"trainer must be a Trainer or None, got {trainer!r}.")
-        trainer.validate()
-        X = self._check(X, reset=True)
-        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._inspect(X)
-        self.scaling_ = self._scaling(X)
-        engine = trainer.engine()
-        rows = self._joined(
-            Rows(X, self.scaling_.to_model, engine.device, resident=not is_memory_mapped(X))
-        )
-        description = None if trainer.checkpoint is None else self._identified(X, trainer)
-        model, history = self._train(rows, trainer, engine, description)
-        self._complete(model, rows)
-        self.model_, self.history_ = model, history
-        return self
 
-    def _train(
-        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
-    ) -> tuple[Any, History]:
-        """Build and train the model; estimators that train in several phases have their own way."""
-        with forked_rng(self.seed_):
-            model = self._model()
-            self._begin(model, rows)
-        history = trainer.fit(
-            model,
-            self._objective(),
-            rows,
-            seed=self.seed_,
-            description=description,
-            engine=engine,
-        )
-        return model, history
+    @abstractmethod
+    def _build(self) -> Any:
+        """Build the untrained model from parameters and fitted numbers."""
+
+    @abstractmethod
+    def _objective(self) -> Objective:
+        """Return the objective that is trained and reported."""
+
+    @abstractmethod
+    def _unit(self) -> Unit:
+        """Return which model units the model takes."""
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
-        return Trainer()
+        return clone(Trainer(**self.trainer_defaults))
 
-    def implied(self) -> dict[str, Any]:
-        """Return the objects that parameters of None stand for."""
-        return {"trainer": self.default_trainer()}
+    @property
+    def n_clusters_(self) -> int | None:
+        """How many clusters there are; None for a model without any."""
+        return None if self.clusters_named is None else int(getattr(self, self.clusters_named))
 
-    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
+    @property
+    def learned_from_labels_(self) -> bool:
+        """Whether the fit used labels."""
+        return self.supervised or (self.teachable and self.classes_ is not None)
+
+    def exhibits(self, X: np.ndarray) -> list[Exhibit]:
+        """Return what a page shows of the fitted model beside codes, reconstructions and samples.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, d)
+            Rows that may be shown, in data units.
+        """
+        return [exhibit for show in self.shows for exhibit in show(self, X)]
+
+    # Fitting.
+
+    def _begin(self, X: Any) -> np.ndarray:
+        """Forget an earlier fit, check settings and rows, and return the rows.
+
+        Raises
+        ------
+        ValueError
+            If a row or the trainer cannot be used.
+        ArtifactError
+            If the fitted model could not be saved.
+        """
+        for name in ("model_", "history_"):
+            # A fit that fails must not leave an older one's answers behind.
+            self.__dict__.pop(name, None)
+        if not isinstance(self._trainer(), Trainer):
+            raise ValueError(f"trainer must be a Trainer or None, got {self.trainer!r}.")
+        self._trainer().validate()
+        table = self._check(X, reset=True)
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        name_of(type(self)), params_to_json(self)
+        return table
+
+    def _start(self, X: np.ndarray, *beside: np.ndarray | None) -> Fit:
+        """Return the fit to rows in data units; arrays beside them are part of its identity."""
+        self.scaling_ = self._scaling(X)
+        trainer = self._trainer()
+        engine = trainer.engine()
+        resident = not is_memory_mapped(X)
+        rows = Rows(X, self.scaling_.to_model, engine.device, resident=resident)
+        description = None
+        if trainer.checkpoint is not None:
+            description = self._identified(X, trainer, beside)
+        return Fit(rows, self.seed_, trainer, engine, description, self.image_shape_)
+
+    def _finish(self, model: Any, history: History) -> Self:
+        self.model_, self.history_ = model, history
+        return self
+
+    def _trainer(self) -> Trainer:
+        return self.default_trainer() if self.trainer is None else self.trainer
+
+    def _backbone(self) -> Backbone:
+        return backbone_of(self.backbone, self.hidden)
+
+    def _networks(self, n_code: int, n_out: int, latent_dim: int | None = None) -> Networks:
+        """Build the encoder's and the decoder's networks."""
+        sizes = Sizes(
+            self.n_features_in_,
+            self.image_shape_,
+            n_code,
+            n_out,
+            self.latent_dim if latent_dim is None else latent_dim,
+        )
+        return self._backbone().build(sizes)
+
+    def _check_network(self) -> None:
+        """Check the length of the code and the backbone.
+
+        Raises
+        ------
+        ValueError
+            Naming the parameter and what it takes.
+        """
+        check_count("latent_dim", self.latent_dim)
+        backbone = self._backbone()
+        if backbone.needs_images and self.image_shape_ is None:
+            raise ValueError(
+                f"backbone={self.backbone!r} needs images, and rows of {self.n_features_in_} "
+                "values are not square; give image_shape=(channels, height, width)."
+            )
+
+    def _identified(
+        self, X: np.ndarray, trainer: Trainer, beside: tuple[np.ndarray | None, ...]
+    ) -> dict[str, Any]:
         description = self.describe()
         any_length = trainer.schedule == "constant" and not self.trained_in_phases
-        identity = _identity(description, X, any_length=any_length)
+        identity = _identity(description, X, beside, any_length=any_length)
         return description | {"identity": identity}
 
     def _check(self, X: Any, *, reset: bool) -> np.ndarray:
         X, image_shape = as_table(X)
         n_min = 2 if reset else 1
-        X = validate_data(self, X, reset=reset, ensure_min_samples=n_min)
+        table: np.ndarray = validate_data(self, X, reset=reset, ensure_min_samples=n_min)
         if reset:
-            self.image_shape_ = self._image_shape(X.shape[1], image_shape)
-        return X
+            self.image_shape_ = self._image_shape(table.shape[1], image_shape)
+        return table
 
     def _image_shape(self, n_features: int, found: ImageShape | None) -> ImageShape | None:
         if self.image_shape is not None:
@@ -189,14 +278,15 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return found or square
 
     def _scaling(self, X: np.ndarray) -> Scaling:
-        check_choice("scaling", self.scaling, ["auto", *SCALINGS])
-        name = self._default_scaling() if self.scaling == "auto" else self.scaling
-        scaling = SCALINGS[name](X)
-        if not self._takes_pixels():
+        unit = self._unit()
+        scaling = scaling_of(self.scaling, unit.scaling).fitted_to(X)
+        if not unit.bounded:
             return scaling
-        if name == "standard" or (name == "none" and not (X.min() >= 0 and X.max() <= 1)):
+        if not scaling.fits_pixels(X):
             raise ValueError("This model needs pixels in [0, 1]: use scaling='range'.")
         return replace(scaling, bounded=True)
+
+    # Answers.
 
     def _rows(self, X: Any) -> tuple[Rows, np.dtype]:
         check_is_fitted(self, "model_")
@@ -213,35 +303,62 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return self._codes(*self._rows(X))
 
     def _codes(self, rows: RowSource, dtype: np.dtype) -> np.ndarray:
-        codes = map_precisely(lambda model, block: model.encoder(block).mean, self.model_, rows)
+        codes = map_float64(lambda model, block: model.encoder(block).mean, self.model_, rows)
         return codes.cpu().numpy().astype(dtype)
 
     def terms(self, X: Any) -> dict[str, np.ndarray]:
-        """Return the objective's named terms for every row, each of shape (n,), in model units.
+        """Return the objective's named terms for every row, each of shape (n,).
 
-        For a VAE with beta = 1 their sum is minus the evidence lower bound in nats; annealing and
-        free bits belong to training and are left out. Samples of z are seeded by the row.
+        For a VAE with beta = 1 their sum is minus the evidence lower bound in nats; a likelihood
+        that is a density is one in data units. Annealing and free bits belong to training and are
+        left out. Draws of z are seeded by the row, and are such as the model can emit.
         """
         return self._terms(self._rows(X)[0])
 
     @torch.no_grad()
     def _terms(self, x: RowSource) -> dict[str, np.ndarray]:
-        objective: Objective = self._objective()
-        rows = [objective(self.model_, row) for row in seeded_rows(x, self.seed_)]
-        return {name: torch.cat([row[name] for row in rows]).cpu().numpy() for name in rows[0]}
+        objective = self._objective()
+        found = list(self._row_terms(objective, x) if objective.per_row else self._batch_terms(x))
+        values = {name: torch.cat([part[name] for part in found]) for name in found[0]}
+        if objective.likelihood_term in values:
+            values[objective.likelihood_term] += self._log_volume()
+        return {name: value.cpu().numpy() for name, value in values.items()}
 
-    def diagnose(self, X: Any) -> Diagnosis:
-        """Tell how the code is used over the rows of X: active units, divergence, remedy."""
-        x, _ = self._rows(X)
-        return diagnose(self.model_, x)
+    def _row_terms(self, objective: Objective, x: RowSource) -> list[Terms]:
+        found = []
+        for row, noise in seeded_rows(x, self.seed_):
+            with noise:
+                found.append(objective(self.model_, row))
+        return found
+
+    def _batch_terms(self, x: RowSource) -> list[Terms]:
+        noise, objective = Noise(self.seed_), self._objective()
+        found = []
+        for start in range(0, len(x), BATCH):
+            with noise:
+                found.append(objective(self.model_, x[start : start + BATCH]))
+        return found
+
+    @abstractmethod
+    def _log_volume(self) -> float:
+        """Return what a log density of scaled rows has more than one in data units, in nats."""
+
+    def _seeded(
+        self, random_state: int | np.random.RandomState | None
+    ) -> AbstractContextManager[Noise]:
+        """Return the generators of draws: the fit's own by default, so that calls agree."""
+        generator = check_random_state(self.seed_ if random_state is None else random_state)
+        return Noise(int(generator.randint(2**31 - 1)))
+
+    # Storage.
 
     def describe(self) -> dict[str, Any]:
         """Return class, parameters and fitted numbers as JSON values; the weights not included."""
         names = getattr(self, "feature_names_in_", None)
         return {
-            "format": 1,
+            "format": 2,
             "sfumato": __version__,
-            "estimator": type(self).__name__,
+            "estimator": name_of(type(self)),
             "params": params_to_json(self),
             "fitted": {
                 "n_features_in_": self.n_features_in_,
@@ -249,13 +366,17 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 "image_shape_": self.image_shape_,
                 "scaling_": self.scaling_.to_dict(),
                 "seed_": self.seed_,
-                **self._fitted_extras(),
+                **{name: to_json(getattr(self, name)) for name in self.stored},
             },
         }
 
-    def _fitted_extras(self) -> dict[str, Any]:
-        """Return further fitted numbers that the model's shape depends on."""
-        return {}
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights by name."""
+        return tensor_tree("model", self.model_.state_dict())
+
+    def records(self) -> list[dict[str, float]]:
+        """Return the records of the epochs."""
+        return self.history_.records
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a folder: params.json, weights.safetensors, history.json.
@@ -266,8 +387,25 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             If the folder cannot be written.
         """
         check_is_fitted(self, "model_")
-        tensors = tensor_tree("model", self.model_.state_dict())
-        write_directory(path, self.describe(), tensors, self.history_.records)
+        save(self, path)
+
+    @classmethod
+    def restored(cls, stored: Stored) -> Self:
+        """Return the estimator that a folder, or a checkpoint, describes."""
+        estimator = cls(**stored.params())
+        fitted = dict(stored.description["fitted"])
+        estimator.scaling_ = Scaling(**fitted.pop("scaling_"))
+        names = fitted.pop("feature_names_in_")
+        if names is not None:
+            estimator.feature_names_in_ = np.array(names, dtype=object)
+        for name, value in fitted.items():
+            setattr(estimator, name, from_json(value, stored.trust))
+        with Noise(estimator.seed_):
+            estimator.model_ = estimator._build()
+        estimator.model_.load_state_dict(stored.weights())
+        estimator.model_.eval()
+        estimator.history_ = History(stored.history)
+        return estimator
 
     @property
     def _n_features_out(self) -> int:
@@ -279,23 +417,22 @@ class RowEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
 
-def _identity(description: dict[str, Any], X: np.ndarray, *, any_length: bool) -> str:
-    """Return a digest of the settings and of about a thousand of the rows.
+def _identity(
+    description: dict[str, Any],
+    X: np.ndarray,
+    beside: tuple[np.ndarray | None, ...],
+    *,
+    any_length: bool,
+) -> str:
+    """Return a digest of the settings, of about a thousand of the rows, and of arrays beside them.
 
-    With ``any_length`` the number of epochs does not count: a longer fit begins like a shorter one.
+    With ``any_length`` the number of epochs does not count: a longer fit starts like a shorter one.
     """
     settings = json.loads(json.dumps(description))
     if any_length and settings["params"]["trainer"] is not None:
         settings["params"]["trainer"]["params"].pop("max_epochs")
     digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
-    digest.update(str(X.shape).encode())
-    digest.update(np.ascontiguousarray(X[:: max(1, len(X) // 1000)]).tobytes())
+    for array in (X[:: max(1, len(X) // 1000)], *(array for array in beside if array is not None)):
+        digest.update(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def identified_by(description: dict[str, Any], array: np.ndarray) -> dict[str, Any]:
-    """Return the description of a run whose identity tells of an array beside the rows as well."""
-    digest = blake2b(description["identity"].encode(), digest_size=16)
-    digest.update(str(array.shape).encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
-    return description | {"identity": digest.hexdigest()}

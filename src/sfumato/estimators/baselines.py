@@ -1,9 +1,12 @@
 """scikit-learn's classical models as runs: stored as numbers, restored without running code."""
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import sklearn
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
@@ -13,10 +16,20 @@ from sklearn.manifold import Isomap
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KDTree, KernelDensity, NearestNeighbors
 from sklearn.preprocessing import KernelCenterer
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sfumato.artifacts import ArtifactError
 from sfumato.estimators.pipelines import CodesThenClusters
+from sfumato.storage import (
+    Stored,
+    find,
+    is_storable,
+    name_of,
+    params_from_json,
+    params_to_json,
+    storable,
+)
 
 BASELINES: dict[str, type[BaseEstimator]] = {
     cls.__name__: cls
@@ -114,18 +127,79 @@ def _seed(value: Any) -> Any:
     return None if isinstance(value, np.random.RandomState) else value
 
 
-def restore(packed: Any, tensors: Mapping[str, Tensor]) -> BaseEstimator:
-    """Return the model that :meth:`Packer.pack` took apart.
+@storable(adapts=BaseEstimator)
+class ScikitLearnModel:
+    """A model of scikit-learn as it is saved: as data.
 
-    Raises
-    ------
-    ArtifactError
-        If it is none of the catalogue's.
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Fitted.
     """
-    estimator = unpack(packed, tensors)
-    if type(estimator) not in BASELINES.values():
-        raise ArtifactError("The run holds no model; it is damaged: fit it anew.")
-    return estimator
+
+    def __init__(self, estimator: Any) -> None:
+        self.encoder = deep_encoder(estimator)
+        self.settings = {} if self.encoder is None else params_to_json(estimator.encoder)
+        rest = estimator if self.encoder is None else _without_encoder(estimator)
+        self.packer = Packer()
+        self.state = self.packer.pack(rest, "fitted")
+
+    def describe(self) -> dict[str, Any]:
+        """Return the model as JSON values."""
+        own = {
+            "format": 2,
+            "scikit-learn": sklearn.__version__,
+            "estimator": name_of(type(self)),
+            "baseline": self.state,
+        }
+        if self.encoder is None:
+            return own
+        return own | {"encoder": {**self.encoder.describe(), "settings": self.settings}}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its arrays, and the weights of an encoder of ours."""
+        return self.packer.tensors | ({} if self.encoder is None else self.encoder.tensors())
+
+    def records(self) -> list[dict[str, float]]:
+        """Return the records of the epochs of an encoder of ours."""
+        return [] if self.encoder is None else self.encoder.records()
+
+    @classmethod
+    def restored(cls, stored: Stored) -> BaseEstimator:
+        """Return the model that a folder describes.
+
+        Raises
+        ------
+        ArtifactError
+            If it is none of the catalogue's.
+        """
+        estimator = unpack(stored.description["baseline"], stored.tensors)
+        if type(estimator) not in BASELINES.values():
+            raise ArtifactError("The run holds no model; it is damaged: fit it anew.")
+        if "encoder" in stored.description:
+            described = stored.description["encoder"]
+            encoder = find(described["estimator"], stored.trust).restored(
+                replace(stored, description=described)
+            )
+            settings = params_from_json(described["settings"], stored.trust)
+            estimator.encoder, estimator.encoder_ = type(encoder)(**settings), encoder
+        return estimator
+
+
+def deep_encoder(estimator: Any) -> Any:
+    """Return the fitted encoder of ours that a model in two steps starts with, if it does."""
+    if type(estimator) is not CodesThenClusters:
+        return None
+    check_is_fitted(estimator, "labels_")
+    encoder = estimator.encoder_
+    return encoder if is_storable(type(encoder)) else None
+
+
+def _without_encoder(estimator: Any) -> Any:
+    rest = copy(estimator)
+    rest.encoder = None
+    del rest.encoder_
+    return rest
 
 
 def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:

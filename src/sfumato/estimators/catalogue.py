@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,23 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
 from sfumato.estimators.autoencoder import Autoencoder
-from sfumato.estimators.base import RowEstimator
-from sfumato.estimators.clusters import ClusterEstimator
+from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
 from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.contrastive import ContrastiveVAE
 from sfumato.estimators.dcn import DCN
 from sfumato.estimators.dec import DEC
 from sfumato.estimators.deep_cluster import DeepCluster
 from sfumato.estimators.gmvae import GMVAE
-from sfumato.estimators.latent import LatentEstimator
 from sfumato.estimators.layered import LayeredVAE
-from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
+from sfumato.storage import GROUP, declared, find, is_storable
 from sfumato.training import Trainer
 
-CODES = frozenset({"transform", "reconstruct"})
-CLUSTERS = frozenset({"predict"})
-DENSITY = frozenset({"score", "density"})
-GENERATES = frozenset({"sample"})
-EMBEDDED = CODES | CLUSTERS | {"score"} | GENERATES
-MIXED = CODES | CLUSTERS | DENSITY | GENERATES
-
-# The parts of models in two steps. The trainer stands there so that its settings can be named.
+# The parts of models in two steps; an explicit Trainer, so that ``--set`` can reach its parameters.
 AUTOENCODER = Autoencoder(trainer=Trainer())
 KMEANS = KMeans(10, n_init=10)
 MIXTURE = GaussianMixture(10, reg_covar=1e-3)
@@ -104,50 +96,45 @@ class Entry:
     @property
     def deep(self) -> bool:
         """Whether the model is one of ours, trained by the Trainer."""
-        return issubclass(self.cls, RowEstimator)
+        return issubclass(self.cls, TabularEstimator)
+
+
+def entry_for(cls: type[TabularEstimator], summary: str) -> Entry:
+    """Return the entry of one of our classes, or of a subclass in another package."""
+    return Entry(
+        cls,
+        summary,
+        cls.operations,
+        {},
+        supervised=cls.supervised,
+        teachable=cls.teachable,
+        contrastive=cls.contrastive,
+    )
 
 
 MODELS: dict[str, Entry] = {
-    "vae": Entry(VAE, "variational autoencoder", CODES | DENSITY | GENERATES, {}),
-    "conditional-vae": Entry(
-        ConditionalVAE,
-        "variational autoencoder given a class (needs labels)",
-        MIXED,
-        {},
-        supervised=True,
+    "vae": entry_for(VAE, "variational autoencoder"),
+    "conditional-vae": entry_for(
+        ConditionalVAE, "variational autoencoder given a class (needs labels)"
     ),
-    "layered-vae": Entry(
-        LayeredVAE, "foreground, background and mask of pictures", CODES | DENSITY | GENERATES, {}
+    "layered-vae": entry_for(LayeredVAE, "foreground, background and mask of pictures"),
+    "contrastive-vae": entry_for(
+        ContrastiveVAE, "variational autoencoder of foreground against background"
     ),
-    "contrastive-vae": Entry(
-        ContrastiveVAE,
-        "variational autoencoder of foreground against background",
-        CODES | DENSITY | GENERATES,
-        {},
-        contrastive=True,
+    "mixture-vae": entry_for(
+        MixtureVAE, "variational autoencoder with a mixture of full Gaussians"
     ),
-    "mixture-vae": Entry(
-        MixtureVAE, "variational autoencoder with a mixture of full Gaussians", MIXED, {}
+    "gmvae": entry_for(GMVAE, "Gaussian mixture variational autoencoder"),
+    "vade": entry_for(VaDE, "variational deep embedding"),
+    "dec": entry_for(DEC, "deep embedded clustering"),
+    "dcn": entry_for(DCN, "deep clustering network: autoencoder and k-means"),
+    "deep-cluster": entry_for(
+        DeepCluster, "network that learns from the clusters of its own features"
     ),
-    "gmvae": Entry(GMVAE, "Gaussian mixture variational autoencoder", MIXED, {}),
-    "vade": Entry(VaDE, "variational deep embedding", MIXED, {}),
-    "dec": Entry(DEC, "deep embedded clustering", EMBEDDED, {}),
-    "dcn": Entry(DCN, "deep clustering network: autoencoder and k-means", EMBEDDED, {}),
-    "deep-cluster": Entry(
-        DeepCluster,
-        "network that learns from the clusters of its own features",
-        CLUSTERS | {"transform"},
-        {},
-    ),
-    "autoencoder": Entry(
-        Autoencoder, "deterministic autoencoder", CODES | {"score"} | GENERATES, {}
-    ),
-    "stacked-autoencoder": Entry(
+    "autoencoder": entry_for(Autoencoder, "deterministic autoencoder"),
+    "stacked-autoencoder": entry_for(
         StackedAutoencoder,
         "deep autoencoder, trained layer by layer; with labels also a classifier",
-        CODES | {"score"} | GENERATES,
-        {},
-        teachable=True,
     ),
     "pca": Entry(PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}),
     # The cosine kernel has no length scale that would have to fit the data's units.
@@ -227,7 +214,13 @@ MODELS: dict[str, Entry] = {
 
 
 def find_model(name: str) -> Entry:
-    """Return the entry of a name.
+    """Return the entry of a name: ours, one that an installed package declares, or a class's.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue, an entry point of the group ``sfumato.models``, or
+        ``"package.module:Class"``, which is imported.
 
     Raises
     ------
@@ -236,14 +229,33 @@ def find_model(name: str) -> Entry:
     """
     if name in MODELS:
         return MODELS[name]
-    near = get_close_matches(name, MODELS, n=1, cutoff=0.3)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"There is no model {name!r}.{hint} `sfumato models` lists them.")
+    names = [*MODELS, *(point.name for point in declared(GROUP))]
+    if name not in names and ":" not in name:
+        near = get_close_matches(name, names, n=1, cutoff=0.3)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"There is no model {name!r}.{hint} `sfumato models` lists them.")
+    # Whoever types the name of a class trusts it.
+    cls = find(name, trust=(name,))
+    if not is_storable(cls):
+        raise ValueError(f"{name!r} is no model: it must be a subclass of TabularEstimator.")
+    return _entry_of_class(cls)
+
+
+def _entry_of_class(cls: type[TabularEstimator]) -> Entry:
+    lines = (cls.__doc__ or cls.__name__).strip().splitlines()
+    return entry_for(cls, lines[0].rstrip("."))
 
 
 def entry_of(estimator: BaseEstimator) -> Entry:
     """Return the entry of an estimator's class."""
-    return next(entry for entry in MODELS.values() if entry.cls is type(estimator))
+    cls: Any = type(estimator)
+    known = [entry for entry in MODELS.values() if entry.cls is cls]
+    return known[0] if known else _entry_of_class(cls)
+
+
+def is_deep(estimator: BaseEstimator) -> bool:
+    """Tell whether an estimator is one of ours, trained by the Trainer."""
+    return entry_of(estimator).deep
 
 
 def operations_of(estimator: BaseEstimator) -> frozenset[str]:
@@ -253,18 +265,16 @@ def operations_of(estimator: BaseEstimator) -> frozenset[str]:
     )
 
 
-def learned_from_labels(estimator: BaseEstimator) -> bool:
+def learned_from_labels(estimator: Any) -> bool:
     """Tell whether the fit of a model used labels."""
-    if isinstance(estimator, StackedAutoencoder):
-        return estimator.classes_ is not None
-    return entry_of(estimator).supervised
+    entry = entry_of(estimator)
+    return bool(estimator.learned_from_labels_) if entry.deep else entry.supervised
 
 
-def n_clusters_of(estimator: BaseEstimator) -> int | None:
+def n_clusters_of(estimator: Any) -> int | None:
     """Return how many clusters an estimator of ours makes, None where it makes none."""
-    if isinstance(estimator, MixtureEstimator):
-        return estimator.n_components
-    return estimator.n_clusters if isinstance(estimator, (DEC, DCN, DeepCluster)) else None
+    n: int | None = estimator.n_clusters_ if is_deep(estimator) else None
+    return n
 
 
 def as_float(X: np.ndarray) -> np.ndarray:
@@ -274,9 +284,10 @@ def as_float(X: np.ndarray) -> np.ndarray:
 
 def reconstruct(estimator: Any, X: Any) -> np.ndarray:
     """Return X through the code and back, shape (n, d)."""
-    if isinstance(estimator, LatentEstimator):
-        return estimator.reconstruct(X)
-    return estimator.inverse_transform(estimator.transform(X))
+    if is_deep(estimator):
+        rows: np.ndarray = estimator.reconstruct(X)
+        return rows
+    return np.asarray(estimator.inverse_transform(estimator.transform(X)))
 
 
 def sample(
@@ -293,25 +304,41 @@ def sample(
     ValueError
         If a component or a condition is asked for that the model does not have.
     """
-    if condition is not None and not isinstance(estimator, ConditionalVAE):
+    if not is_deep(estimator):
+        _refuse(estimator, component=component, condition=condition)
+        return _sample_baseline(estimator, n_samples, seed)
+    takes = signature(estimator.sample).parameters
+    wanted = {"component": component}
+    if condition is not None and "y" in takes:
+        wanted["y"] = estimator.condition_named(condition)
+        condition = None
+    given = {name: value for name, value in wanted.items() if value is not None}
+    _refuse(
+        estimator,
+        component=None if "component" in takes else component,
+        condition=condition,
+    )
+    rows: np.ndarray = estimator.sample(n_samples, random_state=seed, **given)
+    return rows
+
+
+def _refuse(estimator: Any, *, component: int | None, condition: str | None) -> None:
+    name = type(estimator).__name__
+    if condition is not None:
         raise ValueError(
-            f"{type(estimator).__name__} knows no conditions; leave --condition out, or sample "
-            "from conditional-vae."
+            f"{name} knows no conditions; leave --condition out, or sample from conditional-vae."
         )
-    if isinstance(estimator, ClusterEstimator):
-        return estimator.sample(n_samples, component=component, random_state=seed)
     if component is not None:
         raise ValueError(
-            f"{type(estimator).__name__} has no components of its own; leave --component out, or "
-            "sample from mixture-vae, gmvae, vade, dec or dcn."
+            f"{name} has no components of its own; leave --component out, or sample from "
+            "mixture-vae, gmvae, vade, dec or dcn."
         )
-    if isinstance(estimator, ConditionalVAE):
-        y = None if condition is None else estimator.condition_named(condition)
-        return estimator.sample(n_samples, y=y, random_state=seed)
-    if isinstance(estimator, LatentEstimator):
-        return estimator.sample(n_samples, random_state=seed)
-    if isinstance(estimator, KernelDensity):
-        return estimator.sample(n_samples, random_state=seed)
+
+
+def _sample_baseline(estimator: Any, n_samples: int, seed: int) -> np.ndarray:
+    if "random_state" not in estimator.get_params():
+        drawn: np.ndarray = estimator.sample(n_samples, random_state=seed)
+        return drawn
     mixture = copy(estimator).set_params(random_state=seed)
     if mixture.covariance_type in ("full", "tied"):
         # Fitted in float32 they are symmetric to seven digits, and numpy wants eight.

@@ -1,6 +1,6 @@
 """The conditional variational autoencoder."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -8,7 +8,16 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sfumato.estimators.base import identified_by
+from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
+from sfumato.estimators.capabilities import (
+    HasLikelihood,
+    RandomState,
+    checked_codes,
+    decoded,
+    generated,
+    likelihood_of,
+    warn_of_collapse,
+)
 from sfumato.estimators.conditions import (
     Classes,
     Condition,
@@ -17,12 +26,13 @@ from sfumato.estimators.conditions import (
     from_dict,
     to_dict,
 )
-from sfumato.estimators.networks import build_pair
-from sfumato.estimators.vae import ESTIMATES
-from sfumato.estimators.variational import VariationalEstimator
-from sfumato.inference import Diagnosis, LikelihoodEstimate, RowSource, diagnose, forked_rng
+from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures, spread
+from sfumato.estimators.vae import ESTIMATES, check_binarize, observed
+from sfumato.inference import Diagnosis, LikelihoodEstimate, RowSource, diagnose
+from sfumato.likelihoods import Likelihood
 from sfumato.models import ConditionalModel
 from sfumato.nn import (
+    Backbone,
     Conditional,
     ConditionedNormal,
     GaussianFamily,
@@ -30,45 +40,62 @@ from sfumato.nn import (
     Injected,
     StandardNormal,
     Unconditioned,
+    chained,
 )
-from sfumato.training import JoinedRows, Rows, Trainer, check_choice, check_count
+from sfumato.noise import Noise
+from sfumato.objectives import ELBO, Binarized, Objective, as_objective
+from sfumato.training import JoinedRows, Trainer, check_choice, check_count
 
 CONDITIONINGS = ("concatenate", "inject")
 PRIORS = ("normal", "conditional")
 
 
-class ConditionalVAE(VariationalEstimator):
+def class_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
+    """Return generated rows of every class, and rows as they would be in the other classes."""
+    if estimator.classes_ is None:
+        return []
+    classes = np.asarray(estimator.classes_)[:MAX_GROUPS]
+    drawn = {str(c): estimator.sample(N_PICTURES, y=c, random_state=0) for c in classes}
+    rows = spread(X)
+    y = estimator.predict(rows)
+    swapped = {str(c): estimator.swap(rows, y, np.full(len(rows), c)) for c in classes}
+    return [
+        Pictures(
+            "Samples of each class",
+            drawn,
+            f"{N_PICTURES} pictures generated for each class; a column is one draw.",
+        ),
+        Pictures(
+            "Rows in every class",
+            {"data": rows} | swapped,
+            f"{len(rows)} rows, and below each the same code in every class.",
+        ),
+    ]
+
+
+class ConditionalVAE(HasLikelihood, TabularEstimator):
     r"""Variational autoencoder of rows with a condition c: a class, or attributes.
 
     .. math:: \log p(x|c) \ge E_{q(z|x, c)}[\log p(x|z, c)] - KL(q(z|x, c) \| p(z|c))
 
-    What the condition tells is left out of the code: rows are generated to order, and a row is
+    What the condition says is left out of the code: rows are generated on demand, and a row is
     shown as it would be under another condition.
 
     Parameters
     ----------
     latent_dim : int
         Length of z.
-    hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; see :class:`VAE`.
-    backbone : "mlp", "conv" or "resnet"
-    likelihood : str
+    hidden, backbone
+        See :class:`VAE`; networks of one's own must be sequences of layers.
+    likelihood : str or Likelihood
         p(x|z, c); see :class:`VAE`.
     conditioning : "inject" or "concatenate"
-        Tell encoder and decoder c in every layer (for "resnet" between its blocks), or beside
-        their input.
+        Condition encoder and decoder on c in every layer (for "resnet" between its blocks), or
+        beside their input.
     prior : "conditional" or "normal"
         p(z|c): a Gaussian for every c that a network learns, or N(0, I) for all.
-    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
-    objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
-        Default ``ELBO()``.
-    scaling : "auto", "range", "standard" or "none"
-    binarize : bool
+    objective, scaling, binarize, image_shape, random_state, trainer
         See :class:`VAE`.
-    image_shape : (channels, height, width), optional
-        Of one row; squares and image arrays are recognised.
-    random_state : int, RandomState or None
-    trainer : Trainer, optional
 
     Attributes
     ----------
@@ -77,8 +104,8 @@ class ConditionalVAE(VariationalEstimator):
     condition_ : dict
         What is known of the conditions: the classes and their shares, or the attributes' means and
         deviations.
-    model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`.
+    likelihood_, model_, history_, scaling_, image_shape_, seed_
+        See :class:`VAE`.
 
     References
     ----------
@@ -95,21 +122,26 @@ class ConditionalVAE(VariationalEstimator):
     (3, 64)
     """
 
+    operations = CODES | CLUSTERS | DENSITY | GENERATES
+    supervised = True
+    stored = ("likelihood_", "condition_")
+    shows = (class_pictures,)
+
     def __init__(
         self,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "mlp",
-        likelihood: str = "bernoulli",
+        backbone: Backbone | str = "mlp",
+        likelihood: Likelihood | str = "bernoulli",
         conditioning: str = "inject",
         prior: str = "conditional",
-        activation: str = "silu",
         objective: Any = None,
         scaling: str = "auto",
         binarize: bool = False,
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -117,15 +149,15 @@ class ConditionalVAE(VariationalEstimator):
         self.likelihood = likelihood
         self.conditioning = conditioning
         self.prior = prior
-        self.activation = activation
         self.objective = objective
         self.scaling = scaling
         self.binarize = binarize
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
-    def fit(self, X: Any, y: Any = None) -> "ConditionalVAE":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to rows and their conditions.
 
         Parameters
@@ -139,58 +171,70 @@ class ConditionalVAE(VariationalEstimator):
         ValueError
             If the data, the conditions or a parameter cannot be used; the message says why.
         """
-        self._given = y
-        try:
-            super().fit(X)
-        finally:
-            del self._given
-        return self
-
-    def _inspect(self, X: np.ndarray) -> None:
-        super()._inspect(X)
+        X = self._begin(X)
+        self._check_network()
+        self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
+        check_binarize(self.binarize, self.likelihood_)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
         check_choice("prior", self.prior, PRIORS)
-        y = checked(self._given, len(X))
+        objective = self._objective()
+        y = checked(y, len(X))
         self.condition_ = to_dict(condition_of(y))
-        self._given = self._condition.encode(y)
-
-    def _joined(self, rows: Rows) -> JoinedRows:
-        return JoinedRows(rows, self._given.to(rows[:1].device))
-
-    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
-        return identified_by(super()._identified(X, trainer), self._given.numpy())
+        conditions = self._condition.encode(y)
+        fit = self._start(X, conditions.numpy())
+        rows = JoinedRows(fit.rows, conditions.to(fit.engine.device))
+        model = fit.build(self._build)
+        history = fit.train(model, objective, rows)
+        warn_of_collapse(diagnose(model, rows[torch.arange(min(1000, len(X)))]))
+        return self._finish(model, history)
 
     @property
     def _condition(self) -> Condition:
         return from_dict(self.condition_)
 
     @property
-    def classes_(self) -> np.ndarray | None:
+    def classes_(self) -> np.ndarray | None:  # type: ignore[override]
         """The classes, sorted; None for attributes."""
         condition = self._condition
         return np.array(condition.values) if isinstance(condition, Classes) else None
 
-    def _model(self) -> ConditionalModel:
+    def _build(self) -> ConditionalModel:
         width = self._condition.width
-        posterior, likelihood = GaussianFamily(self.latent_dim), self._family()
+        posterior = GaussianFamily(self.latent_dim)
+        likelihood = self.likelihood_.family(self.n_features_in_)
+        networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
         every_layer = self.conditioning == "inject"
         encoder, decoder = (
-            Injected(network, width, every_layer=every_layer)
-            for network in build_pair(self, posterior, likelihood)
+            Injected(chained(network), width, every_layer=every_layer) for network in networks
         )
         prior: nn.Module = (
             ConditionedNormal(width, self.latent_dim)
             if self.prior == "conditional"
             else Unconditioned(StandardNormal(self.latent_dim))
         )
-        return ConditionalModel(
-            Conditional(encoder, posterior), Conditional(decoder, likelihood), prior, width
-        )
+        seen = chained(*self.likelihood_.input_layers(), encoder)
+        q = Conditional(seen[0] if len(seen) == 1 else seen, posterior)
+        return ConditionalModel(q, Conditional(decoder, likelihood), prior, width)
 
-    def _fitted_extras(self) -> dict[str, Any]:
-        return super()._fitted_extras() | {"condition_": self.condition_}
+    def _objective(self) -> Objective:
+        objective = as_objective(self.objective, ELBO())
+        return Binarized(objective) if self.binarize else objective
 
-    def _told(self, X: Any, y: Any) -> tuple[JoinedRows, np.dtype]:
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        return {
+            "trainer": self.default_trainer(),
+            "objective": ELBO(),
+            "backbone": self._backbone(),
+            "likelihood": likelihood_of(self.likelihood),
+        }
+
+    @property
+    def likelihood_measure_(self) -> str:
+        """Name of the negative log-likelihood in tables."""
+        return "nll_dynamic" if self.binarize else self.likelihood_.measure
+
+    def _conditioned(self, X: Any, y: Any) -> tuple[JoinedRows, np.dtype]:
         """Return rows with their conditions; where y is missing, the most probable class."""
         rows, dtype = self._rows(X)
         y = self.predict(X) if y is None else checked(y, len(rows))
@@ -208,7 +252,7 @@ class ConditionalVAE(VariationalEstimator):
         y : array-like of shape (n,) or (n, m), optional
             Conditions; by default the class that ``predict`` finds.
         """
-        return self._codes(*self._told(X, y))
+        return self._codes(*self._conditioned(X, y))
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
         """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d).
@@ -221,7 +265,7 @@ class ConditionalVAE(VariationalEstimator):
         """
         check_is_fitted(self, "model_")
         y = checked(y, len(Z))
-        return self._decoded(Z, self._condition.encode(y))
+        return decoded(self, checked_codes(Z, self.latent_dim), self._condition.encode(y))
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
         """Return the decoder's mean at every row's code and condition, shape (n, d)."""
@@ -256,11 +300,11 @@ class ConditionalVAE(VariationalEstimator):
 
     def terms(self, X: Any, y: Any = None) -> dict[str, np.ndarray]:
         """Return the objective's named terms for every row, as :meth:`VAE.terms` does."""
-        return self._terms(self._told(X, y)[0])
+        return self._terms(self._conditioned(X, y)[0])
 
     def diagnose(self, X: Any, y: Any = None) -> Diagnosis:
-        """Tell how the code is used over the rows of X: active units, divergence, remedy."""
-        return diagnose(self.model_, self._told(X, y)[0])
+        """Measure how the code is used over the rows of X: active units, divergence, remedy."""
+        return diagnose(self.model_, self._conditioned(X, y)[0])
 
     @torch.no_grad()
     def sample(
@@ -268,7 +312,7 @@ class ConditionalVAE(VariationalEstimator):
         n_samples: int | None = None,
         *,
         y: Any = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         mean: bool = True,
     ) -> np.ndarray:
         """Generate rows, shape (n_samples, d).
@@ -286,12 +330,12 @@ class ConditionalVAE(VariationalEstimator):
         """
         check_is_fitted(self, "model_")
         generator = check_random_state(self.seed_ if random_state is None else random_state)
-        conditions = self._ordered(n_samples, y, generator).to(self._device())
-        with forked_rng(int(generator.randint(2**31 - 1))):
+        conditions = self._wanted(n_samples, y, generator).to(self._device())
+        with Noise(int(generator.randint(2**31 - 1))):
             z = self.model_.prior(conditions).expand((len(conditions),)).sample()
-            return self._generate(torch.cat([z, conditions], dim=1), mean=mean)
+            return generated(self, torch.cat([z, conditions], dim=1), mean=mean)
 
-    def _ordered(self, n_samples: int | None, y: Any, generator: np.random.RandomState) -> Tensor:
+    def _wanted(self, n_samples: int | None, y: Any, generator: np.random.RandomState) -> Tensor:
         """Return one condition for each row to be generated."""
         condition = self._condition
         if n_samples is not None:
@@ -329,7 +373,7 @@ class ConditionalVAE(VariationalEstimator):
         """
         check_choice("method", method, ESTIMATES)
         check_count("n_samples", n_samples)
-        x = self._observed(X)
+        x = observed(self, X)
         if y is None:
             return _marginal(self._every_class(x, n_samples, method))
         rows = self._with(x, self._condition.encode(checked(y, len(x))))
@@ -355,7 +399,7 @@ class ConditionalVAE(VariationalEstimator):
 
     def _log_posterior(self, X: Any, n_samples: int) -> np.ndarray:
         check_count("n_samples", n_samples)
-        log_joint = self._every_class(self._observed(X), n_samples, "importance").log_likelihood
+        log_joint = self._every_class(observed(self, X), n_samples, "importance").log_likelihood
         return torch.log_softmax(log_joint, dim=1).cpu().numpy()
 
     def predict_proba(self, X: Any, n_samples: int = 200) -> np.ndarray:

@@ -1,44 +1,54 @@
-"""The contrastive variational autoencoder."""
+"""The contrastive VAE: foreground against background."""
 
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sfumato.data import as_table
-from sfumato.estimators.base import identified_by
-from sfumato.estimators.latent import LatentEstimator
-from sfumato.estimators.mixture import LIKELIHOODS
-from sfumato.estimators.networks import build_pair, check_network
-from sfumato.estimators.variational import warn_of_collapse
+from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator
+from sfumato.estimators.capabilities import (
+    HasDensity,
+    HasLikelihood,
+    RandomState,
+    checked_codes,
+    decoded,
+    generated,
+    likelihood_of,
+    sampled_likelihood,
+    warn_of_collapse,
+)
+from sfumato.estimators.exhibits import Exhibit, Pictures, spread
+from sfumato.estimators.fit import Fit
 from sfumato.inference import (
     ContrastiveDiagnosis,
     LikelihoodEstimate,
     RowSource,
     diagnose_contrast,
-    forked_rng,
-    importance_sampling,
-    map_precisely,
+    map_float64,
 )
-from sfumato.models import ContrastiveVAE as ContrastiveModel
-from sfumato.models import MaskedDecoder
+from sfumato.likelihoods import Likelihood
+from sfumato.models import ContrastiveELBO, ContrastiveModel
 from sfumato.nn import (
+    Backbone,
     Conditional,
     Family,
     GaussianFamily,
     ImageShape,
+    MaskedDecoder,
     PointMassFamily,
     StandardNormal,
+    chained,
     mlp,
 )
-from sfumato.objectives import ContrastiveELBO
+from sfumato.objectives import Objective, as_objective
 from sfumato.training import (
     ContrastedRows,
-    Engine,
-    History,
     Rows,
     Trainer,
     check_choice,
@@ -54,9 +64,67 @@ ALONE = (
     "background=B) with rows B that lack what is salient in X."
 )
 PARTS = ("salient", "background", "both")
+# Rows between whose codes a walk goes, in so many steps from one to the next.
+N_STATIONS, N_STEPS = 4, 4
 
 
-class ContrastiveVAE(LatentEstimator):
+def contrast_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
+    """Return what is salient in rows and what they share, and walks of either code alone."""
+    if not estimator.contrasted_:
+        return []
+    rows = spread(X)
+    groups = {
+        "data": rows,
+        "reconstruction": estimator.reconstruct(rows),
+        "salient": estimator.remove_background(rows),
+        "background": estimator.remove_foreground(rows),
+    }
+    caption = (
+        f"{len(rows)} rows, their reconstructions, what is salient in them on the average "
+        "background, and their backgrounds."
+    )
+    parts: list[Exhibit] = [Pictures("Salient against shared", groups, caption)]
+    stations = np.unique(np.linspace(0, len(X) - 1, N_STATIONS).astype(int))
+    if len(stations) < 2:
+        return parts
+    codes = estimator.transform(np.asarray(X)[stations], "both")
+    n = estimator.latent_dim
+    walks = {
+        "salient code": walked(codes, slice(None, n), N_STEPS),
+        "shared code": walked(codes, slice(n, None), N_STEPS),
+    }
+    decodings = {name: estimator.inverse_transform(walk) for name, walk in walks.items()}
+    caption = (
+        f"From one row to {len(codes) - 1} others: above, the salient code alone walks, and the "
+        "background should stay; below, the shared code, and the foreground should."
+    )
+    return [*parts, Pictures("Walks of either code", decodings, caption)]
+
+
+def walked(codes: np.ndarray, part: slice, n_steps: int) -> np.ndarray:
+    """Return the first code with one part on straight lines to those of the others in turn.
+
+    Parameters
+    ----------
+    codes : ndarray, shape (m, l)
+        Two or more.
+    part : slice
+        What walks of a code.
+    n_steps : int
+        Codes on each line, its end included.
+
+    Returns
+    -------
+    ndarray, shape (1 + (m - 1) * n_steps, l)
+    """
+    steps = np.linspace(0, 1, n_steps + 1)[1:, None]
+    lines = [(1 - steps) * a + steps * b for a, b in pairwise(codes[:, part])]
+    path = np.repeat(codes[:1], 1 + len(lines) * n_steps, axis=0)
+    path[1:, part] = np.concatenate(lines)
+    return path
+
+
+class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
     r"""Contrastive variational autoencoder: foreground against background.
 
     .. math:: z, s \sim N(0, I), \qquad x \sim p(x | z, s), \qquad b \sim p(x | z = 0, s)
@@ -70,28 +138,24 @@ class ContrastiveVAE(LatentEstimator):
         Length of z, the salient code.
     background_dim : int
         Length of s, the shared code.
-    hidden : tuple of int, optional
+    hidden, backbone
         See :class:`VAE`.
-    backbone : "mlp", "conv" or "resnet"
     decoder : "layered" or "joint"
         Of p(x|z, s): a foreground by z that hides a background by s where it is, with a mask; or
         one network of both codes, as in Abid and Zou.
-    likelihood : "gaussian" or "bernoulli"
-        p(x|z, s): real numbers with one learned scale, or pixels in a range.
-    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
-    objective : ContrastiveELBO, or callable (model, batch) -> dict, optional
-        Default ``ContrastiveELBO()``.
-    scaling : "auto", "range", "standard" or "none"
+    likelihood : str or Likelihood
+        p(x|z, s); see :class:`VAE`. A layered decoder needs one with one parameter a value.
+    objective : Objective, or callable (model, batch) -> dict, optional
+        :class:`~sfumato.ContrastiveELBO` by default.
+    scaling : "auto", "range", "standard", "none" or Scaler
         See :class:`VAE`; learned from X, applied to the background too.
-    image_shape : (channels, height, width), optional
-        Of one row; squares and image arrays are recognised.
-    random_state : int, RandomState or None
-    trainer : Trainer, optional
+    image_shape, random_state, trainer
+        See :class:`VAE`.
 
     Attributes
     ----------
-    model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`.
+    likelihood_, model_, history_, scaling_, image_shape_, seed_
+        See :class:`VAE`.
     contrasted_ : bool
         Whether the fit had a background.
 
@@ -115,22 +179,26 @@ class ContrastiveVAE(LatentEstimator):
     True
     """
 
-    model_: Any
+    operations = CODES | DENSITY | GENERATES
+    contrastive = True
+    trainer_defaults = {"max_epochs": 20, "min_steps": 1500, "schedule": "cosine"}  # noqa: RUF012
+    stored = ("likelihood_", "contrasted_")
+    shows = (contrast_pictures,)
 
     def __init__(
         self,
         latent_dim: int = 10,
         background_dim: int = 40,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "mlp",
+        backbone: Backbone | str = "mlp",
         decoder: str = "layered",
-        likelihood: str = "gaussian",
-        activation: str = "silu",
+        likelihood: Likelihood | str = "gaussian",
         objective: Any = None,
         scaling: str = "auto",
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.latent_dim = latent_dim
         self.background_dim = background_dim
@@ -138,18 +206,14 @@ class ContrastiveVAE(LatentEstimator):
         self.backbone = backbone
         self.decoder = decoder
         self.likelihood = likelihood
-        self.activation = activation
         self.objective = objective
         self.scaling = scaling
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
-    def default_trainer(self) -> Trainer:
-        """Return the trainer that ``trainer=None`` stands for."""
-        return Trainer(max_epochs=20, min_steps=1500, schedule="cosine")
-
-    def fit(self, X: Any, y: Any = None, *, background: Any = None) -> "ContrastiveVAE":
+    def fit(self, X: Any, y: Any = None, *, background: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -164,21 +228,25 @@ class ContrastiveVAE(LatentEstimator):
         ValueError
             If the data or a parameter cannot be used; the message says why.
         """
-        self._background = background
-        try:
-            super().fit(X)
-        finally:
-            del self._background
-        return self
-
-    def _inspect(self, X: np.ndarray) -> None:
-        check_network(self)
+        X = self._begin(X)
+        self._check_network()
         check_count("background_dim", self.background_dim)
         check_choice("decoder", self.decoder, DECODERS)
-        check_choice("likelihood", self.likelihood, LIKELIHOODS)
-        self.contrasted_ = self._background is not None
-        if self.contrasted_:
-            self._background = self._check_background(self._background)
+        self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
+        objective = self._objective()
+        self.contrasted_ = background is not None
+        table = self._check_background(background) if self.contrasted_ else None
+        # About a thousand rows tell one background from another, as they do for X.
+        some = None if table is None else table[:: max(1, len(table) // 1000)]
+        fit = self._start(X, some)
+        model = fit.build(self._build)
+        beside = None if table is None else self._background_rows(table, fit)
+        data = None if beside is None else ContrastedRows(fit.rows, beside)
+        history = fit.train(model, objective, data)
+        first = None if beside is None else beside[slice(0, 1000)]
+        found = diagnose_contrast(model, fit.rows[slice(0, 1000)], first)
+        warn_of_collapse(self._with_remedy(found))
+        return self._finish(model, history)
 
     def _check_background(self, background: Any) -> np.ndarray:
         table, _ = as_table(background)
@@ -190,29 +258,21 @@ class ContrastiveVAE(LatentEstimator):
             )
         return checked
 
-    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
-        description = super()._identified(X, trainer)
-        if self._background is None:
-            return description
-        # About a thousand rows tell one background from another, as they do for X.
-        some = self._background[:: max(1, len(self._background) // 1000)]
-        return identified_by(description, some)
+    def _background_rows(self, table: np.ndarray, fit: Fit) -> Rows:
+        resident = not is_memory_mapped(table)
+        return Rows(table, self.scaling_.to_model, fit.engine.device, resident=resident)
 
-    def _default_scaling(self) -> str:
-        return LIKELIHOODS[self.likelihood][0]
-
-    def _takes_pixels(self) -> bool:
-        return self.likelihood == "bernoulli"
-
-    def _model(self) -> ContrastiveModel:
+    def _build(self) -> ContrastiveModel:
         n_code = self.latent_dim + self.background_dim
         posterior = GaussianFamily(n_code)
-        likelihood = LIKELIHOODS[self.likelihood][1](self.n_features_in_)
-        encoder, decoder = build_pair(self, posterior, likelihood, code_dim=n_code)
+        likelihood = self.likelihood_.family(self.n_features_in_)
+        encoder, decoder = self._networks(
+            posterior.n_parameters, likelihood.n_parameters, latent_dim=n_code
+        )
         joint = Conditional(decoder, likelihood)
         wants_critic = getattr(self._objective(), "correlation", 0.0) > 0
         return ContrastiveModel(
-            Conditional(encoder, posterior),
+            Conditional(chained(*self.likelihood_.input_layers(), encoder), posterior),
             joint if self.decoder == "joint" else self._layered(likelihood),
             StandardNormal(n_code),
             self.latent_dim,
@@ -221,52 +281,29 @@ class ContrastiveVAE(LatentEstimator):
 
     def _layered(self, likelihood: Family) -> MaskedDecoder:
         # A value, and how much it hides.
-        twice = PointMassFamily(2 * self.n_features_in_)
-        _, foreground = build_pair(self, twice, twice)
-        _, background = build_pair(self, likelihood, likelihood, code_dim=self.background_dim)
+        twice = PointMassFamily(2 * self.n_features_in_).n_parameters
+        _, foreground = self._networks(twice, twice)
+        n_out = likelihood.n_parameters
+        _, background = self._networks(n_out, n_out, latent_dim=self.background_dim)
         n_channels = 1 if self.image_shape_ is None else self.image_shape_[0]
         return MaskedDecoder(foreground, background, likelihood, self.latent_dim, n_channels)
 
-    def _objective(self) -> Any:
-        objective = ContrastiveELBO() if self.objective is None else self.objective
-        if isinstance(objective, type) or not callable(objective):
-            raise ValueError(
-                f"objective must be ContrastiveELBO(), or a function; got {objective!r}."
-            )
-        return objective
+    def _objective(self) -> Objective:
+        return as_objective(self.objective, ContrastiveELBO())
 
-    def implied(self) -> dict[str, Any]:
-        """Return the objects that parameters of None stand for."""
-        return super().implied() | {"objective": ContrastiveELBO()}
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        return {
+            "trainer": self.default_trainer(),
+            "objective": ContrastiveELBO(),
+            "backbone": self._backbone(),
+            "likelihood": likelihood_of(self.likelihood),
+        }
 
-    def _background_rows(self, background: np.ndarray, device: torch.device) -> Rows:
-        resident = not is_memory_mapped(background)
-        return Rows(background, self.scaling_.to_model, device, resident=resident)
-
-    def _train(
-        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
-    ) -> tuple[ContrastiveModel, History]:
-        with forked_rng(self.seed_):
-            model = self._model()
-        data: Rows | ContrastedRows = rows
-        if self._background is not None:
-            data = ContrastedRows(rows, self._background_rows(self._background, engine.device))
-        history = trainer.fit(
-            model,
-            self._objective(),
-            data,
-            seed=self.seed_,
-            description=description,
-            engine=engine,
-        )
-        return model, history
-
-    def _complete(self, model: ContrastiveModel, rows: Rows) -> None:
-        some = slice(0, 1000)
-        background = None
-        if self._background is not None:
-            background = self._background_rows(self._background[some], rows[:1].device)[some]
-        warn_of_collapse(self._with_remedy(diagnose_contrast(model, rows[some], background)))
+    @property
+    def likelihood_measure_(self) -> str:
+        """Name of the negative log-likelihood in tables."""
+        return self.likelihood_.measure
 
     def transform(self, X: Any, which: str = "salient") -> np.ndarray:
         """Return the posterior mean of every row's code.
@@ -279,7 +316,7 @@ class ContrastiveVAE(LatentEstimator):
         """
         check_choice("which", which, PARTS)
         x, dtype = self._rows(X)
-        codes = map_precisely(lambda model, block: model.encoder(block).mean, self.model_, x)
+        codes = map_float64(lambda model, block: model.encoder(block).mean, self.model_, x)
         part = {"salient": self.model_.salient, "background": self.model_.shared}
         chosen = part[which](codes) if which in part else codes
         return chosen.cpu().numpy().astype(dtype)
@@ -292,22 +329,14 @@ class ContrastiveVAE(LatentEstimator):
         Z : array-like of shape (n, latent_dim) or (n, latent_dim + background_dim)
             Salient codes are decoded on the background at the prior's mean, s = 0.
         """
-        Z = check_array(Z, dtype=(np.float64, np.float32))
+        check_is_fitted(self, "model_")
         n_code = self.latent_dim + self.background_dim
-        if Z.shape[1] not in (self.latent_dim, n_code):
-            raise ValueError(
-                f"Z must have shape (n, {self.latent_dim}) or (n, {n_code}), got {Z.shape}."
-            )
-        whole = np.pad(Z, ((0, 0), (0, n_code - Z.shape[1])))
-        return self._decoded_whole(whole)
-
-    def _decoded_whole(self, codes: np.ndarray) -> np.ndarray:
-        code = torch.from_numpy(np.require(codes, np.float32, ["C", "W"])).to(self._device())
-        return self._decode(code).astype(codes.dtype)
+        codes = checked_codes(Z, self.latent_dim, n_code)
+        return decoded(self, np.pad(codes, ((0, 0), (0, n_code - codes.shape[1]))))
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Return the decoder's mean at every row's code (z, s), shape (n, d)."""
-        return self._decoded_whole(self.transform(X, "both"))
+        return decoded(self, self.transform(X, "both"))
 
     def remove_background(self, X: Any) -> np.ndarray:
         """Return what is salient in every row, on the average background, shape (n, d).
@@ -322,7 +351,7 @@ class ContrastiveVAE(LatentEstimator):
         """Return every row's background, the decoder's mean at (0, s), shape (n, d)."""
         codes = self.transform(X, "both")
         codes[:, : self.latent_dim] = 0
-        return self._decoded_whole(codes)
+        return decoded(self, codes)
 
     def masks(self, X: Any) -> np.ndarray:
         """Return how much of every value the foreground hides, 0 to 1, shape (n, d).
@@ -338,14 +367,14 @@ class ContrastiveVAE(LatentEstimator):
         if self.decoder == "joint":
             raise ValueError("A joint decoder has no masks: fit with decoder='layered'.")
         x, dtype = self._rows(X)
-        masks = map_precisely(_masks, self.model_, x)
+        masks = map_float64(_masks, self.model_, x)
         return masks.cpu().numpy().astype(dtype)
 
     def log_likelihood(self, X: Any, n_samples: int = 5000) -> LikelihoodEstimate:
         """Estimate log p(x) of every row in nats by importance sampling, with standard errors.
 
-        For "gaussian" a log density in data units; for "bernoulli" grey rows score a lower bound of
-        the mean over their binarisations.
+        A log density in data units, or the log of a probability; under "bernoulli" grey rows score
+        a lower bound of the mean over their binarisations.
 
         Parameters
         ----------
@@ -353,21 +382,19 @@ class ContrastiveVAE(LatentEstimator):
         n_samples : int
             Samples of (z, s) for each row.
         """
-        check_count("n_samples", n_samples)
         x, _ = self._rows(X)
-        estimate = importance_sampling(self.model_, x, n_samples=n_samples, seed=self.seed_)
-        if self.likelihood != "gaussian":
-            return estimate
-        volume = self.scaling_.log_volume(self.n_features_in_)
-        return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+        self._check_values(X)
+        return sampled_likelihood(self, self.model_, x, n_samples)
 
-    def score_samples(self, X: Any, n_samples: int = 100) -> np.ndarray:
-        """Estimate log p(x) of every row in nats by importance sampling, shape (n,)."""
-        return self.log_likelihood(X, n_samples).log_likelihood.cpu().numpy()
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of ``score_samples``."""
-        return float(self.score_samples(X).mean())
+    @torch.no_grad()
+    def sample(
+        self, n_samples: int = 1, *, random_state: RandomState = None, mean: bool = True
+    ) -> np.ndarray:
+        """Generate rows, shape (n_samples, d); see :meth:`VAE.sample`."""
+        check_is_fitted(self, "model_")
+        check_count("n_samples", n_samples)
+        with self._seeded(random_state):
+            return generated(self, self.model_.prior().sample((n_samples,)), mean=mean)
 
     def diagnose(self, X: Any, background: Any = None) -> ContrastiveDiagnosis:
         """Tell how both codes are used over the rows of X, and whether they keep to their parts.
@@ -387,9 +414,6 @@ class ContrastiveVAE(LatentEstimator):
     def _with_remedy(self, found: ContrastiveDiagnosis) -> ContrastiveDiagnosis:
         """Let the remedy be a background, where the fit had none."""
         return found if self.contrasted_ else replace(found, remedy=ALONE)
-
-    def _fitted_extras(self) -> dict[str, Any]:
-        return {"contrasted_": self.contrasted_}
 
 
 def _masks(model: Any, x: Tensor) -> Tensor:

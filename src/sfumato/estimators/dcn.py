@@ -1,4 +1,4 @@
-"""The deep clustering network (DCN)."""
+"""The estimator of the deep clustering network (DCN)."""
 
 from functools import partial
 from typing import Any
@@ -8,21 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato import models
-from sfumato.estimators.autoencoder import LOSSES
-from sfumato.estimators.clusters import Pretrained
-from sfumato.estimators.embedding import EmbeddingEstimator, relabel
-from sfumato.estimators.views import random_view
-from sfumato.inference import RowSource, map_blocks, map_precisely, posterior_means
-from sfumato.nn import Components, ImageShape, RunningCentres
-from sfumato.objectives import (
-    Deformation,
-    SelfAssigned,
-    kmeans_friendly,
-    nearest_centres,
-    require_not_negative,
-)
-from sfumato.training import Engine, Relabelling, Rows, Trainer, check_choice
+from sfumato.estimators.capabilities import RandomState
+from sfumato.estimators.embedding import EmbeddingEstimator, SelfTraining, relabel
+from sfumato.estimators.fit import Fit
+from sfumato.inference import RowSource, map_blocks, map_float64, posterior_means
+from sfumato.likelihoods import Loss
+from sfumato.models import DCNModel, kmeans_friendly, nearest_centres
+from sfumato.nn import Backbone, Components, ImageShape, RunningCentres
+from sfumato.noise import Noise
+from sfumato.objectives import SelfLabelled, require_not_negative
+from sfumato.training import Relabelling, Trainer, check_choice
 
 
 class DCN(EmbeddingEstimator):
@@ -36,48 +31,28 @@ class DCN(EmbeddingEstimator):
     n_clusters : int
     latent_dim : int
         Length of z.
-    hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
-        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
-    backbone : "mlp", "conv" or "resnet"
-    loss : "mse" or "cross-entropy"
+    hidden, backbone
+        See :class:`VAE`.
+    loss : "mse", "cross-entropy" or Loss
         Of the reconstruction, see :class:`Autoencoder`.
-    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
     clustering_weight : float
         lambda, units of the loss for a squared unit of the code.
     centres : "online" or "offline"
         Centres that move along with every batch, as running means; or means of all rows at the
-        beginning of every interval.
-    update_interval : int, optional
-        Steps between two assignments of all rows; None is a pass over the rows.
-    tolerance : float
-        The training ends when a smaller share of the rows changes its cluster.
-    init : "neighbours" or "kmeans"
-        Clusters of the pre-trained codes to begin with: a mixture in which neighbouring rows share
-        a label, its components merged; or k-means, as in the paper.
-    n_init : int
-        Starts of k-means, of which the one of least inertia is kept.
-    pretrained : Autoencoder or StackedAutoencoder, optional
-        A fitted one to begin from, with the same layers, loss and scaling.
-    deformation : "auto", Deformation, or None
-        Under which an image keeps its cluster; "auto" deforms images a little, in pre-training too.
-    scaling : "auto", "range", "standard" or "none"
+        start of every interval.
+    recipe : SelfTraining, optional
+        First clusters, intervals and pre-training.
+    scaling : "auto", "range", "standard", "none" or Scaler
         See :class:`Autoencoder`.
-    image_shape : (channels, height, width), optional
-        Of one row; squares and image arrays are recognised.
-    random_state : int, RandomState or None
+    image_shape, random_state
+        See :class:`VAE`.
     trainer : Trainer, optional
-        Of the clusters; the pre-training has twice its epochs. Default: 30 epochs or 2,400 steps,
-        whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
+        See :class:`DEC`.
 
     Attributes
     ----------
-    labels_ : ndarray, shape (n,)
-        Clusters of the training rows.
-    cluster_centers_ : ndarray, shape (n_clusters, latent_dim)
-    model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`; ``history_["changed"]`` is the share of rows that changed
-        their cluster.
+    labels_, cluster_centers_, model_, history_, scaling_, image_shape_, seed_
+        See :class:`DEC`.
 
     References
     ----------
@@ -98,84 +73,86 @@ class DCN(EmbeddingEstimator):
         n_clusters: int = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "mlp",
-        loss: str = "mse",
-        activation: str = "silu",
+        backbone: Backbone | str = "mlp",
+        loss: Loss | str = "mse",
         clustering_weight: float = 0.1,
         centres: str = "online",
-        update_interval: int | None = None,
-        tolerance: float = 1e-3,
-        init: str = "neighbours",
-        n_init: int = 20,
-        pretrained: Pretrained | None = None,
-        deformation: Deformation | str | None = "auto",
+        recipe: SelfTraining | None = None,
         scaling: str = "auto",
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.n_clusters = n_clusters
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.backbone = backbone
         self.loss = loss
-        self.activation = activation
         self.clustering_weight = clustering_weight
         self.centres = centres
-        self.update_interval = update_interval
-        self.tolerance = tolerance
-        self.init = init
-        self.n_init = n_init
-        self.pretrained = pretrained
-        self.deformation = deformation
+        self.recipe = recipe
         self.scaling = scaling
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
-    def _inspect(self, X: np.ndarray) -> None:
-        super()._inspect(X)
+    def _default_recipe(self) -> SelfTraining:
+        return SelfTraining()
+
+    def _check_own(self) -> None:
         check_choice("centres", self.centres, ["online", "offline"])
         require_not_negative(clustering_weight=self.clustering_weight)
 
-    def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> models.DCN:
+    def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> DCNModel:
         assignment = RunningCentres(self.n_clusters, self.latent_dim)
-        return models.DCN(encoder, decoder, prior, assignment, self.n_rows_)
+        return DCNModel(encoder, decoder, prior, assignment, self.n_rows_)
 
-    def _objective(self) -> SelfAssigned:
+    def _terms_of(self, fit: Fit | None) -> SelfLabelled:
         terms = partial(
             kmeans_friendly,
-            loss=LOSSES[self.loss][1],
+            loss=self._judge(),
             clustering_weight=self.clustering_weight,
             online=self.centres == "online",
         )
-        return SelfAssigned(terms, nearest_centres, random_view(self))
+        return SelfLabelled(terms, nearest_centres, None if fit is None else fit.view)
 
-    def _begin_with_clusters(self, model: Any, rows: Rows) -> None:
-        super()._begin_with_clusters(model, rows)
-        counts = np.bincount(model.labels.cpu().numpy(), minlength=self.n_clusters)
+    def _start_clusters(self, model: Any, labels: Tensor) -> None:
+        counts = np.bincount(labels.numpy(), minlength=self.n_clusters)
         model.assignment.counts.copy_(torch.from_numpy(counts))
 
-    def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
-        with engine.autocast():
-            codes = posterior_means(model, rows)
+    def _relabelled(self, model: Any, fit: Fit, noise: Noise) -> Relabelling:
+        with fit.engine.autocast():
+            codes = posterior_means(model, fit.rows)
         labels = model.assignment(codes)
         changed = relabel(model, labels)
         if self.centres == "offline":
-            model.assignment.refit(self._drawn_codes(model, rows, codes, engine), labels)
+            model.assignment.refit(_drawn_codes(model, fit, codes, noise), labels)
         return Relabelling(F.one_hot(labels, self.n_clusters).to(codes), changed)
 
-    def _drawn_codes(self, model: Any, rows: Rows, codes: Tensor, engine: Engine) -> Tensor:
-        """Return the codes that the training draws to the centres: those of random views.
-
-        They lie nearer to the middle than the rows' own. Centres of the latter would flee before
-        them, and the codes grow without end.
-        """
-        view = random_view(self)
-        if view is None:
-            return codes
-        with engine.autocast():
-            return map_blocks(lambda block: model.encoder(view(block)).mean, rows)
+    def _train_rest(self, model: Any, fit: Fit) -> None:
+        """Train nothing more."""
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        return map_precisely(nearest_centres, model, x).cpu().numpy()
+        return map_float64(nearest_centres, model, x).cpu().numpy()
+
+
+def _drawn_codes(model: Any, fit: Fit, codes: Tensor, noise: Noise) -> Tensor:
+    """Return the codes that the training draws to the centres: those of random views.
+
+    They lie nearer to the middle than the rows' own. Centres of the latter would flee before them,
+    and the codes grow without end.
+    """
+    view = fit.view
+    if view is None:
+        return codes
+
+    def code(block: Tensor) -> Tensor:
+        with noise:
+            seen = view(block)
+        mean: Tensor = model.encoder(seen).mean
+        return mean
+
+    with fit.engine.autocast():
+        return map_blocks(code, fit.rows)

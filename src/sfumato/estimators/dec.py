@@ -1,34 +1,27 @@
-"""Deep embedded clustering (DEC)."""
+"""The estimator of deep embedded clustering (DEC)."""
 
 from functools import partial
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
-from sfumato import models
-from sfumato.estimators.autoencoder import LOSSES
-from sfumato.estimators.clusters import Pretrained
-from sfumato.estimators.embedding import EmbeddingEstimator, relabel
-from sfumato.estimators.views import random_view
-from sfumato.inference import RowSource, map_blocks, map_precisely
-from sfumato.nn import Components, ImageShape, StudentAssignment
-from sfumato.objectives import (
-    Deformation,
-    SelfAssigned,
-    dec_targets,
-    decoding,
-    embedded_clustering,
-    require_not_negative,
-    target_distribution,
-)
-from sfumato.training import Engine, History, Relabelling, Rows, Trainer, phase_of
+from sfumato.estimators.capabilities import RandomState, SoftClusters
+from sfumato.estimators.embedding import EmbeddingEstimator, SelfTraining, relabel
+from sfumato.estimators.fit import Fit
+from sfumato.inference import RowSource, map_blocks, map_float64
+from sfumato.likelihoods import Loss
+from sfumato.models import DECModel, dec_targets, embedded_clustering, target_distribution
+from sfumato.nn import Backbone, Components, ImageShape, StudentAssignment
+from sfumato.noise import Noise
+from sfumato.objectives import SameStep, SelfLabelled, decoding, require_not_negative
+from sfumato.training import Relabelling, Trainer
 
 # A decoder that was left out of the clusters' training follows the codes for a quarter of its time.
 DECODING_SHARE = 4
 
 
-class DEC(EmbeddingEstimator):
+class DEC(SoftClusters, EmbeddingEstimator):
     r"""Deep embedded clustering: assignments that are taught by their own confident part.
 
     .. math:: q_{ij} \propto \big(1 + \|z_i - \mu_j\|^2 / \alpha\big)^{-\frac{\alpha + 1}{2}},
@@ -43,36 +36,22 @@ class DEC(EmbeddingEstimator):
     n_clusters : int
     latent_dim : int
         Length of z.
-    hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
-        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
-    backbone : "mlp", "conv" or "resnet"
-    loss : "mse" or "cross-entropy"
+    hidden, backbone
+        See :class:`VAE`.
+    loss : "mse", "cross-entropy" or Loss
         Of the reconstruction, see :class:`Autoencoder`.
-    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
     alpha : float
         Degrees of freedom of the Student t kernel.
     reconstruction_weight : float
         rho, nats for a unit of the loss. With 0 the decoder rests while clusters are trained, and
         follows the codes afterwards.
-    update_interval : int, optional
-        Steps between two assignments of all rows; None is a pass over the rows.
-    tolerance : float
-        The training ends when a smaller share of the rows changes its cluster.
-    init : "neighbours" or "kmeans"
-        Clusters of the pre-trained codes to begin with: a mixture in which neighbouring rows share
-        a label, its components merged; or k-means, as in the paper.
-    n_init : int
-        Starts of k-means, of which the one of least inertia is kept.
-    pretrained : Autoencoder or StackedAutoencoder, optional
-        A fitted one to begin from, with the same layers, loss and scaling.
-    deformation : "auto", Deformation, or None
-        Under which an image keeps its cluster; "auto" deforms images a little, in pre-training too.
-    scaling : "auto", "range", "standard" or "none"
+    recipe : SelfTraining, optional
+        First clusters, intervals and pre-training; by default
+        ``SelfTraining(update_interval=140)``.
+    scaling : "auto", "range", "standard", "none" or Scaler
         See :class:`Autoencoder`.
-    image_shape : (channels, height, width), optional
-        Of one row; squares and image arrays are recognised.
-    random_state : int, RandomState or None
+    image_shape, random_state
+        See :class:`VAE`.
     trainer : Trainer, optional
         Of the clusters; the pre-training has twice its epochs. Default: 30 epochs or 2,400 steps,
         whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
@@ -83,7 +62,7 @@ class DEC(EmbeddingEstimator):
         Clusters of the training rows.
     cluster_centers_ : ndarray, shape (n_clusters, latent_dim)
     model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`; ``history_["changed"]`` is the share of rows that changed
+        See :class:`TabularEstimator`; ``history_["changed"]`` is the share of rows that changed
         their cluster.
 
     References
@@ -106,81 +85,65 @@ class DEC(EmbeddingEstimator):
         n_clusters: int = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "mlp",
-        loss: str = "mse",
-        activation: str = "silu",
+        backbone: Backbone | str = "mlp",
+        loss: Loss | str = "mse",
         alpha: float = 1.0,
         reconstruction_weight: float = 0.0,
-        update_interval: int | None = 140,
-        tolerance: float = 1e-3,
-        init: str = "neighbours",
-        n_init: int = 20,
-        pretrained: Pretrained | None = None,
-        deformation: Deformation | str | None = "auto",
+        recipe: SelfTraining | None = None,
         scaling: str = "auto",
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.n_clusters = n_clusters
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.backbone = backbone
         self.loss = loss
-        self.activation = activation
         self.alpha = alpha
         self.reconstruction_weight = reconstruction_weight
-        self.update_interval = update_interval
-        self.tolerance = tolerance
-        self.init = init
-        self.n_init = n_init
-        self.pretrained = pretrained
-        self.deformation = deformation
+        self.recipe = recipe
         self.scaling = scaling
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
-    def _inspect(self, X: np.ndarray) -> None:
-        super()._inspect(X)
+    def _default_recipe(self) -> SelfTraining:
+        return SelfTraining(update_interval=140)
+
+    def _check_own(self) -> None:
         if not self.alpha > 0:
             raise ValueError(f"alpha must be positive, got {self.alpha}.")
         require_not_negative(reconstruction_weight=self.reconstruction_weight)
 
-    def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> models.DEC:
+    def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> DECModel:
         assignment = StudentAssignment(self.n_clusters, self.latent_dim, self.alpha)
-        return models.DEC(encoder, decoder, prior, assignment, self.n_rows_)
+        return DECModel(encoder, decoder, prior, assignment, self.n_rows_)
 
-    def _objective(self) -> SelfAssigned:
+    def _terms_of(self, fit: Fit | None) -> SelfLabelled:
         terms = partial(
             embedded_clustering,
-            loss=LOSSES[self.loss][1],
+            loss=self._judge(),
             reconstruction_weight=self.reconstruction_weight,
         )
-        return SelfAssigned(terms, dec_targets, random_view(self))
+        return SelfLabelled(terms, dec_targets, None if fit is None else fit.view)
 
-    def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
-        with engine.autocast():
-            q = map_blocks(lambda block: model.assigned(block).probs, rows)
+    def _start_clusters(self, model: Any, labels: Tensor) -> None:
+        """Start from the centres alone."""
+
+    def _relabelled(self, model: Any, fit: Fit, noise: Noise) -> Relabelling:
+        with fit.engine.autocast():
+            q = map_blocks(lambda block: model.assigned(block).probs, fit.rows)
         changed = relabel(model, q.argmax(1))
         model.frequencies.copy_(q.mean(0))
         return Relabelling(target_distribution(q), changed)
 
-    def _train_clusters(
-        self, model: Any, rows: Rows, trainer: Trainer, common: dict[str, Any]
-    ) -> History:
-        history = super()._train_clusters(model, rows, trainer, common)
+    def _train_rest(self, model: Any, fit: Fit) -> None:
         if not self.reconstruction_weight:
-            objective = partial(decoding, loss=LOSSES[self.loss][1])
-            phase_of(trainer, "decoder", DECODING_SHARE).fit(model, objective, rows, **common)
-        return history
+            objective = SameStep(partial(decoding, loss=self._judge()))
+            fit.phase("decoder", model, objective, share=DECODING_SHARE)
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        return (
-            map_precisely(lambda model, block: model.assigned(block).probs, model, x).cpu().numpy()
-        )
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the assignments q of every row, shape (n, n_clusters)."""
-        x, dtype = self._rows(X)
-        return self._posterior(self.model_, x).astype(dtype)
+        return map_float64(lambda model, block: model.assigned(block).probs, model, x).cpu().numpy()

@@ -1,7 +1,6 @@
 """DeepCluster: features that learn from their own clusters."""
 
-from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,51 +11,46 @@ from sklearn.preprocessing import normalize
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato import models
 from sfumato.coupling import merge_components, neighbour_graph
-from sfumato.estimators.clusters import Clusterer
-from sfumato.estimators.networks import DEFAULT_HIDDEN
-from sfumato.estimators.views import deformation_of, fixed_views, random_view
+from sfumato.estimators.base import CLUSTERS, TabularEstimator, Unit
+from sfumato.estimators.capabilities import RandomState, SoftClusters, check_clusters
+from sfumato.estimators.fit import Fit
+from sfumato.estimators.mixture import CLUSTER_TRAINER
+from sfumato.estimators.views import deformation_of, fixed_views
 from sfumato.inference import (
     RowSource,
-    forked_rng,
     joint_of_views,
     map_blocks,
-    map_precisely,
+    map_float64,
     posterior_means,
 )
-from sfumato.nn import Conditional, ImageShape, PointMassFamily, mlp, normalised_conv
-from sfumato.objectives import (
-    Deformation,
-    SelfAssigned,
-    likeliest_pseudo_labels,
-    pseudo_classification,
-)
+from sfumato.models import DeepClusterModel, likeliest_pseudo_labels, pseudo_classification
+from sfumato.nn import MLP, Conditional, ImageShape, PointMassFamily, mlp, normalised_conv
+from sfumato.noise import Noise
+from sfumato.objectives import Deformation, SelfLabelled
 from sfumato.training import (
-    AssignedRows,
     Engine,
     History,
+    LabelledRows,
+    RelabelledBatches,
     Relabelling,
     Rows,
-    SelfLabelled,
     Trainer,
     check_count,
-    finish_phases,
-    phase_of,
 )
 
 CHANNELS = (32, 64, 128)
 # Iterations of k-means in every pass: the clusters of the next pass are others anyway.
 MAX_ITER = 20
-# Steps of a pass over few rows: in fewer a new head learns nothing that it could teach.
-LEAST_STEPS = 100
+# Fewest steps of a pass: in fewer a new head learns nothing that it could teach.
+MIN_PASS_STEPS = 100
 # The last phase has this share of the epochs.
 LAST_SHARE = 4
 # Rows that tell which pseudo-labels are neighbours, where there are no deformed views to tell it.
 GRAPH_ROWS, N_NEIGHBORS = 20_000, 15
 
 
-class DeepCluster(Clusterer):
+class DeepCluster(SoftClusters, TabularEstimator):
     r"""Network that is taught by k-means of its own features, clustered anew at every pass.
 
     .. math:: \min_{f, W} -\frac1n \sum_i \log \mathrm{softmax}\big(W f(T x_i)\big)_{a_i}, \qquad
@@ -91,7 +85,7 @@ class DeepCluster(Clusterer):
     labels_ : ndarray, shape (n,)
         Clusters of the training rows.
     model_, history_, scaling_, image_shape_, seed_
-        See :class:`RowEstimator`; ``history_["changed"]`` is one minus the normalised mutual
+        See :class:`TabularEstimator`; ``history_["changed"]`` is one minus the normalised mutual
         information of a pass's pseudo-labels and those of the pass before.
 
     References
@@ -108,7 +102,13 @@ class DeepCluster(Clusterer):
     ((1797,), (1797, 32))
     """
 
-    model_: Any
+    operations = CLUSTERS | {"transform"}
+    clusters_named = "n_clusters"
+    stored = ("n_rows_",)
+    trained_in_phases = True
+    trainer_defaults = CLUSTER_TRAINER | {"max_epochs": 20}
+    homes = {}  # noqa: RUF012
+
     n_rows_: int
 
     def __init__(
@@ -120,7 +120,7 @@ class DeepCluster(Clusterer):
         deformation: Deformation | str | None = "auto",
         scaling: str = "auto",
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -133,110 +133,121 @@ class DeepCluster(Clusterer):
         self.random_state = random_state
         self.trainer = trainer
 
-    def default_trainer(self) -> Trainer:
-        """Return the trainer that ``trainer=None`` stands for."""
-        return super().default_trainer().set_params(max_epochs=20)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
 
-    def _default_scaling(self) -> str:
-        return "range"
-
-    def _takes_pixels(self) -> bool:
-        return False
-
-    def _inspect(self, X: np.ndarray) -> None:
-        deformation_of(self)
-        self._check_clusters("n_clusters", len(X))
+        Raises
+        ------
+        ValueError
+            If the data or a parameter cannot be used; the message says why.
+        """
+        X = self._begin(X)
+        deformation = deformation_of(self.deformation, self.image_shape_)
+        check_clusters("n_clusters", self.n_clusters, len(X))
         check_count("latent_dim", self.latent_dim)
         if self.n_pseudo_labels is not None:
             check_count("n_pseudo_labels", self.n_pseudo_labels, "None or ")
         self.n_rows_ = len(X)
+        fit = self._start(X).deforming(deformation)
+        model = fit.build(self._build)
+        history = self._train_passes(model, fit)
+        self._train_last(model, fit)
+        fit.finish_phases()
+        self._join(model, fit)
+        return self._finish(model, history)
+
+    def _unit(self) -> Unit:
+        return Unit("range", bounded=False)
+
+    def _log_volume(self) -> float:
+        return 0.0
+
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None stand for."""
+        return {"trainer": self.default_trainer()}
 
     @property
     def _n_pseudo(self) -> int:
         wanted = self.n_pseudo_labels or 10 * self.n_clusters
         return max(self.n_clusters, min(wanted, self.n_rows_ // 2))
 
-    def _model(self) -> models.DeepCluster:
+    def _build(self) -> DeepClusterModel:
         if self.image_shape_ is None:
-            widths = self.hidden or DEFAULT_HIDDEN["mlp"]
+            widths = self.hidden or MLP.default
             network = mlp([self.n_features_in_, *widths, self.latent_dim])
         else:
             channels = self.hidden or CHANNELS
             network = normalised_conv(self.image_shape_, channels, self.latent_dim)
         encoder = Conditional(network, PointMassFamily(self.latent_dim))
         counts = (self._n_pseudo, self.n_clusters, self.n_rows_)
-        return models.DeepCluster(encoder, self.latent_dim, *counts, fixed_views(self))
+        deformation = deformation_of(self.deformation, self.image_shape_)
+        views = fixed_views(deformation, self.image_shape_)
+        return DeepClusterModel(encoder, self.latent_dim, *counts, views)
 
-    def _objective(self) -> SelfAssigned:
-        return SelfAssigned(pseudo_classification, likeliest_pseudo_labels, random_view(self))
+    def _objective(self) -> SelfLabelled:
+        return SelfLabelled(pseudo_classification, likeliest_pseudo_labels)
 
-    def _train(
-        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
-    ) -> tuple[Any, History]:
-        with forked_rng(self.seed_):
-            model = self._model()
-        interval = max(trainer.steps_for(len(rows)), LEAST_STEPS)
-        n_passes = trainer.passes_for(len(rows), interval)
+    def _train_passes(self, model: Any, fit: Fit) -> History:
+        """Cluster the features anew at every pass, and teach the network the clusters."""
+        n = len(fit.rows)
+        interval = max(fit.trainer.steps_for(n), MIN_PASS_STEPS)
+
+        def relabel(noise: Noise) -> Relabelling:
+            return self._relabelled(model, fit, noise)
+
+        batches = RelabelledBatches(fit.rows, relabel, fit.trainer.batch_size, interval)
+        objective = SelfLabelled(pseudo_classification, likeliest_pseudo_labels, fit.view)
         # A new head has as much to learn at every pass: the rate falls in the last phase only.
-        phase = phase_of(trainer, "passes").set_params(
-            max_epochs=n_passes, min_steps=0, schedule="constant"
+        return fit.phase(
+            "passes",
+            model,
+            objective,
+            batches,
+            max_epochs=fit.trainer.passes_for(n, interval),
+            min_steps=0,
+            schedule="constant",
         )
-        relabel = partial(self._relabelled, model, rows, engine)
-        batches = SelfLabelled(rows, relabel, trainer.batch_size, interval)
-        common = {"seed": self.seed_, "description": description, "engine": engine}
-        history = phase.fit(model, self._objective(), batches, **common)
-        self._train_last(model, rows, trainer, common)
-        finish_phases(trainer)
-        return model, history
 
-    def _train_last(self, model: Any, rows: Rows, trainer: Trainer, common: dict[str, Any]) -> None:
+    def _train_last(self, model: Any, fit: Fit) -> None:
         """Train on the pseudo-labels of the last pass for good: clusters are made of them."""
         targets = F.one_hot(model.labels, self._n_pseudo).float()
-        data = AssignedRows(rows, targets, torch.zeros(len(rows)))
-        phase = phase_of(trainer, "last", LAST_SHARE)
-        phase.fit(model, self._objective(), data, **common)
+        data = LabelledRows(fit.rows, targets, torch.zeros(len(fit.rows)))
+        objective = SelfLabelled(pseudo_classification, likeliest_pseudo_labels, fit.view)
+        fit.phase("last", model, objective, data, share=LAST_SHARE)
 
-    def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
-        """Cluster the features as they are, and begin a new head."""
-        features = model_features(model, rows, engine)
-        seed = int(torch.randint(2**31 - 1, ()))
-        labels = torch.from_numpy(pseudo_labels(features, self._n_pseudo, seed))
+    def _relabelled(self, model: Any, fit: Fit, noise: Noise) -> Relabelling:
+        """Cluster the features as they are, and start a new head."""
+        features = model_features(model, fit.rows, fit.engine)
+        labels = torch.from_numpy(pseudo_labels(features, self._n_pseudo, noise.seed()))
         changed = 1 - normalized_mutual_info_score(model.labels.cpu().numpy(), labels.numpy())
         model.labels.copy_(labels)
-        model.forget()
+        with noise:
+            model.forget()
+            order = evenly(labels, self._n_pseudo)
         targets = F.one_hot(labels, self._n_pseudo).float()
-        return Relabelling(targets, float(changed), evenly(labels, self._n_pseudo))
+        return Relabelling(targets, float(changed), order)
 
-    def _complete(self, model: Any, rows: Rows) -> None:
+    def _join(self, model: Any, fit: Fit) -> None:
         """Join the pseudo-labels to clusters."""
-        joint = self._joint(model, rows)
-        model.groups.copy_(torch.from_numpy(merge_components(joint, self.n_clusters, self.seed_)))
-        self.labels_ = self._posterior(model, rows).argmax(axis=1)
-
-    def _joint(self, model: Any, rows: Rows) -> np.ndarray:
-        """Return how often two views of a row, or neighbours, have two pseudo-labels."""
-        view = random_view(self)
-        if view is not None:
-            return joint_of_views(model.log_class, rows, view, self.seed_)
-        some = torch.arange(0, len(rows), -(-len(rows) // GRAPH_ROWS))
-        x = rows[some]
-        q = map_blocks(lambda block: model.log_class(block).exp(), x).cpu().numpy()
-        points = posterior_means(model, x).cpu().numpy()
-        joint: np.ndarray = q.T @ (neighbour_graph(points, N_NEIGHBORS) @ q)
-        return joint
+        groups = merge_components(_joint(model, fit), self.n_clusters, fit.seed)
+        model.groups.copy_(torch.from_numpy(groups))
+        self.labels_ = self._posterior(model, fit.rows).argmax(axis=1)
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
-        return (
-            map_precisely(lambda model, block: model.probabilities(block), model, x).cpu().numpy()
-        )
+        return map_float64(lambda model, block: model.probabilities(block), model, x).cpu().numpy()
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of every cluster for every row, shape (n, n_clusters)."""
-        x, dtype = self._rows(X)
-        return self._posterior(self.model_, x).astype(dtype)
 
-    def _fitted_extras(self) -> dict[str, Any]:
-        return {"n_rows_": self.n_rows_}
+def _joint(model: Any, fit: Fit) -> np.ndarray:
+    """Return how often two views of a row, or neighbours, have two pseudo-labels."""
+    rows = fit.rows
+    if fit.view is not None:
+        return joint_of_views(model.log_class, rows, fit.view, fit.seed)
+    some = torch.arange(0, len(rows), -(-len(rows) // GRAPH_ROWS))
+    x = rows[some]
+    q = map_blocks(lambda block: model.log_class(block).exp(), x).cpu().numpy()
+    points = posterior_means(model, x).cpu().numpy()
+    joint: np.ndarray = q.T @ (neighbour_graph(points, N_NEIGHBORS) @ q)
+    return joint
 
 
 def model_features(model: Any, rows: Rows, engine: Engine) -> np.ndarray:
@@ -263,8 +274,7 @@ def pseudo_labels(features: np.ndarray, n_labels: int, seed: int) -> np.ndarray:
 def evenly(labels: Tensor, n_labels: int) -> Tensor:
     """Return an order of training in which all labels are equally frequent.
 
-    As many places as there are rows, each label's rows drawn with replacement, by torch's global
-    generator.
+    As many places as there are rows, each label's rows drawn with replacement.
     """
     weights = 1 / torch.bincount(labels, minlength=n_labels).double().clamp_min(1)
     return torch.multinomial(weights[labels], len(labels), replacement=True)

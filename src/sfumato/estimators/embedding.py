@@ -1,51 +1,123 @@
 """What DEC and DCN share: clusters of codes that the encoder learns to tell apart."""
 
 from abc import abstractmethod
-from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato.estimators.autoencoder import LOSSES
-from sfumato.estimators.clusters import ClusterEstimator
-from sfumato.estimators.networks import build_pair, check_network
-from sfumato.estimators.recipe import coupled_clusters
+from sfumato.estimators.base import CLUSTERS, CODES, GENERATES, TabularEstimator
+from sfumato.estimators.capabilities import (
+    Clusters,
+    Decodes,
+    HasLoss,
+    SamplesComponents,
+    check_clusters,
+    component_pictures,
+    loss_of,
+)
+from sfumato.estimators.fit import Fit
+from sfumato.estimators.mixture import CLUSTER_TRAINER
+from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
+from sfumato.estimators.recipes import coupled_clusters
 from sfumato.estimators.views import deformation_of
-from sfumato.inference import forked_rng, map_precisely, posterior_means
+from sfumato.inference import posterior_means
+from sfumato.likelihoods import Loss
 from sfumato.nn import Components, Conditional, GaussianComponents, PointMassFamily, RunningCentres
-from sfumato.objectives import decoding
+from sfumato.noise import Noise
+from sfumato.objectives import Deformation, SelfLabelled
 from sfumato.training import (
-    Engine,
     History,
+    RelabelledBatches,
     Relabelling,
-    Rows,
-    SelfLabelled,
-    Trainer,
     check_choice,
     check_count,
-    finish_phases,
-    phase_of,
 )
 
 # What gives the first clusters.
 INITS = ("neighbours", "kmeans")
-# Losses of the reconstruction that go with pixels or with any numbers.
-EMBEDDING_LOSSES = ("mse", "cross-entropy")
+# Starts of k-means.
+N_INIT = 20
 
 
-class EmbeddingEstimator(ClusterEstimator):
+class SelfTraining(BaseEstimator):
+    """How clusters of codes are found and taught, as an argument of :class:`DEC` and :class:`DCN`.
+
+    Parameters
+    ----------
+    init : "neighbours" or "kmeans"
+        Clusters of the pre-trained codes to start from: a mixture in which neighbouring rows share
+        a label, its components merged; or k-means, as in the papers.
+    n_init : int, optional
+        Starts of k-means, of which the one of least inertia is kept; 20 by default.
+    update_interval : int, optional
+        Steps between two assignments of all rows; None is a pass over the rows.
+    tolerance : float
+        Training ends when a smaller share of the rows changes its cluster.
+    pretrained : Autoencoder or StackedAutoencoder, optional
+        A fitted one to start from, with the same layers, loss and scaling.
+    deformation : "auto", Deformation, or None
+        Under which an image keeps its cluster; "auto" deforms images a little, in pre-training too.
+    """
+
+    def __init__(
+        self,
+        init: str = "neighbours",
+        n_init: int | None = None,
+        update_interval: int | None = None,
+        tolerance: float = 1e-3,
+        pretrained: Any = None,
+        deformation: Deformation | str | None = "auto",
+    ) -> None:
+        self.init = init
+        self.n_init = n_init
+        self.update_interval = update_interval
+        self.tolerance = tolerance
+        self.pretrained = pretrained
+        self.deformation = deformation
+
+    def validate(self) -> None:
+        """Check the settings.
+
+        Raises
+        ------
+        ValueError
+            Naming the setting and what it takes.
+        """
+        check_choice("init", self.init, INITS)
+        if self.n_init is not None:
+            check_count("n_init", self.n_init, "None or ")
+            if self.init != "kmeans":
+                raise ValueError("n_init has no effect with init='neighbours': leave it out.")
+        if self.update_interval is not None:
+            check_count("update_interval", self.update_interval, "None or ")
+        if not 0 <= self.tolerance <= 1:
+            raise ValueError(f"tolerance must lie between 0 and 1, got {self.tolerance}.")
+
+
+class EmbeddingEstimator(
+    HasLoss, Decodes, SamplesComponents, Clusters, StartsFromCodes, TabularEstimator
+):
     """Clusters of codes that the encoder is trained to tell apart."""
 
+    operations = CODES | CLUSTERS | {"score"} | GENERATES
+    clusters_named = "n_clusters"
+    shows = (component_pictures,)
+    stored = ("n_rows_",)
+    trained_in_phases = True
+    trainer_defaults = CLUSTER_TRAINER
+    starts_pretrained = True
+    homes = {  # noqa: RUF012
+        "activation": "backbone",
+        **dict.fromkeys(SelfTraining().get_params(), "recipe"),
+    }
+
     n_clusters: int
-    loss: str
-    update_interval: int | None
-    tolerance: float
-    init: str
-    n_init: int
+    recipe: SelfTraining | None
 
     n_rows_: int
 
@@ -54,12 +126,28 @@ class EmbeddingEstimator(ClusterEstimator):
         """Return the model of these parts."""
 
     @abstractmethod
-    def _relabelled(self, model: Any, rows: Rows, engine: Engine) -> Relabelling:
+    def _relabelled(self, model: Any, fit: Fit, noise: Noise) -> Relabelling:
         """Assign all rows by the model as it stands."""
 
-    @property
-    def _n_clusters(self) -> int:
-        return self.n_clusters
+    @abstractmethod
+    def _start_clusters(self, model: Any, labels: Tensor) -> None:
+        """Give the model what else it starts from, its centres being set."""
+
+    @abstractmethod
+    def _train_rest(self, model: Any, fit: Fit) -> None:
+        """Train what the clusters' training has left behind."""
+
+    @abstractmethod
+    def _check_own(self) -> None:
+        """Check the parameters that the other model lacks."""
+
+    @abstractmethod
+    def _terms_of(self, fit: Fit | None) -> SelfLabelled:
+        """Return the objective, with random views in a fit."""
+
+    @abstractmethod
+    def _default_recipe(self) -> SelfTraining:
+        """Return what ``recipe=None`` stands for."""
 
     @property
     def cluster_centers_(self) -> np.ndarray:
@@ -67,110 +155,128 @@ class EmbeddingEstimator(ClusterEstimator):
         centres: np.ndarray = self.model_.assignment.centres.detach().cpu().numpy()
         return centres
 
-    def _inspect(self, X: np.ndarray) -> None:
-        check_network(self)
-        check_choice("loss", self.loss, EMBEDDING_LOSSES)
-        deformation_of(self)
-        self._check_clusters("n_clusters", len(X))
-        check_choice("init", self.init, INITS)
-        check_count("n_init", self.n_init)
-        if self.update_interval is not None:
-            check_count("update_interval", self.update_interval, "None or ")
-        if not 0 <= self.tolerance <= 1:
-            raise ValueError(f"tolerance must lie between 0 and 1, got {self.tolerance}.")
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter cannot be used; the message says why.
+        """
+        X = self._begin(X)
+        self._check_network()
+        loss_of(self.loss)
+        self._recipe().validate()
+        check_clusters("n_clusters", self.n_clusters, len(X))
+        self._check_own()
         self.n_rows_ = len(X)
+        deformation = deformation_of(self._recipe().deformation, self.image_shape_)
+        fit = self._start(X).deforming(deformation)
+        autoencoder = self._pretraining().model(fit)
+        model = fit.build(self._build).to(fit.engine.device)
+        for part in ("encoder", "decoder"):
+            weights = getattr(autoencoder, part).network.state_dict()
+            getattr(model, part).network.load_state_dict(weights)
+        self._start_from_clusters(model, fit)
+        history = self._train_clusters(model, fit)
+        self._train_rest(model, fit)
+        fit.finish_phases()
+        self._settle(model, fit)
+        return self._finish(model, history)
 
-    def _default_scaling(self) -> str:
-        return "range"
+    def _recipe(self) -> SelfTraining:
+        return self._default_recipe() if self.recipe is None else self.recipe
 
-    def _takes_pixels(self) -> bool:
-        return self.loss == "cross-entropy"
-
-    @property
-    def _autoencoder_loss(self) -> str:
-        return self.loss
-
-    def _model(self) -> Any:
+    def _pretraining(self) -> Pretraining:
         code = PointMassFamily(self.latent_dim)
-        output = LOSSES[self.loss][0](self.n_features_in_)
-        encoder, decoder = build_pair(self, code, output)
+        return Pretraining(
+            self._backbone(),
+            self.latent_dim,
+            self._judge(),
+            code,
+            self.scaling_,
+            self._recipe().pretrained,
+        )
+
+    def _first_loss(self) -> Loss:
+        return self._judge()
+
+    def _first_scaling(self) -> str:
+        return self._unit().scaling
+
+    def _first_deformation(self) -> Deformation | str | None:
+        return self._recipe().deformation
+
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        return {
+            "trainer": self.default_trainer(),
+            "backbone": self._backbone(),
+            "loss": self._judge(),
+            "recipe": self._recipe(),
+        }
+
+    def _build(self) -> Any:
+        code = PointMassFamily(self.latent_dim)
+        output = self._judge().family(self.n_features_in_)
+        encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
         return self._assembled(
             Conditional(encoder, code),
             Conditional(decoder, output),
             GaussianComponents(self.n_clusters, self.latent_dim),
         )
 
-    def _train(
-        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
-    ) -> tuple[Any, History]:
-        autoencoder = self._begun(rows, trainer)
-        with forked_rng(self.seed_):
-            model = self._model().to(engine.device)
-        for part in ("encoder", "decoder"):
-            weights = getattr(autoencoder.model_, part).network.state_dict()
-            getattr(model, part).network.load_state_dict(weights)
-        self._begin_with_clusters(model, rows)
-        common = {"seed": self.seed_, "description": description, "engine": engine}
-        history = self._train_clusters(model, rows, trainer, common)
-        finish_phases(trainer)
-        return model, history
+    def _objective(self) -> SelfLabelled:
+        return self._terms_of(None)
 
-    def _begin_with_clusters(self, model: Any, rows: Rows) -> None:
-        codes = posterior_means(model, rows).cpu()
-        labels = torch.from_numpy(self._first_labels(codes, rows))
+    def _start_from_clusters(self, model: Any, fit: Fit) -> None:
+        codes = posterior_means(model, fit.rows).cpu()
+        labels = torch.from_numpy(self._first_labels(codes, fit))
         centres = RunningCentres(self.n_clusters, self.latent_dim)
         centres.refit(codes, labels)
         model.labels.copy_(labels)
         with torch.no_grad():
             model.assignment.centres.copy_(centres.centres)
+        self._start_clusters(model, labels)
 
-    def _first_labels(self, codes: Tensor, rows: Rows) -> np.ndarray:
-        if self.init == "neighbours":
-            labels = coupled_clusters(codes, rows, self.n_clusters, self.seed_)
+    def _first_labels(self, codes: Tensor, fit: Fit) -> np.ndarray:
+        recipe = self._recipe()
+        if recipe.init == "neighbours":
+            labels = coupled_clusters(codes, fit.rows, self.n_clusters, fit.seed)
             # Few or equal rows can leave clusters empty, and these would have no centre.
             if len(np.unique(labels)) == self.n_clusters:
                 return labels
-        kmeans = KMeans(self.n_clusters, n_init=self.n_init, random_state=self.seed_)
+        n_init = N_INIT if recipe.n_init is None else recipe.n_init
+        kmeans = KMeans(self.n_clusters, n_init=n_init, random_state=fit.seed)
         nearest: np.ndarray = kmeans.fit_predict(codes.numpy()).astype(np.int64)
         return nearest
 
-    def _train_clusters(
-        self, model: Any, rows: Rows, trainer: Trainer, common: dict[str, Any]
-    ) -> History:
+    def _train_clusters(self, model: Any, fit: Fit) -> History:
         """Train on targets that the model makes, until they rest."""
-        interval = self.update_interval or trainer.steps_for(len(rows))
-        phase = phase_of(trainer, "clusters")
-        phase.set_params(max_epochs=phase.passes_for(len(rows), interval), min_steps=0)
-        relabel = partial(self._relabelled, model, rows, common["engine"])
-        batches = SelfLabelled(rows, relabel, trainer.batch_size, interval, self.tolerance)
-        return phase.fit(model, self._objective(), batches, **common)
+        recipe, trainer, n = self._recipe(), fit.trainer, len(fit.rows)
+        interval = recipe.update_interval or trainer.steps_for(n)
 
-    def _complete(self, model: Any, rows: Rows) -> None:
+        def relabel(noise: Noise) -> Relabelling:
+            return self._relabelled(model, fit, noise)
+
+        batches = RelabelledBatches(
+            fit.rows, relabel, trainer.batch_size, interval, recipe.tolerance
+        )
+        passes = trainer.passes_for(n, interval)
+        objective = self._terms_of(fit)
+        return fit.phase("clusters", model, objective, batches, max_epochs=passes, min_steps=0)
+
+    def _settle(self, model: Any, fit: Fit) -> None:
         """Assign the training rows, and fit to their codes what samples are drawn from."""
-        self.labels_ = self._posterior(model, rows).argmax(axis=1)
-        codes = posterior_means(model, rows)
+        self.labels_ = self._posterior(model, fit.rows).argmax(axis=1)
+        codes = posterior_means(model, fit.rows)
         one_hot = F.one_hot(torch.from_numpy(self.labels_), self.n_clusters).to(codes)
         model.prior.fit(codes, one_hot)
         model.labels.copy_(torch.from_numpy(self.labels_))
 
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return minus the reconstruction error of every row, shape (n,), as an autoencoder's.
-
-        There is no density; the unit is that of the loss, not nats.
-        """
-        x, _ = self._rows(X)
-        error = map_precisely(self._error, self.model_, x)
-        return -error.cpu().numpy().astype(np.float64)
-
-    def _error(self, model: Any, x: Tensor) -> Tensor:
-        return decoding(model, x, loss=LOSSES[self.loss][1])["reconstruction"]
-
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""
         return float(self.score_samples(X).mean())
-
-    def _fitted_extras(self) -> dict[str, Any]:
-        return {"n_rows_": self.n_rows_}
 
 
 def relabel(model: Any, labels: Tensor) -> float:

@@ -1,14 +1,21 @@
 """The layered VAE: foreground, background and mask of pictures, without masks to learn from."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sfumato.estimators.base import identified_by
+from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator, Unit
+from sfumato.estimators.capabilities import (
+    RandomState,
+    checked_codes,
+    decoded,
+    generated,
+    sampled_likelihood,
+    warn_of_collapse,
+)
 from sfumato.estimators.conditions import (
     Condition,
     checked,
@@ -16,36 +23,38 @@ from sfumato.estimators.conditions import (
     from_dict,
     to_dict,
 )
-from sfumato.estimators.latent import LatentEstimator
-from sfumato.estimators.networks import CONVOLUTIONS, check_network, hidden_of
-from sfumato.estimators.variational import as_objective, warn_of_collapse
+from sfumato.estimators.exhibits import Exhibit, Pictures, spread
 from sfumato.inference import (
     LayeredDiagnosis,
     LikelihoodEstimate,
     RowSource,
     diagnose_layers,
-    forked_rng,
-    importance_sampling,
-    map_precisely,
+    map_float64,
 )
 from sfumato.models import ConditionalModel, LatentVariableModel, LayeredDecoder, Novelty
 from sfumato.nn import (
+    Backbone,
     Conditional,
     GaussianFamily,
     ImageShape,
     Injected,
+    Sizes,
     StandardNormal,
     Unconditioned,
+    chained,
     mlp,
 )
-from sfumato.objectives import ELBO
-from sfumato.training import JoinedRows, Rows, Trainer, check_choice, check_count
+from sfumato.noise import Noise
+from sfumato.objectives import ELBO, Objective, as_objective
+from sfumato.training import IndexedRows, JoinedRows, Trainer, check_choice, check_count
 
 # Width of the one layer between a code and colours on a coarse grid.
 COLOUR_WIDTH = 100
 # Pictures, and pixels of them, from which the background is first guessed.
 FIRST_ROWS, FIRST_PIXELS = 1000, 50_000
-CODES = ("both", "foreground", "background")
+# Foregrounds, and backgrounds, that change places on a page.
+MAX_SWAPS = 6
+CODE_PARTS = ("both", "foreground", "background")
 
 
 class Decomposition(NamedTuple):
@@ -61,7 +70,37 @@ class Decomposition(NamedTuple):
     """The background, also where it is hidden, shape (n, d), in data units."""
 
 
-class LayeredVAE(LatentEstimator):
+def layer_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
+    """Return pictures taken apart, and foregrounds before other pictures' backgrounds."""
+    if estimator.condition_ is not None:
+        return []
+    rows = spread(X)
+    parts = estimator.decompose(rows)
+    low, high = float(np.min(X)), float(np.max(X))
+    masks = np.repeat(parts.coverage[:, None], estimator.image_shape_[0], axis=1)
+    groups = {
+        "data": rows,
+        "coverage": low + (high - low) * masks.reshape(len(rows), -1),
+        "foreground": parts.foregrounds,
+        "background": parts.backgrounds,
+    }
+    caption = f"{len(rows)} rows: how much of a pixel the foreground covers, and the layers."
+    shown = rows[:MAX_SWAPS]
+    swapped = {
+        f"before {k + 1}": estimator.compose(shown, np.repeat(row[None], len(shown), axis=0))
+        for k, row in enumerate(shown)
+    }
+    return [
+        Pictures("Layers of the pictures", groups, caption),
+        Pictures(
+            "Swapped layers",
+            {"data": shown} | swapped,
+            "The same pictures' foregrounds, each row before one picture's background.",
+        ),
+    ]
+
+
+class LayeredVAE(TabularEstimator):
     r"""Variational autoencoder of a foreground, with a gate, before a background.
 
     .. math:: z_F, z_B \sim N(0, I), \qquad
@@ -75,15 +114,12 @@ class LayeredVAE(LatentEstimator):
     ----------
     foreground_dim, background_dim : int
         Lengths of z_F and z_B.
-    hidden : tuple of int, optional
-        Channels of the encoder's stride-2 convolutions, mirrored by the gate's decoder; for
-        "resnet" and "mlp" see :class:`VAE`. Default (32, 64).
-    backbone : "conv", "resnet" or "mlp"
+    hidden, backbone
+        Of the encoder and, mirrored, of the gate's decoder; see :class:`VAE`.
     foreground_grid, background_grid : int
         A layer's colours are drawn on so many points a side, and interpolated.
-    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
-    objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
-        Default ``ELBO()``.
+    objective : Objective, or callable (model, x) -> dict, optional
+        :class:`~sfumato.ELBO` by default.
     image_shape : (channels, height, width), optional
         Of one row; squares and image arrays are recognised. Other rows count as pixels in a line.
     random_state : int, RandomState or None
@@ -94,7 +130,7 @@ class LayeredVAE(LatentEstimator):
     condition_ : dict or None
         What is known of the foreground's attributes, where the fit had any.
     model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`.
+        See :class:`TabularEstimator`.
 
     References
     ----------
@@ -111,6 +147,9 @@ class LayeredVAE(LatentEstimator):
     (60, 16, 16)
     """
 
+    operations = CODES | DENSITY | GENERATES
+    stored = ("condition_",)
+    shows = (layer_pictures,)
     scaling = "range"
 
     def __init__(
@@ -118,14 +157,14 @@ class LayeredVAE(LatentEstimator):
         foreground_dim: int = 24,
         background_dim: int = 8,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "conv",
+        backbone: Backbone | str = "conv",
         foreground_grid: int = 1,
         background_grid: int = 4,
-        activation: str = "silu",
         objective: Any = None,
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.foreground_dim = foreground_dim
         self.background_dim = background_dim
@@ -133,18 +172,18 @@ class LayeredVAE(LatentEstimator):
         self.backbone = backbone
         self.foreground_grid = foreground_grid
         self.background_grid = background_grid
-        self.activation = activation
         self.objective = objective
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
     @property
     def latent_dim(self) -> int:  # type: ignore[override]
         """Length of the whole code (z_F, z_B)."""
         return self.foreground_dim + self.background_dim
 
-    def fit(self, X: Any, y: Any = None, *, attributes: Any = None) -> "LayeredVAE":
+    def fit(self, X: Any, y: Any = None, *, attributes: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -152,30 +191,38 @@ class LayeredVAE(LatentEstimator):
         X : array of shape (n, d) or of images, frame, tensor, Dataset, path, or data set's name
         y : ignored
         attributes : array of shape (n,) or (n, m), optional
-            Classes or attributes that the foreground is told; see :class:`ConditionalVAE`.
+            Classes or attributes that the foreground is conditioned on; see
+            :class:`ConditionalVAE`.
 
         Raises
         ------
         ValueError
             If the data, the attributes or a parameter cannot be used; the message says why.
         """
-        self._given = attributes
-        try:
-            super().fit(X)
-        finally:
-            del self._given
-        return self
-
-    def _inspect(self, X: np.ndarray) -> None:
+        X = self._begin(X)
         for name in ("foreground_dim", "background_dim", "foreground_grid", "background_grid"):
             check_count(name, getattr(self, name))
         self.image_shape_ = self.image_shape_ or (1, 1, self.n_features_in_)
-        check_network(self)
-        self.condition_ = None
-        if self._given is not None:
-            y = checked(self._given, len(X))
-            self.condition_ = to_dict(condition_of(y))
-            self._given = self._encoded(y)
+        self._check_network()
+        objective = self._objective()
+        given = self._learned_conditions(attributes, len(X))
+        fit = self._start(X, None if given is None else given.numpy())
+        rows: IndexedRows = fit.rows if given is None else JoinedRows(fit.rows, given)
+        with Noise(fit.seed):
+            model = self._build()
+            self._guess_background(model, rows)
+        history = fit.train(model, objective, rows)
+        some = rows[torch.arange(min(1000, len(X)))]
+        warn_of_collapse(diagnose_layers(model, some))
+        return self._finish(model, history)
+
+    def _learned_conditions(self, attributes: Any, n_rows: int) -> Tensor | None:
+        self.condition_: dict[str, Any] | None = None
+        if attributes is None:
+            return None
+        y = checked(attributes, n_rows)
+        self.condition_ = to_dict(condition_of(y))
+        return self._encoded(y)
 
     @property
     def _condition(self) -> Condition | None:
@@ -185,63 +232,69 @@ class LayeredVAE(LatentEstimator):
         condition = self._condition
         return None if condition is None else condition.encode(y)
 
-    def _joined(self, rows: Rows) -> Any:
-        return rows if self._given is None else JoinedRows(rows, self._given)
+    def _unit(self) -> Unit:
+        return Unit("range", bounded=True)
 
-    def _identified(self, X: np.ndarray, trainer: Trainer) -> dict[str, Any]:
-        description = super()._identified(X, trainer)
-        given = self._given
-        return description if given is None else identified_by(description, given.numpy())
+    def _log_volume(self) -> float:
+        return self.scaling_.log_volume(self.n_features_in_)
 
-    def _default_scaling(self) -> str:
-        return "range"
+    def _objective(self) -> Objective:
+        return as_objective(self.objective, ELBO())
 
-    def _takes_pixels(self) -> bool:
-        return True
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        return {
+            "trainer": self.default_trainer(),
+            "objective": ELBO(),
+            "backbone": self._backbone(),
+        }
 
-    def _objective(self) -> Any:
-        return as_objective(self.objective)
+    @property
+    def likelihood_measure_(self) -> str:
+        """Name of the negative log-likelihood in tables."""
+        return "nll_density"
 
-    def implied(self) -> dict[str, Any]:
-        """Return the objects that parameters of None stand for."""
-        return super().implied() | {"objective": ELBO()}
-
-    def _model(self) -> LatentVariableModel:
+    def _build(self) -> LatentVariableModel:
         shape = self.image_shape_
         assert shape is not None
         width = 0 if self._condition is None else self._condition.width
-        encoder, gate = self._networks(shape, width)
+        activation = self._backbone().get_params().get("activation", "silu")
+        encoder, gate = self._pair(shape, width)
         decoder = LayeredDecoder(
             gate,
-            _colours(self.foreground_dim + width, shape[0], self.foreground_grid, self.activation),
-            _colours(self.background_dim, shape[0], self.background_grid, self.activation),
+            _colours(self.foreground_dim + width, shape[0], self.foreground_grid, activation),
+            _colours(self.background_dim, shape[0], self.background_grid, activation),
             self.foreground_dim,
             self.background_dim,
             shape,
             width,
         )
-        encoder = nn.Sequential(Novelty(decoder), *encoder)
+        encoder = chained(Novelty(decoder), encoder)
         posterior = GaussianFamily(self.latent_dim)
         prior = StandardNormal(self.latent_dim)
         if width == 0:
             return LatentVariableModel(Conditional(encoder, posterior), decoder, prior)
-        told = Conditional(Injected(encoder, width, every_layer=False), posterior)
-        return ConditionalModel(told, decoder, Unconditioned(prior), width)
+        conditioned = Conditional(Injected(encoder, width, every_layer=False), posterior)
+        return ConditionalModel(conditioned, decoder, Unconditioned(prior), width)
 
-    def _networks(self, shape: ImageShape, width: int) -> tuple[nn.Sequential, nn.Module]:
-        """Return the encoder of rows, and the decoder of the gate."""
-        hidden, n_code = hidden_of(self), 2 * self.latent_dim
-        seen, n_pixels = self.foreground_dim + width, shape[1] * shape[2]
-        if self.backbone in CONVOLUTIONS:
-            pair, seen_shape = CONVOLUTIONS[self.backbone], (shape[0] + 1, *shape[1:])
-            encoder, _ = pair(seen_shape, hidden, n_code, 1, self.latent_dim, self.activation)
-            _, gate = pair((1, *shape[1:]), hidden, n_code, 1, seen, self.activation)
-            return encoder, gate
-        encoder = mlp([self.n_features_in_ + n_pixels, *hidden, n_code], self.activation)
-        return encoder, mlp([seen, *reversed(hidden), n_pixels], self.activation)
+    def _pair(self, shape: ImageShape, width: int) -> tuple[nn.Module, nn.Module]:
+        """Return the encoder of rows beside their novelty, and the decoder of the gate."""
+        backbone, n_code = self._backbone(), 2 * self.latent_dim
+        n_pixels, seen = shape[1] * shape[2], (shape[0] + 1, *shape[1:])
+        rows = Sizes(
+            self.n_features_in_ + n_pixels,
+            seen,
+            n_code,
+            self.n_features_in_ + n_pixels,
+            self.latent_dim,
+        )
+        encoder, _ = backbone.build(rows)
+        gates = Sizes(n_pixels, (1, *shape[1:]), n_code, n_pixels, self.foreground_dim + width)
+        _, gate = backbone.build(gates)
+        return encoder, gate
 
     @torch.no_grad()
-    def _begin(self, model: LatentVariableModel, rows: Rows) -> None:
+    def _guess_background(self, model: LatentVariableModel, rows: Any) -> None:
         """Take most pixels for background: the foreground is what then stands out."""
         channels = self.image_shape_[0] if self.image_shape_ else 1
         some = torch.randint(len(rows), (min(FIRST_ROWS, len(rows)),))
@@ -254,14 +307,7 @@ class LayeredVAE(LatentEstimator):
         last.weight.mul_(0.1)
         last.bias.copy_(mean.repeat_interleave(self.background_grid**2))
 
-    def _complete(self, model: LatentVariableModel, rows: Rows) -> None:
-        some = rows[torch.arange(min(1000, len(rows)))]
-        warn_of_collapse(diagnose_layers(model, some))
-
-    def _fitted_extras(self) -> dict[str, Any]:
-        return {"condition_": self.condition_}
-
-    def _told(self, X: Any, attributes: Any) -> tuple[RowSource, np.dtype]:
+    def _conditioned(self, X: Any, attributes: Any) -> tuple[RowSource, np.dtype]:
         rows, dtype = self._rows(X)
         told = self._attributes(attributes, len(rows))
         return (rows if told is None else JoinedRows(rows, told)), dtype
@@ -288,8 +334,8 @@ class LayeredVAE(LatentEstimator):
         which : "both", "foreground" or "background"
             The whole code (z_F, z_B), or one of its parts.
         """
-        check_choice("which", which, CODES)
-        codes = self._codes(*self._told(X, attributes))
+        check_choice("which", which, CODE_PARTS)
+        codes = self._codes(*self._conditioned(X, attributes))
         parts = {
             "both": codes,
             "foreground": codes[:, : self.foreground_dim],
@@ -300,7 +346,8 @@ class LayeredVAE(LatentEstimator):
     def inverse_transform(self, Z: Any, *, attributes: Any = None) -> np.ndarray:
         """Return the composed pictures at codes Z of shape (n, latent_dim), shape (n, d)."""
         check_is_fitted(self, "model_")
-        return self._decoded(Z, self._attributes(attributes, len(Z)))
+        codes = checked_codes(Z, self.latent_dim)
+        return decoded(self, codes, self._attributes(attributes, len(codes)))
 
     def reconstruct(self, X: Any, *, attributes: Any = None) -> np.ndarray:
         """Return the composed picture at every row's code, shape (n, d)."""
@@ -316,10 +363,10 @@ class LayeredVAE(LatentEstimator):
         attributes : array-like of shape (n,) or (n, m), optional
             Of the foreground, where the fit had them.
         """
-        rows, _ = self._told(X, attributes)
+        rows, _ = self._conditioned(X, attributes)
         assert self.image_shape_ is not None
         n_pixels = self.image_shape_[1] * self.image_shape_[2]
-        parts = map_precisely(_parts, self.model_, rows)
+        parts = map_float64(_parts, self.model_, rows)
         coverage, foreground, background = parts.split(
             [n_pixels, self.n_features_in_, self.n_features_in_], dim=1
         )
@@ -351,7 +398,7 @@ class LayeredVAE(LatentEstimator):
         foreground: Any = None,
         background: Any = None,
         attributes: Any = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         mean: bool = True,
     ) -> np.ndarray:
         """Generate pictures, shape (n_samples, d); either layer can be kept from given rows.
@@ -370,15 +417,15 @@ class LayeredVAE(LatentEstimator):
         """
         check_is_fitted(self, "model_")
         check_count("n_samples", n_samples)
-        generator = check_random_state(self.seed_ if random_state is None else random_state)
         told = self._attributes(attributes, n_samples)
-        with forked_rng(int(generator.randint(2**31 - 1))):
+        with self._seeded(random_state):
             z = torch.randn(n_samples, self.latent_dim)
             z_f, z_b = z.tensor_split([self.foreground_dim], dim=1)
             z_f = self._kept(foreground, "foreground", z_f, attributes)
             z_b = self._kept(background, "background", z_b, attributes)
             code = torch.cat([z_f, z_b], dim=1).to(self._device())
-            return self._generate(code if told is None else torch.cat([code, told], 1), mean=mean)
+            given = code if told is None else torch.cat([code, told], 1)
+            return generated(self, given, mean=mean)
 
     def _kept(self, rows: Any, which: str, drawn: Tensor, attributes: Any) -> Tensor:
         if rows is None:
@@ -390,11 +437,11 @@ class LayeredVAE(LatentEstimator):
 
     def terms(self, X: Any, *, attributes: Any = None) -> dict[str, np.ndarray]:
         """Return the objective's named terms for every row, as :meth:`VAE.terms` does."""
-        return self._terms(self._told(X, attributes)[0])
+        return self._terms(self._conditioned(X, attributes)[0])
 
     def diagnose(self, X: Any, *, attributes: Any = None) -> LayeredDiagnosis:
         """Tell how codes and layers are used over the rows of X, and the remedy if they are not."""
-        return diagnose_layers(self.model_, self._told(X, attributes)[0])
+        return diagnose_layers(self.model_, self._conditioned(X, attributes)[0])
 
     def log_likelihood(
         self, X: Any, n_samples: int = 5000, *, attributes: Any = None
@@ -409,11 +456,8 @@ class LayeredVAE(LatentEstimator):
         attributes : array-like of shape (n,) or (n, m), optional
             Of the foreground, where the fit had them.
         """
-        check_count("n_samples", n_samples)
-        rows, _ = self._told(X, attributes)
-        estimate = importance_sampling(self.model_, rows, n_samples=n_samples, seed=self.seed_)
-        volume = self.scaling_.log_volume(self.n_features_in_)
-        return estimate._replace(log_likelihood=estimate.log_likelihood - volume)
+        rows, _ = self._conditioned(X, attributes)
+        return sampled_likelihood(self, self.model_, rows, n_samples)
 
     def score_samples(self, X: Any, n_samples: int = 100, *, attributes: Any = None) -> np.ndarray:
         """Estimate the log density of every row in nats, shape (n,)."""

@@ -1,15 +1,15 @@
 """The mixture variational autoencoder."""
 
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
-from sfumato import models
-from sfumato.coupling import Coupling
-from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.mixture import MixtureEstimator
-from sfumato.estimators.networks import build_pair
+from sfumato.estimators.recipes import Published, Recipe
+from sfumato.likelihoods import Likelihood
+from sfumato.models import LatentVariableModel, MixtureELBO, MixtureVAEModel
 from sfumato.nn import (
+    Backbone,
     BernoulliComponents,
     Components,
     Conditional,
@@ -20,12 +20,11 @@ from sfumato.nn import (
     RelaxedBernoulliFamily,
     mlp,
 )
-from sfumato.objectives import Deformation, MixtureELBO
 from sfumato.training import Trainer, check_choice
 
 # Width of the one hidden layer of q(c|z).
 CLASSIFIER_WIDTH = 128
-# name -> (family of q(z|x), p(c) and p(z|c), and their settings in the report: p(c) stays uniform,
+# name -> (family of q(z|x), p(c) and p(z|c), and their settings as published: p(c) stays uniform,
 # and nothing of the batches before is kept)
 CODES: dict[str, tuple[Callable[[int], Family], Callable[..., Components], dict[str, float]]] = {
     "gaussian": (
@@ -35,7 +34,7 @@ CODES: dict[str, tuple[Callable[[int], Family], Callable[..., Components], dict[
     ),
     "bernoulli": (RelaxedBernoulliFamily, BernoulliComponents, {"decay": 0.0, "uniform": True}),
 }
-INFERENCES = ("exact", "marginal", "gumbel")
+INFERENCES = ("auto", "exact", "marginal", "gumbel")
 
 
 class MixtureVAE(MixtureEstimator):
@@ -50,44 +49,19 @@ class MixtureVAE(MixtureEstimator):
         Classes, K.
     latent_dim : int
         Length of z.
-    hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; channels of its convolutions where
-        there are some. Default (500, 500), for "conv" (32, 64), for "resnet" (32, 64, 64).
-    backbone : "mlp", "conv" or "resnet"
-        Of encoder and decoder; the recogniser of images is convolutional in any case.
-    likelihood : "bernoulli" or "gaussian"
-        p(x|z): pixels in a range (grey levels as probabilities), or real numbers with one learned
-        noise scale in standardised units.
-    activation : "relu", "silu", "elu", "tanh", "sigmoid" or "identity"
+    hidden, backbone, likelihood
+        See :class:`VAE`; the recogniser of images is convolutional in any case.
     latent_likelihood : "gaussian" or "bernoulli"
         p(z|c): real codes, or binary ones whose draws are relaxed in training.
-    inference : "exact", "marginal" or "gumbel"
+    inference : "auto", "exact", "marginal" or "gumbel"
         q(c|z): the mixture's own posterior; a network, summed over c; a network with relaxed draws
-        of c (Gumbel-softmax).
-    recipe : "default" or "report"
-        "report" trains everything at once from scratch, with the means and covariances of the
-        batch, as in the report that proposed the model. Its classes collapse.
-    objective : MixtureELBO, optional
-        Of the "report" recipe, and of ``terms``.
-    coupling : "neighbours", Coupling, or None
-        Prior that makes neighbours share a label; None leaves every row alone.
-    n_subcomponents : int
-        Components that each cluster begins with; they are merged, without labels, once they have
-        been trained.
-    rounds : (int, int)
-        Rounds of joint training before and after that.
-    n_init : int
-        Starts, of which the one with the highest bound is kept.
-    pretrained : Autoencoder, optional
-        A fitted one to begin from, with the same ``latent_dim``, ``hidden`` and scaling.
-    deformation : "auto", Deformation, or None
-        Under which an image keeps its label; "auto" deforms images a little. New rows
-        are seen in four of them.
-    scaling : "auto", "range", "standard" or "none"
-        As in :class:`VAE`.
-    image_shape : (channels, height, width), optional
-        Of one row; squares and image arrays are recognised.
-    random_state : int, RandomState or None
+        of c (Gumbel-softmax). "auto" is "gumbel" as published, else "exact".
+    recipe : "default", "report" or Recipe
+        "default" is :class:`~sfumato.Coupled`. "report" is :class:`~sfumato.Published`: everything
+        at once from scratch, with the means and covariances of the batch, as in the report that
+        proposed the model. Its classes collapse.
+    scaling, image_shape, random_state
+        See :class:`VAE`.
     trainer : Trainer, optional
         Of all rounds together; the pre-training has twice its epochs. Default: 30 epochs or 2,400
         steps, whichever is more, of 256 rows, learning rate 2e-3 falling like a cosine.
@@ -96,8 +70,8 @@ class MixtureVAE(MixtureEstimator):
     ----------
     labels_ : ndarray, shape (n,)
         Clusters of the training rows.
-    model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`.
+    likelihood_, model_, history_, scaling_, image_shape_, seed_
+        See :class:`VAE`.
 
     References
     ----------
@@ -106,84 +80,85 @@ class MixtureVAE(MixtureEstimator):
 
     Examples
     --------
-    >>> from sfumato import MixtureVAE, Trainer
+    >>> from sfumato import Coupled, MixtureVAE, Trainer
     >>> quick = Trainer(max_epochs=5)  # codes and a coupled mixture only, for the example's sake
-    >>> m = MixtureVAE(hidden=(32,), rounds=(0, 0), random_state=0, trainer=quick)
+    >>> m = MixtureVAE(hidden=(32,), recipe=Coupled(rounds=(0, 0)), random_state=0, trainer=quick)
     >>> m.fit("digits").sample(3, component=0).shape
     (3, 64)
     """
-
-    recipes = ("default", "report")
 
     def __init__(
         self,
         n_components: int = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "mlp",
-        likelihood: str = "bernoulli",
-        activation: str = "silu",
+        backbone: Backbone | str = "mlp",
+        likelihood: Likelihood | str = "bernoulli",
         latent_likelihood: str = "gaussian",
-        inference: str = "exact",
-        recipe: str = "default",
-        objective: MixtureELBO | None = None,
-        coupling: Coupling | str | None = "neighbours",
-        n_subcomponents: int = 8,
-        rounds: tuple[int, int] = (2, 2),
-        n_init: int = 1,
-        pretrained: Autoencoder | None = None,
-        deformation: Deformation | str | None = "auto",
+        inference: str = "auto",
+        recipe: Recipe | str = "default",
         scaling: str = "auto",
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.n_components = n_components
         self.latent_dim = latent_dim
         self.hidden = hidden
         self.backbone = backbone
         self.likelihood = likelihood
-        self.activation = activation
         self.latent_likelihood = latent_likelihood
         self.inference = inference
         self.recipe = recipe
-        self.objective = objective
-        self.coupling = coupling
-        self.n_subcomponents = n_subcomponents
-        self.rounds = rounds
-        self.n_init = n_init
-        self.pretrained = pretrained
-        self.deformation = deformation
         self.scaling = scaling
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
-    def _inspect(self, X: np.ndarray) -> None:
-        super()._inspect(X)
-        check_choice("latent_likelihood", self.latent_likelihood, CODES)
-        check_choice("inference", self.inference, INFERENCES)
-
-    def build(self, n_components: int) -> models.LatentVariableModel:
-        """Build the untrained model with so many components."""
-        family, components, report = CODES[self.latent_likelihood]
-        posterior, likelihood = family(self.latent_dim), self.family()
-        encoder, decoder = build_pair(self, posterior, likelihood)
-        settings = report if self.recipe == "report" else {}
+    def build(self, n_components: int) -> LatentVariableModel:
+        """Build the untrained model with ``n_components`` components."""
+        _, components, published = CODES[self.latent_likelihood]
+        posterior = self._code()
+        encoder, decoder, family = self._parts(posterior.n_parameters)
+        settings = {} if self._recipe().averages else published
         prior = components(n_components, self.latent_dim, **settings)
-        by_network = self.inference != "exact" or self.recipe == "report"
         widths = [self.latent_dim, CLASSIFIER_WIDTH, n_components]
-        return models.MixtureVAE(
+        return MixtureVAEModel(
             Conditional(encoder, posterior),
-            Conditional(decoder, likelihood),
+            Conditional(decoder, family),
             prior,
-            mlp(widths) if by_network else None,
+            None if self._inference() == "exact" else mlp(widths),
             self.recogniser(n_components),
         )
 
+    def _code(self) -> Family:
+        return CODES[self.latent_likelihood][0](self.latent_dim)
+
+    def _check_own(self) -> None:
+        check_choice("latent_likelihood", self.latent_likelihood, CODES)
+        check_choice("inference", self.inference, INFERENCES)
+        given = self._given_objective()
+        if given is not None and self.inference not in ("auto", given.inference):
+            raise ValueError(
+                f"inference={self.inference!r} and objective={given!r} differ: give one of them."
+            )
+
+    def _given_objective(self) -> Any:
+        recipe = self._recipe()
+        return recipe.objective if isinstance(recipe, Published) else None
+
+    def _inference(self) -> str:
+        given = self._given_objective()
+        if given is not None:
+            return str(given.inference)
+        if self.inference != "auto":
+            return self.inference
+        return "exact" if self._recipe().averages else "gumbel"
+
     def _objective(self) -> MixtureELBO:
-        if self.objective is not None:
-            return self.objective
-        if self.recipe == "report":
-            return MixtureELBO("gumbel", closed_form=True)
-        return MixtureELBO(self.inference)
+        given: MixtureELBO | None = self._given_objective()
+        if given is not None:
+            return given
+        return MixtureELBO(self._inference(), closed_form=not self._recipe().averages)

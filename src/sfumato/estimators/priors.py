@@ -1,13 +1,13 @@
 """Priors and posteriors as estimators' arguments."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from sfumato.estimators.networks import check_widths
 from sfumato.nn import (
     Family,
     FlowDensity,
@@ -17,16 +17,32 @@ from sfumato.nn import (
     LearnedComponents,
     PseudoInputMixture,
     StandardNormal,
+    check_widths,
 )
-from sfumato.training import check_choice, check_count
+from sfumato.training import Rows, check_count
 
 
-class Prior(BaseEstimator):
+class Prior(BaseEstimator, ABC):
     """p(z), to be built once the encoder and the data are known."""
 
     @abstractmethod
     def build(self, encoder: nn.Module, dim: int, n_features: int, *, pixels: bool) -> nn.Module:
-        """Return the untrained prior of codes of length ``dim``."""
+        """Return the untrained prior of codes of length ``dim``: a module whose call is p(z).
+
+        Parameters
+        ----------
+        encoder : Module
+            q(z|x).
+        dim : int
+            Length of z.
+        n_features : int
+            Length of a row.
+        pixels : bool
+            Whether rows lie in [0, 1].
+        """
+
+    def begin(self, prior: Any, rows: Rows) -> None:
+        """Give the untrained prior what it takes from the rows; the draws are the fit's."""
 
 
 class NormalPrior(Prior):
@@ -76,6 +92,11 @@ class VampPrior(Prior):
         check_count("n_components", self.n_components)
         return PseudoInputMixture(encoder, n_features, self.n_components, bounded=pixels)
 
+    def begin(self, prior: Any, rows: Rows) -> None:
+        """Start from rows as pseudo-inputs."""
+        some = torch.randint(len(rows), (len(prior.pseudo_inputs),))
+        prior.pseudo_inputs.data.copy_(rows[some])
+
 
 class FlowPrior(Prior):
     """p(z) as a normalising flow over N(0, I), see :class:`~sfumato.nn.CouplingFlow`; needs zuko.
@@ -111,7 +132,7 @@ PRIORS: dict[str, type[Prior]] = {
 }
 
 
-class Posterior(BaseEstimator):
+class Posterior(BaseEstimator, ABC):
     """The family of q(z|x), whose parameters the encoder gives."""
 
     @abstractmethod
@@ -203,5 +224,8 @@ def posterior_of(value: Any) -> Posterior:
 
 
 def _named(argument: str, value: Any, table: Mapping[str, Any]) -> Any:
-    check_choice(argument, str(value), table)
+    if not isinstance(value, str) or value not in table:
+        raise ValueError(
+            f"{argument} must be one of {', '.join(table)}, or a {argument.title()}; got {value!r}."
+        )
     return table[value]()

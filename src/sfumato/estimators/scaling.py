@@ -1,15 +1,19 @@
 """From data units to model units and back."""
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 # Statistics of a memory-mapped array are taken this many rows at a time.
 CHUNK = 8192
+# Rounding of a value that lies at the end of [0, 1].
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,56 @@ class Scaling:
         """Log |dx / dx'| in nats: what a log density in data units has less."""
         return float(np.log(np.broadcast_to(self.scale, n_features)).sum())
 
+    def fits_pixels(self, X: np.ndarray) -> bool:
+        """Tell whether all x' lie within [0, 1]."""
+        ends = np.stack([X.min(axis=0), X.max(axis=0)]).astype(np.float64)
+        scaled = (ends - np.array(self.offset)) / np.array(self.scale)
+        return bool(scaled.min() >= -ROUNDING and scaled.max() <= 1 + ROUNDING)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, as JSON takes them."""
         return asdict(self)
+
+
+class Scaler(BaseEstimator, ABC):
+    """How offset and scale are found in the training rows."""
+
+    @abstractmethod
+    def fitted_to(self, X: np.ndarray) -> Scaling:
+        """Return the scaling for rows like X, shape (n, d)."""
+
+
+class Unscaled(Scaler):
+    """Leave the data as they are."""
+
+    def fitted_to(self, X: np.ndarray) -> Scaling:
+        """Return the identity."""
+        return Scaling([0.0], [1.0])
+
+
+class ToRange(Scaler):
+    """Map the smallest value of all to 0 and the largest to 1: grey levels stay in proportion."""
+
+    def fitted_to(self, X: np.ndarray) -> Scaling:
+        """Return the scaling."""
+        low, high = float(X.min()), float(X.max())
+        constant = high - low <= np.finfo(np.float64).eps * max(abs(low), abs(high))
+        return Scaling([low], [1.0 if constant else high - low])
+
+
+class Standardised(Scaler):
+    """Give every feature mean 0 and variance 1, as a table with mixed units needs it."""
+
+    def fitted_to(self, X: np.ndarray) -> Scaling:
+        """Return the scaling."""
+        n = len(X)
+        mean = sum(chunk.sum(0) for chunk in _chunks(X)) / n
+        variance = sum(np.square(chunk - mean).sum(0) for chunk in _chunks(X)) / n
+        # A variance no larger than rounding can make it belongs to a constant feature, which keeps
+        # its unit (the bound is that of scikit-learn's StandardScaler).
+        eps = np.finfo(np.float64).eps
+        constant = variance <= n * eps * variance + (n * mean * eps) ** 2
+        return Scaling(mean.tolist(), np.where(constant, 1.0, np.sqrt(variance)).tolist())
 
 
 def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
@@ -55,28 +106,25 @@ def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
         yield np.asarray(X[start : start + CHUNK], dtype=np.float64)
 
 
-def unscaled(X: np.ndarray) -> Scaling:
-    """Leave the data as they are."""
-    return Scaling([0.0], [1.0])
+SCALINGS: Mapping[str, type[Scaler]] = {
+    "range": ToRange,
+    "standard": Standardised,
+    "none": Unscaled,
+}
 
 
-def to_range(X: np.ndarray) -> Scaling:
-    """Map the smallest value of all to 0 and the largest to 1: grey levels stay in proportion."""
-    low, high = float(X.min()), float(X.max())
-    constant = high - low <= np.finfo(np.float64).eps * max(abs(low), abs(high))
-    return Scaling([low], [1.0 if constant else high - low])
+def scaling_of(value: Any, default: str) -> Scaler:
+    """Return the scaling that an argument names or is; "auto" is the default.
 
-
-def standardised(X: np.ndarray) -> Scaling:
-    """Give every feature mean 0 and variance 1, as a table with mixed units needs it."""
-    n = len(X)
-    mean = sum(chunk.sum(0) for chunk in _chunks(X)) / n
-    variance = sum(np.square(chunk - mean).sum(0) for chunk in _chunks(X)) / n
-    # A variance no larger than rounding can make it belongs to a constant feature, which keeps its
-    # unit (the bound is that of scikit-learn's StandardScaler).
-    eps = np.finfo(np.float64).eps
-    constant = variance <= n * eps * variance + (n * mean * eps) ** 2
-    return Scaling(mean.tolist(), np.where(constant, 1.0, np.sqrt(variance)).tolist())
-
-
-SCALINGS = {"range": to_range, "standard": standardised, "none": unscaled}
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(value, Scaler):
+        return value
+    if not isinstance(value, str) or value not in ("auto", *SCALINGS):
+        raise ValueError(
+            f"scaling must be one of auto, {', '.join(SCALINGS)}, or a Scaler; got {value!r}."
+        )
+    return SCALINGS[default if value == "auto" else value]()

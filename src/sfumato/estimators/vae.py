@@ -1,68 +1,78 @@
 """The variational autoencoder."""
 
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from sfumato.estimators.networks import build_pair
+from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator
+from sfumato.estimators.capabilities import (
+    Decodes,
+    DiagnosesCode,
+    HasDensity,
+    HasLikelihood,
+    RandomState,
+    Samples,
+    likelihood_of,
+    sampled_likelihood,
+    warn_of_collapse,
+)
 from sfumato.estimators.priors import Posterior, Prior, posterior_of, prior_of
-from sfumato.estimators.variational import VariationalEstimator
 from sfumato.inference import (
     LikelihoodEstimate,
     Refinement,
+    RowSource,
+    diagnose,
     importance_sampling,
     naive_monte_carlo,
     refine,
+    seeded_rows,
 )
+from sfumato.likelihoods import Bernoulli, Likelihood
 from sfumato.models import LatentVariableModel
-from sfumato.nn import (
-    Conditional,
-    ImageShape,
-    PseudoInputMixture,
-    preserve_variance,
-)
-from sfumato.training import Rows, Trainer, check_choice, check_count
+from sfumato.nn import Backbone, Conditional, ImageShape, chained
+from sfumato.noise import Noise
+from sfumato.objectives import ELBO, Binarized, Objective, as_objective
+from sfumato.training import Trainer, check_choice, check_count
 
 # method -> estimate of log p(x)
 ESTIMATES = {"importance": importance_sampling, "naive": naive_monte_carlo}
 
 
-class VAE(VariationalEstimator):
+class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEstimator):
     r"""Variational autoencoder.
 
     .. math:: p(z) = N(0, I), \quad p(x|z) = \mathrm{decoder}(z), \quad
               q(z|x) = N(\mu(x), \mathrm{diag}\,\sigma^2(x))
 
-    Prior, posterior and likelihood are arguments.
+    Prior, posterior, likelihood and backbone are arguments.
 
     Parameters
     ----------
     latent_dim : int
         Length of z.
     hidden : tuple of int, optional
-        Widths of the encoder's layers, mirrored by the decoder; for "conv" the channels of its
-        stride-2 convolutions, for "resnet" those of its residual blocks at the full resolution, at
-        half of it, and so on. Default (500, 500), (32, 64) and (32, 64, 64).
-    backbone : "mlp", "conv" or "resnet"
-    likelihood : str
+        Widths of the backbone; see :class:`~sfumato.nn.MLP`, :class:`~sfumato.nn.Conv` and
+        :class:`~sfumato.nn.ResNet`.
+    backbone : "mlp", "conv", "resnet" or Backbone
+        The networks of encoder and decoder; an object sets activation and dropout as well.
+    likelihood : str or Likelihood
         p(x|z). "bernoulli": pixels in a range (grey levels as probabilities). "gaussian": real
         numbers with one learned scale in standardised units; "unit-gaussian" with a scale of 1;
-        "pixel-gaussian" with a scale from the network for every value. "categorical": whole
-        numbers, a free mass for every level; "logistic-mixture": whole numbers such as 8-bit
-        pixels, five logistics a pixel cut into levels.
-    prior : "normal", "mixture", "vamp", "flow", MixturePrior, VampPrior or FlowPrior
+        "pixel-gaussian" with a scale from the network for every value; "student-t": heavy tails.
+        "categorical": whole numbers, a free mass for every level; "logistic-mixture": whole numbers
+        such as 8-bit pixels. "poisson" and "negative-binomial": counts.
+    prior : "normal", "mixture", "vamp", "flow" or Prior
         p(z): N(0, I); a mixture of 100 diagonal Gaussians; the mean posterior of 500 learned
         pseudo-inputs; a normalising flow.
-    posterior : "diagonal", "full", "flow" or FlowPosterior
+    posterior : "diagonal", "full", "flow" or Posterior
         q(z|x): a Gaussian with a diagonal or a full covariance; a normalising flow.
-    activation : "silu", "relu", "elu", "tanh", "sigmoid" or "identity"
-    objective : ELBO, IWAE, SemiAmortised, or callable (model, x) -> dict, optional
-        Default ``ELBO()``.
-    scaling : "auto", "range", "standard" or "none"
+    objective : Objective, or callable (model, x) -> dict, optional
+        :class:`~sfumato.ELBO` by default, :class:`~sfumato.IWAE`, :class:`~sfumato.SemiAmortised`.
+    scaling : "auto", "range", "standard", "none" or Scaler
         Of the data before the model: to [0, 1] by the smallest and largest value of all, or each
-        feature to mean 0 and variance 1. "auto" is "standard" for the Gaussians, else "range", and
-        values beyond those of the training rows are then clipped.
+        feature to mean 0 and variance 1. "auto" is what the likelihood takes. For pixels, values
+        beyond those of the training rows are clipped.
     binarize : bool
         Draw every batch anew as b ~ Bernoulli(x) (dynamic binarisation); likelihoods are then of
         binarised rows. For "bernoulli" only. Rows of zeros and ones are not changed by it.
@@ -73,8 +83,10 @@ class VAE(VariationalEstimator):
 
     Attributes
     ----------
+    likelihood_ : Likelihood
+        With what it learned from the training rows.
     model_, history_, scaling_, image_shape_, seed_
-        See :class:`LatentEstimator`.
+        See :class:`TabularEstimator`.
 
     References
     ----------
@@ -89,21 +101,24 @@ class VAE(VariationalEstimator):
     (1797, 2)
     """
 
+    operations = CODES | DENSITY | GENERATES
+    stored = ("likelihood_",)
+
     def __init__(
         self,
         latent_dim: int = 40,
         hidden: tuple[int, ...] | None = None,
-        backbone: str = "mlp",
-        likelihood: str = "bernoulli",
+        backbone: Backbone | str = "mlp",
+        likelihood: Likelihood | str = "bernoulli",
         prior: Prior | str = "normal",
         posterior: Posterior | str = "diagonal",
-        activation: str = "silu",
         objective: Any = None,
         scaling: str = "auto",
         binarize: bool = False,
         image_shape: ImageShape | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: RandomState = None,
         trainer: Trainer | None = None,
+        **moved: Any,
     ) -> None:
         self.latent_dim = latent_dim
         self.hidden = hidden
@@ -111,44 +126,74 @@ class VAE(VariationalEstimator):
         self.likelihood = likelihood
         self.prior = prior
         self.posterior = posterior
-        self.activation = activation
         self.objective = objective
         self.scaling = scaling
         self.binarize = binarize
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
+        self._accept(moved)
 
-    def _inspect(self, X: np.ndarray) -> None:
-        super()._inspect(X)
-        posterior_of(self.posterior)
-        prior_of(self.prior)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
 
-    def _model(self) -> LatentVariableModel:
+        Raises
+        ------
+        ValueError
+            If the data or a parameter cannot be used; the message says why.
+        """
+        X = self._begin(X)
+        self._check_network()
+        self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
+        check_binarize(self.binarize, self.likelihood_)
+        prior, objective = prior_of(self.prior), self._objective()
+        fit = self._start(X)
+        with Noise(fit.seed):
+            model = self._build()
+            prior.begin(model.prior, fit.rows)
+        history = fit.train(model, objective)
+        warn_of_collapse(diagnose(model, fit.rows[torch.arange(min(1000, len(X)))]))
+        return self._finish(model, history)
+
+    def _build(self) -> LatentVariableModel:
         posterior = posterior_of(self.posterior).build(self.latent_dim)
-        likelihood = self._family()
-        encoder, decoder = build_pair(self, posterior, likelihood)
-        if self.backbone == "mlp":
-            encoder, decoder = preserve_variance(encoder), preserve_variance(decoder)
-        q = Conditional(encoder, posterior)
+        likelihood = self.likelihood_.family(self.n_features_in_)
+        networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
+        encoder, decoder = self._backbone().initialised(networks)
+        q = Conditional(chained(*self.likelihood_.input_layers(), encoder), posterior)
         prior = prior_of(self.prior).build(
-            q, self.latent_dim, self.n_features_in_, pixels=self._takes_pixels()
+            q, self.latent_dim, self.n_features_in_, pixels=self.likelihood_.bounded
         )
         return LatentVariableModel(q, Conditional(decoder, likelihood), prior)
 
-    def _begin(self, model: LatentVariableModel, rows: Rows) -> None:
-        if isinstance(model.prior, PseudoInputMixture):
-            some = torch.randint(len(rows), (len(model.prior.pseudo_inputs),))
-            model.prior.pseudo_inputs.data.copy_(rows[some])
+    def _objective(self) -> Objective:
+        objective = as_objective(self.objective, ELBO())
+        return Binarized(objective) if self.binarize else objective
+
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        return {
+            "trainer": self.default_trainer(),
+            "objective": ELBO(),
+            "backbone": self._backbone(),
+            "likelihood": likelihood_of(self.likelihood),
+            "prior": prior_of(self.prior),
+            "posterior": posterior_of(self.posterior),
+        }
+
+    @property
+    def likelihood_measure_(self) -> str:
+        """Name of the negative log-likelihood in tables."""
+        return "nll_dynamic" if self.binarize else self.likelihood_.measure
 
     def log_likelihood(
         self, X: Any, n_samples: int = 5000, *, method: str = "importance"
     ) -> LikelihoodEstimate:
         """Estimate log p(x) of every row in nats, with standard errors.
 
-        For the Gaussians a log density in data units; for the others the log of a probability. Grey
-        rows under "bernoulli" score a lower bound of the mean log-likelihood of their
-        binarisations, unless ``binarize`` draws one, seeded by the row.
+        A log density in data units, or the log of a probability. Grey rows under "bernoulli" score
+        a lower bound of the mean log-likelihood of their binarisations, unless ``binarize`` draws
+        one, seeded by the row.
 
         Parameters
         ----------
@@ -159,11 +204,8 @@ class VAE(VariationalEstimator):
             Draw z from q(z|x), or from the prior.
         """
         check_choice("method", method, ESTIMATES)
-        check_count("n_samples", n_samples)
-        x = self._observed(X)
-        estimate = ESTIMATES[method](self.model_, x, n_samples=n_samples, seed=self.seed_)
-        log_likelihood = estimate.log_likelihood - self._log_volume()
-        return estimate._replace(log_likelihood=log_likelihood)
+        x = observed(self, X)
+        return sampled_likelihood(self, self.model_, x, n_samples, ESTIMATES[method])
 
     def refine(self, X: Any, steps: int = 100, *, start: str = "encoder") -> Refinement:
         """Optimise the posterior of every row on its own, see :func:`~sfumato.inference.refine`.
@@ -174,15 +216,15 @@ class VAE(VariationalEstimator):
         steps : int
             Of gradients.
         start : "encoder" or "zero"
-            Posterior to begin with: the encoder's, or N(0, I).
+            Posterior to start from: the encoder's, or N(0, I).
 
         Returns
         -------
         Refinement
-            Bounds are in nats, for the Gaussians of a log density in data units.
+            Bounds are in nats; those of a density are of one in data units.
         """
         check_count("steps", steps)
-        x = self._observed(X)
+        x = observed(self, X)
         found = refine(self.model_, x, steps=steps, start=start, seed=self.seed_)
         volume = self._log_volume()
         return found._replace(
@@ -190,10 +232,39 @@ class VAE(VariationalEstimator):
             refined_bound=found.refined_bound - volume,
         )
 
-    def score_samples(self, X: Any, n_samples: int = 100) -> np.ndarray:
-        """Estimate log p(x) of every row in nats by importance sampling, shape (n,)."""
-        return self.log_likelihood(X, n_samples).log_likelihood.cpu().numpy()
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of ``score_samples``."""
-        return float(self.score_samples(X).mean())
+def check_binarize(binarize: bool, likelihood: Likelihood) -> None:
+    """Check that only pixels are binarised.
+
+    Raises
+    ------
+    ValueError
+        If the likelihood is of something else.
+    """
+    if binarize and not isinstance(likelihood, Bernoulli):
+        raise ValueError("binarize=True needs likelihood='bernoulli'.")
+
+
+def observed(estimator: Any, X: Any) -> RowSource:
+    """Return the rows of X as the likelihood sees them, in model units."""
+    rows: RowSource = estimator._rows(X)[0]
+    estimator._check_values(X)
+    return BinarizedRows(rows, estimator.seed_) if estimator.binarize else rows
+
+
+class BinarizedRows:
+    """Rows drawn as b ~ Bernoulli(x) when they are asked for, the draw seeded by the row."""
+
+    def __init__(self, rows: RowSource, seed: int) -> None:
+        self.rows = rows
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: slice) -> Tensor:
+        drawn = [
+            torch.bernoulli(row, generator=noise.generator(row.device))
+            for row, noise in seeded_rows(self.rows[index], self.seed)
+        ]
+        return torch.cat(drawn)

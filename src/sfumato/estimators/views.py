@@ -1,40 +1,27 @@
 """The argument ``deformation`` of estimators: random views in training, fixed ones afterwards."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from torch import Tensor
-
-from sfumato.nn import Views
+from sfumato.nn import ImageShape, Views
 from sfumato.objectives import Deformation
 from sfumato.training import check_choice
 
 
-def deformation_of(estimator: Any) -> Deformation | None:
-    """Return the deformation that an estimator's argument stands for: for images only.
+def deformation_of(value: Any, image_shape: ImageShape | None) -> Deformation | None:
+    """Return the deformation that an argument stands for: for images only.
 
     Raises
     ------
     ValueError
         If the argument is none.
     """
-    if isinstance(estimator.deformation, Deformation):
-        return estimator.deformation
-    check_choice("deformation", str(estimator.deformation), ["auto", "None"])
-    return Deformation() if estimator.deformation == "auto" and estimator.image_shape_ else None
+    if isinstance(value, Deformation):
+        return value
+    check_choice("deformation", str(value), ["auto", "None"])
+    return Deformation() if value == "auto" and image_shape else None
 
 
-def fixed_views(estimator: Any) -> Views:
+def fixed_views(deformation: Deformation | None, image_shape: ImageShape | None) -> Views:
     """Return the fixed views over which a trained network averages its answers."""
-    deformation = deformation_of(estimator)
     maps = None if deformation is None else deformation.views()
-    return Views(maps, estimator.image_shape_)
-
-
-def random_view(estimator: Any) -> Callable[[Tensor], Tensor] | None:
-    """Return the deformation of a batch of rows, or None where there is none."""
-    deformation = deformation_of(estimator)
-    if deformation is None or estimator.image_shape_ is None:
-        return None
-    return partial(deformation, image_shape=estimator.image_shape_)
+    return Views(maps, image_shape)

@@ -2,12 +2,12 @@
 
 from sfumato.inference.assignments import (
     CoupledMixture,
-    Seen,
+    LabelEvidence,
     coupled_mixture,
     joint_of_views,
-    see,
+    label_evidence,
 )
-from sfumato.inference.blocks import RowSource, map_blocks, map_precisely, posterior_means
+from sfumato.inference.blocks import RowSource, map_blocks, map_float64, posterior_means
 from sfumato.inference.contrast import ContrastiveDiagnosis, diagnose_contrast
 from sfumato.inference.diagnostics import Diagnosis, MixtureDiagnosis, diagnose, diagnose_mixture
 from sfumato.inference.layers import LayeredDiagnosis, diagnose_layers
@@ -16,32 +16,31 @@ from sfumato.inference.likelihood import (
     importance_sampling,
     naive_monte_carlo,
 )
-from sfumato.inference.noise import forked_rng, seeded_rows
 from sfumato.inference.refinement import Refinement, refine
+from sfumato.inference.seeding import seeded_rows
 
 __all__ = [
     "ContrastiveDiagnosis",
     "CoupledMixture",
     "Diagnosis",
+    "LabelEvidence",
     "LayeredDiagnosis",
     "LikelihoodEstimate",
     "MixtureDiagnosis",
     "Refinement",
     "RowSource",
-    "Seen",
     "coupled_mixture",
     "diagnose",
     "diagnose_contrast",
     "diagnose_layers",
     "diagnose_mixture",
-    "forked_rng",
     "importance_sampling",
     "joint_of_views",
+    "label_evidence",
     "map_blocks",
-    "map_precisely",
+    "map_float64",
     "naive_monte_carlo",
     "posterior_means",
     "refine",
-    "see",
     "seeded_rows",
 ]

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sfumato.coupling import coupled_bound, mean_field
 from sfumato.inference.blocks import RowSource
-from sfumato.inference.noise import forked_rng
 from sfumato.nn import Components, GaussianComponents
+from sfumato.noise import Noise
 
 CHUNK = 2048
 
@@ -70,7 +70,7 @@ def coupled_mixture(
     return CoupledMixture(mixture, r, bounds)
 
 
-class Seen(NamedTuple):
+class LabelEvidence(NamedTuple):
     """What a model makes of rows by themselves, without their neighbours."""
 
     evidence: Tensor
@@ -83,12 +83,12 @@ class Seen(NamedTuple):
         return torch.cat(self, dim=1)
 
     @classmethod
-    def of(cls, joined: Tensor, n_components: int) -> "Seen":
+    def of(cls, joined: Tensor, n_components: int) -> "LabelEvidence":
         """Take apart what :meth:`joined` has joined."""
         return cls(joined[:, :n_components], joined[:, n_components:])
 
 
-def see(model: Any, x: Tensor, distillation: float) -> Seen:
+def label_evidence(model: Any, x: Tensor, distillation: float) -> LabelEvidence:
     r"""Return what code and recogniser say of each label, and where the rows lie.
 
     .. math:: \frac{\ell_{ik} + \gamma \log q(c = k|x_i)}{1 + \gamma}
@@ -99,9 +99,9 @@ def see(model: Any, x: Tensor, distillation: float) -> Seen:
     """
     evidence: Tensor = model.log_evidence(x)
     if model.recogniser is None:
-        return Seen(evidence, model.encoder(x).mean)
+        return LabelEvidence(evidence, model.encoder(x).mean)
     points, log_class = model.recogniser.look(x)
-    return Seen((evidence + distillation * log_class) / (1 + distillation), points)
+    return LabelEvidence((evidence + distillation * log_class) / (1 + distillation), points)
 
 
 def joint_of_views(
@@ -115,10 +115,13 @@ def joint_of_views(
     .. math:: J_{ab} = \frac1n \sum_i q(c = a|T x_i)\, q(c = b|T' x_i)
     """
     products = []
-    with forked_rng(seed), torch.no_grad():
+    noise = Noise(seed)
+    with torch.no_grad():
         for start in range(0, len(x), CHUNK):
             rows = x[start : start + CHUNK]
-            first, second = log_class(view(rows)).exp(), log_class(view(rows)).exp()
+            with noise:
+                pair = view(rows), view(rows)
+            first, second = (log_class(seen).exp() for seen in pair)
             products.append((first.double().T @ second.double()).cpu().numpy())
     table = np.sum(products, axis=0) / len(x)
     joint: np.ndarray = (table + table.T) / 2

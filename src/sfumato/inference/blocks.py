@@ -46,9 +46,7 @@ def _padded(block: Tensor) -> Tensor:
     return torch.cat([block, block[-1:].expand(missing, -1)]) if missing else block
 
 
-def map_precisely(
-    function: Callable[[Model, Tensor], Tensor], model: Model, x: RowSource
-) -> Tensor:
+def map_float64(function: Callable[[Model, Tensor], Tensor], model: Model, x: RowSource) -> Tensor:
     """Apply ``function(model, rows)`` to x in float64 and round to float32; returns (n, ...).
 
     A matrix kernel's last bits depend on where in a block a row stands. In float64 these bits lie

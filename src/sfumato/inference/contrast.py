@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sfumato.inference.blocks import RowSource, map_blocks, posterior_means
 from sfumato.inference.diagnostics import ACTIVE_VARIANCE, Diagnosis, diagnose
-from sfumato.models import ContrastiveVAE
+from sfumato.models import ContrastiveModel
 
 # Share of the decoded rows' variance below which a code has no say in them.
 LEAST_EFFECT = 0.01
@@ -55,13 +55,13 @@ class ContrastiveDiagnosis(Diagnosis):
 
 
 def diagnose_contrast(
-    model: ContrastiveVAE, x: RowSource, background: RowSource | None = None
+    model: ContrastiveModel, x: RowSource, background: RowSource | None = None
 ) -> ContrastiveDiagnosis:
     """Measure the use of both codes over the rows of x, and over background rows if there are any.
 
     Parameters
     ----------
-    model : ContrastiveVAE
+    model : ContrastiveModel
     x : Tensor, shape (n, d)
     background : Tensor, shape (m, d), optional
     """
@@ -88,7 +88,7 @@ def diagnose_contrast(
 Part = Callable[[Tensor], Tensor]
 
 
-def _effect(model: ContrastiveVAE, x: RowSource, without: Part) -> float:
+def _effect(model: ContrastiveModel, x: RowSource, without: Part) -> float:
     def change(block: Tensor) -> Tensor:
         code = model.encoder(block).mean
         decoded, less = (model.decoder(c).mean for c in (code, without(code)))
@@ -98,12 +98,12 @@ def _effect(model: ContrastiveVAE, x: RowSource, without: Part) -> float:
     return float(changes[:, 0].mean() / _variance(model, x))
 
 
-def _variance(model: ContrastiveVAE, x: RowSource) -> float:
+def _variance(model: ContrastiveModel, x: RowSource) -> float:
     decoded = map_blocks(lambda block: model.decoder(model.encoder(block).mean).mean, x)
     return max(float(decoded.double().var(0, correction=0).mean()), 1e-12)
 
 
-def _contrast(model: ContrastiveVAE, part: Part, x: RowSource, background: RowSource) -> float:
+def _contrast(model: ContrastiveModel, part: Part, x: RowSource, background: RowSource) -> float:
     """Return the area under the ROC curve for the second halves, by neighbours in the first."""
     halves: list[list[np.ndarray]] = [[], []]
     for rows in (x, background):
@@ -116,7 +116,7 @@ def _contrast(model: ContrastiveVAE, part: Part, x: RowSource, background: RowSo
     return float(roc_auc_score(kinds[1], judge.predict_proba(test)[:, 1]))
 
 
-def _dependence(model: ContrastiveVAE, x: RowSource) -> float:
+def _dependence(model: ContrastiveModel, x: RowSource) -> float:
     codes = posterior_means(model, x).double()
     z, s = (part(codes).cpu().numpy() for part in (model.salient, model.shared))
     error = z[1::2] - Ridge().fit(s[::2], z[::2]).predict(s[1::2])

@@ -112,7 +112,7 @@ def quickened(conditional: nn.Module, like: Tensor) -> nn.Module:
     )
 
 
-def quickly_decoding(model: LatentVariableModel, like: Tensor) -> LatentVariableModel:
+def with_fast_decoder(model: LatentVariableModel, like: Tensor) -> LatentVariableModel:
     """Return the model with its decoder quickened; the weights are shared."""
     decoder = quickened(model.decoder, like)
     twin = copy(model)

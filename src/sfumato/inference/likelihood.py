@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from sfumato.inference.blocks import RowSource
-from sfumato.inference.decoding import quickly_decoding
-from sfumato.inference.noise import seeded_rows
+from sfumato.inference.decoding import with_fast_decoder
+from sfumato.inference.seeding import seeded_rows
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional
+from sfumato.noise import Noise, drawing_from
 from sfumato.objectives import require_positive
 
-# At most so many numbers come out of a decoder at once.
+# Largest number of values that a decoder returns at once.
 CHUNK_VALUES = 2**22
-# A processor draws at most so many samples at a time, and decodes at a time as many as leave two
-# megabytes of numbers, which stay in its cache: that is nearly twice as fast. Products with fewer
-# rows than this are slow.
-CHUNK_SAMPLES, CACHED_VALUES, LEAST_ROWS = 1024, 2**19, 32
+# On a processor: largest number of samples drawn at a time; values decoded at a time, two megabytes
+# that stay in its cache, which is nearly twice as fast; fewest rows of a fast product.
+CHUNK_SAMPLES, CACHED_VALUES, MIN_ROWS = 1024, 2**19, 32
 
 
 class LikelihoodEstimate(NamedTuple):
@@ -99,14 +99,17 @@ def _estimate(
     conditions: Tensor | None,
 ) -> LikelihoodEstimate:
     require_positive("n_samples", n_samples)
-    prior, precise = model.prior_by_row(), quickly_decoding(model, x[:1])
-    rows = (_told(row, conditions) for row in seeded_rows(x, seed))
-    found = [_summary(_log_weights(precise, prior(x), x, proposal(x), n_samples)) for x in rows]
+    prior, precise = model.prior_by_row(), with_fast_decoder(model, x[:1])
+    found = []
+    for row, noise in seeded_rows(x, seed):
+        given = _conditioned(row, conditions)
+        weights = _log_weights(precise, prior(given), given, proposal(given), n_samples, noise)
+        found.append(_summary(weights))
     estimates = torch.stack(found, dim=1)
     return LikelihoodEstimate(*(estimates.squeeze(2) if conditions is None else estimates))
 
 
-def _told(row: Tensor, conditions: Tensor | None) -> Tensor:
+def _conditioned(row: Tensor, conditions: Tensor | None) -> Tensor:
     """Return one row, shape (1, d), under each of K conditions, shape (K, d + m)."""
     if conditions is None:
         return row
@@ -114,13 +117,19 @@ def _told(row: Tensor, conditions: Tensor | None) -> Tensor:
 
 
 def _log_weights(
-    model: LatentVariableModel, prior: Distribution, x: Tensor, q: Distribution, n_samples: int
+    model: LatentVariableModel,
+    prior: Distribution,
+    x: Tensor,
+    q: Distribution,
+    n_samples: int,
+    noise: Noise,
 ) -> Tensor:
     """Return log p(x, z) - log q(z|x) at samples z of q, shape (n_samples, len(x))."""
     chunks = []
     size, decoded = _chunk_sizes(model.decoder, x)
     for start in range(0, n_samples, size):
-        z = q.sample((min(size, n_samples - start),))
+        with drawing_from(noise):
+            z = q.sample((min(size, n_samples - start),))
         log_likelihood = torch.cat([model.log_likelihood(x, part) for part in z.split(decoded)])
         chunks.append(log_likelihood + prior.log_prob(z) - q.log_prob(z))
     return torch.cat(chunks)
@@ -133,7 +142,7 @@ def _chunk_sizes(decoder: nn.Module, x: Tensor) -> tuple[int, int]:
     if x.device.type != "cpu":
         return whole, whole
     drawn = min(CHUNK_SAMPLES, whole)
-    cached = max(LEAST_ROWS, CACHED_VALUES // (width * len(x)))
+    cached = max(MIN_ROWS, CACHED_VALUES // (width * len(x)))
     # Parts of one size: a small rest would cost nearly as much as a whole one.
     return drawn, ceil(drawn / ceil(drawn / cached))
 

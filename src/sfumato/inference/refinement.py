@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from sfumato.inference.blocks import BLOCK, RowSource
-from sfumato.inference.noise import forked_rng, seeded_rows
+from sfumato.inference.seeding import seeded_rows
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Family
+from sfumato.noise import Noise
 from sfumato.objectives import (
     elbo_at,
     first_parameters,
@@ -98,15 +99,15 @@ def _refined(
 ) -> tuple[Tensor, Tensor, Tensor]:
     family = refinable(model).family
     amortised = first_parameters(model, x, "encoder")
-    with forked_rng(seed):
-        refined = improved_parameters(
-            model,
-            x,
-            first_parameters(model, x, start),
-            lambda phi: shared_draws(family, phi, n_samples),
-            steps=steps,
-            learning_rate=learning_rate,
-        )
+    noise = Noise(seed)
+    refined = improved_parameters(
+        model,
+        x,
+        first_parameters(model, x, start),
+        lambda phi: shared_draws(family, phi, n_samples, noise),
+        steps=steps,
+        learning_rate=learning_rate,
+    )
     better = _gain(model, x, amortised, refined, seed + 1) > 0
     parameters = torch.where(better[:, None], refined, amortised)
     before, after = (_bound(model, x, phi, seed) for phi in (amortised, parameters))
@@ -119,8 +120,7 @@ def _gain(model: LatentVariableModel, x: Tensor, old: Tensor, new: Tensor, seed:
     family = refinable(model).family
     bounds = []
     for phi in (old, new):
-        with forked_rng(seed):
-            z = shared_draws(family, phi, JUDGING_SAMPLES)
+        z = shared_draws(family, phi, JUDGING_SAMPLES, Noise(seed))
         bounds.append(-total(elbo_at(model, x, family(phi), z)))
     return bounds[1] - bounds[0]
 
@@ -130,13 +130,15 @@ def _bound(model: LatentVariableModel, x: Tensor, phi: Tensor, seed: int) -> Ten
     """Return every row's bound by draws of its own."""
     family = refinable(model).family
     bounds = []
-    for i, row in enumerate(seeded_rows(x, seed)):
+    for i, (row, noise) in enumerate(seeded_rows(x, seed)):
         q = family(phi[i : i + 1])
-        bounds.append(-total(elbo_at(model, row, q, q.rsample((JUDGING_SAMPLES,)))))
+        with noise:
+            z = q.rsample((JUDGING_SAMPLES,))
+        bounds.append(-total(elbo_at(model, row, q, z)))
     return torch.cat(bounds)
 
 
-def shared_draws(family: Family, parameters: Tensor, n_samples: int) -> Tensor:
+def shared_draws(family: Family, parameters: Tensor, n_samples: int, noise: Noise) -> Tensor:
     """Draw z for every row with the same noise, shape (n_samples, n, dim).
 
     Parameters
@@ -144,9 +146,11 @@ def shared_draws(family: Family, parameters: Tensor, n_samples: int) -> Tensor:
     family : Family
     parameters : Tensor, shape (n, p)
     n_samples : int
+    noise : Noise
     """
     draw = torch.func.vmap(
         lambda phi: family(phi).rsample((n_samples,)), out_dims=1, randomness="same"
     )
-    samples: Tensor = draw(parameters)
+    with noise:
+        samples: Tensor = draw(parameters)
     return samples

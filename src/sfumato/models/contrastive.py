@@ -1,99 +1,25 @@
 """The contrastive VAE: what is salient in some rows, and what they share with a background."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.func import functional_call
+from torch.nn import functional as F
 
+from sfumato.distributions import kl_per_dimension
 from sfumato.models.latent import LatentVariableModel
-from sfumato.nn import BernoulliFamily, Family
+from sfumato.noise import Noise, drawing_from
+from sfumato.objectives import Objective, Step, Terms, require_not_negative, squared_mmd
 
-# A mask begins with log odds of so much less: first the background is learned, then what it lacks.
-MASK_OFFSET = 3.0
 # Where a decoder that composes a row of layers keeps that of the background.
 BACKGROUND = "background."
-# Means that become logits keep this distance from 0 and 1.
-MARGIN = 1e-6
 
 
-class MaskedLayers(NamedTuple):
-    """What a row is composed of; all of shape (..., d), in model units."""
-
-    mask: Tensor
-    """How much the foreground hides, 0 to 1."""
-    foreground: Tensor
-    background: Tensor
-
-
-class MaskedDecoder(nn.Module):
-    r"""p(x|z, s) with a foreground that hides the background where it is.
-
-    .. math:: E[x|z, s] = m(z)\, f(z) + (1 - m(z))\, b(s), \qquad
-              m(z) = (1 - e^{-\|z\|^2})\, \sigma(g(z))
-
-    At z = 0 nothing is hidden. The background does not know z: whatever s makes a background for
-    background rows makes one for all, so that a shared code of their distribution has no way to
-    draw a foreground.
-
-    Parameters
-    ----------
-    foreground : Module, (n, latent_dim) to (n, 2 d)
-        f and g side by side for every value.
-    background : Module, (n, background_dim) to (n, d)
-        b.
-    family : BernoulliFamily or Gaussian family with one parameter a value
-    latent_dim : int
-    n_channels : int
-        Of an image; all channels of a pixel have one mask.
-    """
-
-    def __init__(
-        self,
-        foreground: nn.Module,
-        background: nn.Module,
-        family: Family,
-        latent_dim: int,
-        n_channels: int = 1,
-    ) -> None:
-        super().__init__()
-        self.foreground = foreground
-        self.background = background
-        self.family = family
-        self.latent_dim = latent_dim
-        self.n_channels = n_channels
-
-    def layers(self, code: Tensor) -> MaskedLayers:
-        """Return mask, foreground and background at codes (..., latent_dim + background_dim)."""
-        z, s = code[..., : self.latent_dim], code[..., self.latent_dim :]
-        pair = _applied(self.foreground, z).unflatten(-1, (self.family.dim, 2))
-        foreground, logit = pair.unbind(-1)
-        channels = logit.unflatten(-1, (self.n_channels, -1))
-        logit = channels.mean(-2, keepdim=True).expand_as(channels).flatten(-2)
-        mask = -torch.expm1(-z.square().sum(-1, keepdim=True)) * (logit - MASK_OFFSET).sigmoid()
-        background = _applied(self.background, s)
-        if isinstance(self.family, BernoulliFamily):
-            foreground, background = foreground.sigmoid(), background.sigmoid()
-        return MaskedLayers(mask, foreground, background)
-
-    def forward(self, code: Tensor) -> Distribution:
-        """Return p(x|z, s), batch shape code.shape[:-1]."""
-        mask, foreground, background = self.layers(code)
-        mean = mask * foreground + (1 - mask) * background
-        if isinstance(self.family, BernoulliFamily):
-            mean = mean.clamp(MARGIN, 1 - MARGIN).logit()
-        distribution: Distribution = self.family(mean)
-        return distribution
-
-
-def _applied(network: nn.Module, code: Tensor) -> Tensor:
-    """Return a network's output, float32 or better, for any number of leading axes."""
-    raw: Tensor = network(code.flatten(0, -2)).unflatten(0, code.shape[:-1])
-    return raw if raw.dtype.itemsize >= 4 else raw.float()
-
-
-class ContrastiveVAE(LatentVariableModel):
+class ContrastiveModel(LatentVariableModel):
     r"""A latent-variable model of rows and of a background, by one decoder.
 
     .. math:: z, s \sim N(0, I), \qquad x \sim p(x | z, s), \qquad b \sim p(x | z = 0, s)
@@ -152,3 +78,209 @@ class ContrastiveVAE(LatentVariableModel):
     def without_shared(self, code: Tensor) -> Tensor:
         """Return (z, 0): what is salient in a row, on the background at the prior's mean."""
         return torch.cat([self.salient(code), torch.zeros_like(self.shared(code))], -1)
+
+
+@dataclass(frozen=True)
+class ContrastedBatch:
+    """A batch of rows, and as many rows of the background.
+
+    Attributes
+    ----------
+    x, background : Tensor, shape (n, d)
+    """
+
+    x: Tensor
+    background: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def contrastive_elbo(
+    model: ContrastiveModel,
+    batch: Tensor | ContrastedBatch,
+    *,
+    beta: float = 1.0,
+    matching: float = 0.0,
+    correlation: float = 0.0,
+    noise: Noise | None = None,
+) -> Terms:
+    r"""Negative evidence lower bounds of rows x and of background rows b.
+
+    .. math::
+        -\log p(x) &\le -E_q \log p(x|z, s) + \beta\, KL(q(z|x) \| p(z))
+                        + \beta\, KL(q(s|x) \| p(s)) \\
+        -\log p(b) &\le -E_q \log p(b|0, s) + \beta\, KL(q(s|b) \| p(s))
+
+    to which are added what keeps the codes apart,
+
+    .. math:: \mu \big(\mathrm{MMD}^2(q(s|x), q(s|b)) + \mathrm{MMD}^2(q(z|b), \delta_0)\big)
+              + \gamma\, KL(q(z, s) \| q(z)\, q(s)).
+
+    What backgrounds look like is learned from background rows alone, where the decoder has a part
+    for it: rows x then cannot teach it to draw what is salient in them. Rows without a background
+    have the first bound alone.
+
+    Parameters
+    ----------
+    model : ContrastiveModel
+    batch : Tensor of shape (n, d), or ContrastedBatch
+    beta : float
+        Weight of the divergences; 1 is the bound.
+    matching : float
+        mu, nats: of the distance, over the batch, between the shared codes of rows and of
+        background rows, and of the background's salient codes from 0.
+    correlation : float
+        gamma: of the total correlation of z and s, estimated by the model's critic, which learns
+        beside it.
+    noise : Noise, optional
+        What the codes are drawn from; torch's global generator by default.
+
+    Returns
+    -------
+    dict
+        ``reconstruction``, ``salient_kl`` and ``shared_kl``, with a background
+        ``background_reconstruction`` and ``background_kl``, and where they are asked for
+        ``matching``, ``total_correlation`` and ``critic``; each of shape (n,), in nats.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, or the posterior or the prior does not factorise.
+
+    References
+    ----------
+    Abid and Zou, Contrastive Variational Autoencoder Enhances Salient Features, 2019; Weinberger,
+    Beebe-Wang and Lee, Moment Matching Deep Contrastive Latent Variable Models, 2022; the critic:
+    Kim and Mnih, Disentangling by Factorising, 2018.
+    """
+    require_not_negative(beta=beta, matching=matching, correlation=correlation)
+    n = len(batch)
+    # Both kinds of rows pass through the encoder together.
+    rows = torch.cat([batch.x, batch.background]) if isinstance(batch, ContrastedBatch) else batch
+    q = model.encoder(rows)
+    with drawing_from(noise):
+        code = q.rsample()
+    divergence = kl_per_dimension(q, model.prior())
+    if divergence is None:
+        raise ValueError("the contrastive bound needs a posterior and a prior that factorise.")
+    salient, shared = (beta * part(divergence).sum(-1) for part in (model.salient, model.shared))
+    contrasted = isinstance(batch, ContrastedBatch)
+    likelihood = model.over_given_backgrounds(code[:n]) if contrasted else model.decoder(code)
+    terms = {
+        "reconstruction": -likelihood.log_prob(rows[:n]),
+        "salient_kl": salient[:n],
+        "shared_kl": shared[:n],
+    }
+    if contrasted:
+        background = model.decoder(model.without_salient(code[n:]))
+        error = -background.log_prob(rows[n:])
+        terms |= {"background_reconstruction": error, "background_kl": shared[n:]}
+        if matching:
+            terms["matching"] = matching * mismatch(model, code[:n], code[n:]).expand(n)
+    if model.critic is not None and correlation:
+        terms |= total_correlation(model, code[:n], correlation)
+    return terms
+
+
+def mismatch(model: ContrastiveModel, code: Tensor, background: Tensor) -> Tensor:
+    r"""Return :math:`\mathrm{MMD}^2(s_x, s_b) + \mathrm{MMD}^2(z_b, 0)` of samples, a scalar.
+
+    Parameters
+    ----------
+    model : ContrastiveModel
+    code, background : Tensor, shape (n, latent_dim + background_dim)
+        Samples of the codes of rows, and of background rows.
+    """
+    z = model.salient(background)
+    return squared_mmd(model.shared(code), model.shared(background)) + squared_mmd(
+        z, torch.zeros_like(z[:1])
+    )
+
+
+def total_correlation(model: ContrastiveModel, code: Tensor, weight: float) -> Terms:
+    r"""Estimate :math:`KL(q(z, s) \| q(z) q(s))`, and teach the critic that estimates it.
+
+    The critic D tells codes (z, s) of one row from codes whose s is another row's; its log odds
+    are then :math:`\log q(z, s) / (q(z) q(s))`, whose mean is the total correlation.
+
+    Parameters
+    ----------
+    model : ContrastiveModel
+        With a critic.
+    code : Tensor, shape (n, latent_dim + background_dim)
+        Samples.
+    weight : float
+
+    Returns
+    -------
+    dict
+        ``total_correlation``, which moves the codes alone, and ``critic``, the cross-entropy,
+        which moves the critic alone; each of shape (n,).
+    """
+    critic = model.critic
+    assert critic is not None
+    still = {name: parameter.detach() for name, parameter in critic.named_parameters()}
+    log_ratio = functional_call(critic, still, (code,)).squeeze(-1)
+    code = code.detach()
+    # Turned by one, no row keeps its own s.
+    apart = torch.cat([model.salient(code), model.shared(code).roll(1, 0)], -1)
+    own, other = (critic(codes).squeeze(-1) for codes in (code, apart))
+    return {
+        "total_correlation": weight * log_ratio,
+        "critic": (F.softplus(-own) + F.softplus(other)) / 2,
+    }
+
+
+class ContrastiveELBO(Objective):
+    r"""The contrastive bounds as an estimator's argument: :func:`contrastive_elbo`.
+
+    In epoch e, beta is :math:`\beta \min(1, (e + 1) / \mathrm{warmup})`.
+
+    Parameters
+    ----------
+    beta : float
+        Final weight of the divergences.
+    warmup : int
+        Epochs over which it rises; 0 for none.
+    matching : float
+        Weight of moment matching, nats.
+    correlation : float
+        Weight of the total correlation; 0 for no critic.
+
+    Examples
+    --------
+    >>> ContrastiveELBO(matching=0.0)
+    ContrastiveELBO(matching=0.0)
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        warmup: int = 0,
+        matching: float = 100.0,
+        correlation: float = 0.0,
+    ) -> None:
+        self.beta = beta
+        self.warmup = warmup
+        self.matching = matching
+        self.correlation = correlation
+
+    def at(self, epoch: int) -> Step:
+        """Return the step of one epoch."""
+        require_not_negative(warmup=self.warmup)
+        return self._weighted(min(1.0, (epoch + 1) / max(1, self.warmup)))
+
+    def _weighted(self, weight: float) -> Step:
+        return partial(
+            contrastive_elbo,
+            beta=self.beta * weight,
+            matching=self.matching,
+            correlation=self.correlation,
+        )
+
+    def __call__(self, model: Any, batch: Any) -> Terms:
+        """Return the bounds with the final weight, of rows alone without what keeps codes apart."""
+        if isinstance(batch, ContrastedBatch):
+            return self._weighted(1.0)(model, batch)
+        return contrastive_elbo(model, batch, beta=self.beta)

@@ -5,12 +5,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.nn import Views
+from sfumato.objectives import LabelledBatch, Terms
 
 # Deviation of a new head's weights.
-SMALL = 0.01
+HEAD_DEVIATION = 0.01
 
 
-class DeepCluster(nn.Module):
+class DeepClusterModel(nn.Module):
     r"""Features, and a linear classifier of the pseudo-labels that k-means found among them.
 
     .. math:: z = f(x), \qquad q(a|x) = \mathrm{softmax}(W z + b)_a, \qquad
@@ -60,7 +61,7 @@ class DeepCluster(nn.Module):
 
         It is next to nothing: a random one would push the features about before it has learned.
         """
-        self.head.weight.normal_(0.0, SMALL)
+        self.head.weight.normal_(0.0, HEAD_DEVIATION)
         self.head.bias.zero_()
 
     def log_class(self, x: Tensor) -> Tensor:
@@ -72,3 +73,31 @@ class DeepCluster(nn.Module):
         """Return q(c|x), shape (n, n_clusters)."""
         q = torch.stack([self.log_class(view).exp() for view in self.views(x)]).mean(0)
         return q.new_zeros(len(q), self.n_clusters).index_add_(1, self.groups, q)
+
+
+def pseudo_classification(model: DeepClusterModel, batch: LabelledBatch) -> Terms:
+    r"""Cross-entropy of the clusters of the features as they were: -log q(c_i|x_i), in nats.
+
+    Parameters
+    ----------
+    model : DeepClusterModel
+    batch : LabelledBatch
+        Rows with their clusters, one-hot.
+
+    Returns
+    -------
+    dict
+        ``cross_entropy``, shape (n,).
+
+    References
+    ----------
+    Caron, Bojanowski, Joulin and Douze, Deep Clustering for Unsupervised Learning of Visual
+    Features, 2018.
+    """
+    return {"cross_entropy": -(batch.responsibilities * model.log_class(batch.x)).sum(-1)}
+
+
+def likeliest_pseudo_labels(model: DeepClusterModel, x: Tensor) -> Tensor:
+    """Return the pseudo-label that the network gives every row, one-hot, shape (n, K)."""
+    log_q = model.log_class(x)
+    return F.one_hot(log_q.argmax(-1), log_q.shape[-1]).to(x)

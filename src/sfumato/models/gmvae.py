@@ -1,16 +1,96 @@
-"""The Gaussian mixture variational autoencoder."""
+"""The Gaussian mixture variational autoencoder: its prior, its bound and its estimator's argument.
+
+The symbols are the paper's: the data are y, the code, z elsewhere in this library, is x, the class
+is z and the style w.
+"""
+
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, kl_divergence
+from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
 from torch.nn import functional as F
 
+from sfumato.distributions import SampleShape, categorical_kl
 from sfumato.models.latent import LatentVariableModel
-from sfumato.models.mixture_vae import Terms, class_divergence
-from sfumato.nn import Recogniser, StyledComponents
+from sfumato.nn import Recogniser, diagonal_log_prob, mlp, moments
+from sfumato.noise import Noise, drawing_from
+from sfumato.objectives import Objective, Step, Terms
 
 
-class GMVAE(LatentVariableModel):
+class StyledComponents(nn.Module):
+    r"""The conditional prior: p(z) = Cat(pi), p(x|w, z = k) = N(mu_k(w), diag sigma_k(w)^2).
+
+    A component has a centre and a scale of its own, and a network of the style moves them.
+
+    Parameters
+    ----------
+    n_components, dim : int
+        dim is the length of x.
+    style_dim : int
+        Length of w.
+    hidden : int
+        Width of the network's one layer.
+    learned_weights : bool
+        Learn pi by gradients; otherwise it is uniform.
+    """
+
+    def __init__(
+        self,
+        n_components: int,
+        dim: int,
+        style_dim: int,
+        hidden: int = 120,
+        *,
+        learned_weights: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.style_dim = style_dim
+        self.logits = nn.Parameter(torch.zeros(n_components), requires_grad=learned_weights)
+        self.loc = nn.Parameter(torch.randn(n_components, dim))
+        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
+        self.network = mlp([style_dim, hidden, n_components * 2 * dim], "tanh")
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Log pi, shape (K,)."""
+        return F.log_softmax(self.logits, dim=0)
+
+    def components(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu_k(w) and log sigma_k(w), each of shape (..., K, dim)."""
+        shift = self.network(w).float() if w.dtype == torch.float32 else self.network(w)
+        loc, log_scale = shift.unflatten(-1, (len(self.loc), 2, self.dim)).unbind(-2)
+        return self.loc + loc, (self.log_scale + log_scale).clamp(-10.0, 10.0)
+
+    def log_prob(self, x: Tensor, w: Tensor) -> Tensor:
+        """Log p(x|w, z = k) in nats, shape (..., K)."""
+        return diagonal_log_prob(x.unsqueeze(-2), *self.components(w))
+
+    @torch.no_grad()
+    def fit(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
+        """Set centres and scales to those of codes (n, dim)."""
+        count, loc, variance = moments(z, responsibilities, variance)
+        if self.logits.requires_grad:
+            self.logits.copy_((count / count.sum()).log())
+        self.loc.copy_(loc)
+        self.log_scale.copy_(0.5 * variance.log())
+        # Its weights stay: components that no style moved would make every style worthless.
+        self.network[-1].bias.zero_()  # type: ignore[operator]
+
+    def draw(self, component: int, n_samples: int) -> Tensor:
+        """Draw codes of one component, each with a style of its own, shape (n_samples, dim)."""
+        w = torch.randn(n_samples, self.style_dim).to(self.loc)
+        loc, log_scale = (part[:, component] for part in self.components(w))
+        return loc + torch.randn_like(loc) * log_scale.exp()
+
+    def forward(self) -> Distribution:
+        """Return p(x), from which one can draw; its density has no closed form."""
+        return StyledMarginal(self)
+
+
+class GMVAEModel(LatentVariableModel):
     r"""A class z and a style w make a code x, and the code makes the data y.
 
     .. math:: p(y, x, w, z) = p(w)\, p(z)\, p(x|w, z)\, p(y|x), \qquad
@@ -70,7 +150,7 @@ class GMVAE(LatentVariableModel):
         """Log p(z = k|x, w) at the posterior means, shape (n, K)."""
         return self.log_posterior(self.encoder(y).mean, self.style(y).mean)
 
-    def terms_given(self, y: Tensor, responsibilities: Tensor) -> Terms:
+    def terms_given(self, y: Tensor, responsibilities: Tensor, noise: Noise | None = None) -> Terms:
         r"""Return the negative bound of the posterior q(x|y) q(w|y) r(z), r of shape (n, K) given.
 
         Returns
@@ -79,12 +159,14 @@ class GMVAE(LatentVariableModel):
             As that of :func:`gmvae_elbo`.
         """
         q_x, q_w = self.encoder(y), self.style(y)
-        divergences = self.divergences(q_x, q_w.rsample())
+        with drawing_from(noise):
+            w, x = q_w.rsample(), q_x.rsample()
+        divergences = self.divergences(q_x, w)
         return {
-            "reconstruction": -self.decoder(q_x.rsample()).log_prob(y),
+            "reconstruction": -self.decoder(x).log_prob(y),
             "conditional_prior": (responsibilities * divergences).sum(-1),
             "w_prior": kl_divergence(q_w, standard_normal(q_w)),
-            "z_prior": class_divergence(responsibilities, self.prior.log_weights),
+            "z_prior": categorical_kl(responsibilities, self.prior.log_weights),
         }
 
     def initialise(
@@ -96,13 +178,19 @@ class GMVAE(LatentVariableModel):
         """
         self.prior.fit(codes, responsibilities, variance)
 
-    def joint(self) -> LatentVariableModel:
+    def continuous(self) -> LatentVariableModel:
         """Return the same model with the latent vector (x, w), as importance sampling needs it."""
         return LatentVariableModel(_JointEncoder(self), _JointDecoder(self), _JointPrior(self))
 
 
 def gmvae_elbo(
-    model: GMVAE, y: Tensor, *, n_samples: int = 1, beta: float = 1.0, cutoff: float = 0.0
+    model: GMVAEModel,
+    y: Tensor,
+    *,
+    n_samples: int = 1,
+    beta: float = 1.0,
+    cutoff: float = 0.0,
+    noise: Noise | None = None,
 ) -> Terms:
     r"""Negative evidence lower bound in four terms.
 
@@ -112,7 +200,7 @@ def gmvae_elbo(
 
     Parameters
     ----------
-    model : GMVAE
+    model : GMVAEModel
     y : Tensor, shape (n, d)
     n_samples : int
         M, samples of x and w for each row; z is summed over.
@@ -121,6 +209,8 @@ def gmvae_elbo(
     cutoff : float
         Nats. While the batch mean of the z-prior is below, that term is constant, so that nothing
         rewards clusters for coming closer (minimum information); 0 is the bound.
+    noise : Noise, optional
+        What x and w are drawn from; torch's global generator by default.
 
     Returns
     -------
@@ -129,10 +219,11 @@ def gmvae_elbo(
         in nats.
     """
     q_x, q_w = model.encoder(y), model.style(y)
-    x, w = q_x.rsample((n_samples,)), q_w.rsample((n_samples,))
+    with drawing_from(noise):
+        x, w = q_x.rsample((n_samples,)), q_w.rsample((n_samples,))
     posterior = model.log_posterior(x, w).exp()
     conditional = (posterior * model.divergences(q_x, w)).sum(-1).mean(0)
-    z_prior = class_divergence(posterior, model.prior.log_weights).mean(0)
+    z_prior = categorical_kl(posterior, model.prior.log_weights).mean(0)
     if cutoff > 0:
         z_prior = torch.where(z_prior.mean() < cutoff, torch.full_like(z_prior, cutoff), z_prior)
     return {
@@ -143,6 +234,54 @@ def gmvae_elbo(
     }
 
 
+class GMVAEBound(Objective):
+    r"""The bound of a GMVAE, its divergences annealed and the z-prior cut off in training.
+
+    In epoch e the divergences weigh :math:`\min(1, (e + 1) / \mathrm{warmup})`.
+
+    Parameters
+    ----------
+    n_samples : int
+        M, samples of x and w for each row.
+    warmup : int
+        Epochs; 0 for none.
+    cutoff : float
+        Nats of the z-prior's batch mean below which it is constant.
+    """
+
+    def __init__(self, n_samples: int = 1, warmup: int = 0, cutoff: float = 0.0) -> None:
+        self.n_samples = n_samples
+        self.warmup = warmup
+        self.cutoff = cutoff
+
+    def at(self, epoch: int) -> Step:
+        """Return the step of one epoch."""
+        beta = min(1.0, (epoch + 1) / max(1, self.warmup))
+        return partial(gmvae_elbo, n_samples=self.n_samples, beta=beta, cutoff=self.cutoff)
+
+    def __call__(self, model: Any, batch: Any) -> Terms:
+        """Return the bound's terms: no annealing, no cut-off."""
+        return gmvae_elbo(model, batch, n_samples=self.n_samples)
+
+
+class StyledMarginal(Distribution):
+    """p(x) = E_w sum_k pi_k p(x|w, z = k): draws only."""
+
+    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
+
+    def __init__(self, components: StyledComponents) -> None:
+        self.components = components
+        super().__init__(torch.Size(), torch.Size([components.dim]), validate_args=False)
+
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draw codes, shape (*sample_shape, dim)."""
+        shape = torch.Size(sample_shape)
+        k = Categorical(logits=self.components.log_weights).sample((shape.numel(),))
+        w = torch.randn(len(k), self.components.style_dim).to(self.components.loc)
+        loc, log_scale = (part[torch.arange(len(k)), k] for part in self.components.components(w))
+        return (loc + torch.randn_like(loc) * log_scale.exp()).unflatten(0, shape or (1,))
+
+
 def standard_normal(q: Distribution) -> Distribution:
     """N(0, I) in the shape of q."""
     mean = torch.zeros_like(q.mean)
@@ -150,7 +289,7 @@ def standard_normal(q: Distribution) -> Distribution:
 
 
 class _JointEncoder(nn.Module):
-    def __init__(self, model: GMVAE) -> None:
+    def __init__(self, model: GMVAEModel) -> None:
         super().__init__()
         self.model = model
 
@@ -162,7 +301,7 @@ class _JointEncoder(nn.Module):
 
 
 class _JointDecoder(nn.Module):
-    def __init__(self, model: GMVAE) -> None:
+    def __init__(self, model: GMVAEModel) -> None:
         super().__init__()
         self.model = model
 
@@ -172,7 +311,7 @@ class _JointDecoder(nn.Module):
 
 
 class _JointPrior(nn.Module):
-    def __init__(self, model: GMVAE) -> None:
+    def __init__(self, model: GMVAEModel) -> None:
         super().__init__()
         self.model = model
 

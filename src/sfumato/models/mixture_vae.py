@@ -1,18 +1,20 @@
 """The mixture variational autoencoder."""
 
+from functools import partial
+from math import exp
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sfumato.distributions import categorical_kl, relaxed_one_hot
 from sfumato.models.latent import LatentVariableModel
 from sfumato.nn import Components, Recogniser
-
-Terms = dict[str, Tensor]
-# An empty component has a weight of zero; its logarithm would turn 0 log 0 into NaN.
-LEAST = -69.0
-TINY = 1e-30
+from sfumato.noise import Noise, drawing_from
+from sfumato.objectives import Objective, Step, Terms
 
 
-class MixtureVAE(LatentVariableModel):
+class MixtureVAEModel(LatentVariableModel):
     r"""A variational autoencoder whose code comes from a mixture.
 
     .. math:: p(x, z, c) = p(c)\, p(z|c)\, p(x|z), \qquad q(z, c|x) = q(z|x)\, q(c|z)
@@ -65,7 +67,11 @@ class MixtureVAE(LatentVariableModel):
         """Log q(c = k|z) at the posterior mean of the code, shape (n, K)."""
         return self.log_assignment(self.encoder(x).mean)
 
-    def terms_given(self, x: Tensor, responsibilities: Tensor) -> Terms:
+    def continuous(self) -> LatentVariableModel:
+        """Return the model as one of a single continuous latent vector, c summed out: itself."""
+        return self
+
+    def terms_given(self, x: Tensor, responsibilities: Tensor, noise: Noise | None = None) -> Terms:
         r"""Return the negative bound of the posterior q(z|x) r(c), r of shape (n, K) given.
 
         .. math:: -E_q \log p(x|z) + \sum_k r_k KL(q(z|x) \| p(z|k)) + KL(r \| p(c))
@@ -80,14 +86,16 @@ class MixtureVAE(LatentVariableModel):
         if self.training:
             self.prior.update(q.mean.detach(), responsibilities, q.variance.detach())
         divergence = -q.entropy().unsqueeze(-1) - self.prior.expected_log_prob(q)
+        with drawing_from(noise):
+            z = q.rsample()
         terms = {
-            "reconstruction": -self.decoder(q.rsample()).log_prob(x),
+            "reconstruction": -self.decoder(z).log_prob(x),
             "conditional_prior": (responsibilities * divergence).sum(-1),
-            "class_prior": class_divergence(responsibilities, self.prior.log_weights),
+            "class_prior": categorical_kl(responsibilities, self.prior.log_weights),
         }
         if self.classifier is None:
             return terms
-        learned = class_divergence(responsibilities, self.log_assignment(q.mean.detach()))
+        learned = categorical_kl(responsibilities, self.log_assignment(q.mean.detach()))
         return terms | {"classifier": learned}
 
     def initialise(
@@ -101,7 +109,7 @@ class MixtureVAE(LatentVariableModel):
 
 
 def mixture_elbo(
-    model: MixtureVAE,
+    model: MixtureVAEModel,
     x: Tensor,
     *,
     n_samples: int = 1,
@@ -109,6 +117,7 @@ def mixture_elbo(
     temperature: float = 1.0,
     hard: bool = False,
     closed_form: bool = False,
+    noise: Noise | None = None,
 ) -> Terms:
     r"""Negative evidence lower bound in three terms.
 
@@ -117,7 +126,7 @@ def mixture_elbo(
 
     Parameters
     ----------
-    model : MixtureVAE
+    model : MixtureVAEModel
         In training mode its mixture takes part in closed form: each batch is added to the averaged
         statistics, as in batch normalisation.
     x : Tensor, shape (n, d)
@@ -133,6 +142,8 @@ def mixture_elbo(
     closed_form : bool
         Weigh the closed form KL(q(z|x) || p(z|c)) with q(c|z), as the report does. By convexity
         this is a bound too: that of the posterior q(z|x) q(c|x), or looser.
+    noise : Noise, optional
+        What z and c are drawn from; torch's global generator by default.
 
     Returns
     -------
@@ -140,9 +151,13 @@ def mixture_elbo(
         ``reconstruction``, ``conditional_prior`` and ``class_prior``, each of shape (n,), in nats.
     """
     q = model.encoder(x)
-    z = q.rsample((n_samples,))
+    with drawing_from(noise):
+        z = q.rsample((n_samples,))
     log_q_c = model.prior.log_posterior(z) if inference == "exact" else model.log_assignment(z)
-    c = F.gumbel_softmax(log_q_c, temperature, hard) if inference == "gumbel" else log_q_c.exp()
+    c = log_q_c.exp()
+    if inference == "gumbel":
+        with drawing_from(noise):
+            c = relaxed_one_hot(log_q_c, temperature, hard=hard)
     if closed_form:
         log_ratio = -q.entropy().unsqueeze(-1) - model.prior.expected_log_prob(q)
     else:
@@ -152,12 +167,71 @@ def mixture_elbo(
     return {
         "reconstruction": -model.decoder(z).log_prob(x).mean(0),
         "conditional_prior": (c * log_ratio).sum(-1).mean(0),
-        "class_prior": class_divergence(log_q_c.exp(), model.prior.log_weights).mean(0),
+        "class_prior": categorical_kl(log_q_c.exp(), model.prior.log_weights).mean(0),
     }
 
 
-def class_divergence(responsibilities: Tensor, log_weights: Tensor) -> Tensor:
-    """KL(r || p(c)) in nats, shape (...), for r and log weights of shape (..., K)."""
-    # Where r has underflown to 0 its logarithm's gradient is infinite, and 0 times that is NaN.
-    log_r = responsibilities.clamp_min(TINY).log()
-    return (responsibilities * (log_r - log_weights.clamp_min(LEAST))).sum(-1)
+class MixtureELBO(Objective):
+    r"""The bound of a MixtureVAE, with a falling temperature of the relaxed labels.
+
+    In epoch e the temperature is :math:`\max(\tau_\infty, \tau_0 e^{-\rho e})`.
+
+    Parameters
+    ----------
+    inference : "exact", "marginal" or "gumbel"
+    n_samples : int
+        L, samples of z for each row.
+    temperature, final_temperature : float
+        tau_0 and its floor.
+    annealing : float
+        rho, per epoch.
+    hard : bool
+        Straight-through labels.
+    closed_form : bool
+        Weigh the closed form of KL(q(z|x) || p(z|c)), as the report does.
+
+    Examples
+    --------
+    >>> round(MixtureELBO(annealing=0.5).temperature_at(1), 3)
+    0.607
+    """
+
+    def __init__(
+        self,
+        inference: str = "exact",
+        n_samples: int = 1,
+        temperature: float = 1.0,
+        final_temperature: float = 0.3,
+        annealing: float = 0.05,
+        hard: bool = False,
+        closed_form: bool = False,
+    ) -> None:
+        self.inference = inference
+        self.n_samples = n_samples
+        self.temperature = temperature
+        self.final_temperature = final_temperature
+        self.annealing = annealing
+        self.hard = hard
+        self.closed_form = closed_form
+
+    def temperature_at(self, epoch: int) -> float:
+        """Temperature in an epoch, counted from 0."""
+        return max(self.final_temperature, self.temperature * exp(-self.annealing * epoch))
+
+    def at(self, epoch: int) -> Step:
+        """Return the step of one epoch."""
+        return partial(
+            mixture_elbo,
+            inference=self.inference,
+            n_samples=self.n_samples,
+            temperature=self.temperature_at(epoch),
+            hard=self.hard,
+            closed_form=self.closed_form,
+        )
+
+    def __call__(self, model: Any, batch: Any) -> Terms:
+        """Return the terms with labels summed out."""
+        summed = "exact" if self.inference == "exact" else "marginal"
+        return mixture_elbo(
+            model, batch, inference=summed, n_samples=self.n_samples, closed_form=self.closed_form
+        )

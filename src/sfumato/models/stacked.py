@@ -1,10 +1,16 @@
 """The stacked autoencoder: layers that are trained one by one, and a classifier on top."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from sfumato.likelihoods import squared_error
 from sfumato.models.latent import LatentVariableModel
 from sfumato.nn import Family, PointMassFamily
+from sfumato.noise import Noise, drawing_from
+from sfumato.objectives import Corruption, ErrorOf, LabelledBatch, Terms
 
 
 class Layer(nn.Module):
@@ -106,3 +112,78 @@ def _steps(network: nn.Sequential, preparing: tuple[type, ...] = ()) -> list[nn.
         else:
             steps[-1].append(layer)
     return [nn.Sequential(*step) for step in steps]
+
+
+def layer_reconstruction(
+    layer: Layer,
+    x: Tensor,
+    *,
+    below: nn.Module,
+    loss: ErrorOf = squared_error,
+    corruptions: Sequence[Corruption] = (),
+    noise: Noise | None = None,
+) -> Terms:
+    r"""Error of one layer's reconstruction of its input, the layers below it at rest.
+
+    .. math:: L\big(h, g_k(f_k(\tilde h))\big), \qquad h = f_{k-1} \circ \dots \circ f_1 (x)
+
+    Parameters
+    ----------
+    layer : Layer
+    x : Tensor, shape (n, d)
+    below : Module
+        The layers before this one.
+    loss : callable (p, h) -> (n,)
+    corruptions : sequence of Corruption
+        Of h.
+    noise : Noise, optional
+        What corruptions are drawn from; torch's global generator by default.
+
+    Returns
+    -------
+    dict
+        ``reconstruction``, shape (n,).
+
+    References
+    ----------
+    Bengio, Lamblin, Popovici and Larochelle, Greedy Layer-Wise Training of Deep Networks, 2007.
+    """
+    with torch.no_grad(), drawing_from(noise):
+        h = below(x).float()
+        corrupted = h
+        for corruption in corruptions:
+            corrupted = corruption(corrupted)
+    rebuilt = layer.decoder(layer.encoder(corrupted)).flatten(1).float()
+    return {"reconstruction": loss(layer.family(rebuilt), h.flatten(1))}
+
+
+def classification(
+    model: Classifier,
+    batch: LabelledBatch,
+    *,
+    corruptions: Sequence[Corruption] = (),
+    noise: Noise | None = None,
+) -> Terms:
+    r"""Cross-entropy of labels: :math:`-\sum_k r_k \log q(y = k | \tilde x)`, in nats.
+
+    Parameters
+    ----------
+    model : Classifier
+    batch : LabelledBatch
+        Rows with the probability of every class; one for the known class.
+    corruptions : sequence of Corruption
+        Of the rows.
+    noise : Noise, optional
+        What corruptions are drawn from; torch's global generator by default.
+
+    Returns
+    -------
+    dict
+        ``cross_entropy``, shape (n,).
+    """
+    x = batch.x
+    with drawing_from(noise):
+        for corruption in corruptions:
+            x = corruption(x)
+    log_q = model(x).logits
+    return {"cross_entropy": -(batch.responsibilities * log_q).sum(-1)}

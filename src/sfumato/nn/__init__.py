@@ -1,9 +1,22 @@
 """Backbones, families of distributions, and priors."""
 
+from sfumato.nn.architectures import (
+    BACKBONES,
+    MLP,
+    Backbone,
+    Conv,
+    Modules,
+    Networks,
+    ResNet,
+    Sizes,
+    backbone_of,
+    check_widths,
+)
 from sfumato.nn.assignment import RunningCentres, StudentAssignment, squared_distances
 from sfumato.nn.backbones import (
     ACTIVATIONS,
     ImageShape,
+    chained,
     conv_pair,
     dropping_out,
     mlp,
@@ -15,7 +28,8 @@ from sfumato.nn.components import (
     Components,
     GaussianComponents,
     LearnedComponents,
-    StyledComponents,
+    diagonal_log_prob,
+    moments,
 )
 from sfumato.nn.conditional import Conditional
 from sfumato.nn.families import (
@@ -28,14 +42,18 @@ from sfumato.nn.families import (
     Levels,
     LogisticLevels,
     LogisticMixtureFamily,
+    NegativeBinomialFamily,
     PixelScaleGaussianFamily,
     PointMassFamily,
+    PoissonFamily,
     RelaxedBernoulliFamily,
     SharedScaleGaussianFamily,
+    StudentTFamily,
 )
 from sfumato.nn.flows import CouplingFlow, Flow, FlowDensity, FlowFamily, require_zuko
 from sfumato.nn.initialisation import preserve_variance
 from sfumato.nn.injected import ConditionedNormal, Injected, Unconditioned
+from sfumato.nn.masked import MaskedDecoder, MaskedLayers
 from sfumato.nn.priors import FittedMixture, PseudoInputMixture, StandardNormal
 from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.residual import Residual, residual_pair
@@ -45,12 +63,16 @@ from sfumato.nn.views import Views, warped
 
 __all__ = [
     "ACTIVATIONS",
+    "BACKBONES",
+    "MLP",
+    "Backbone",
     "BernoulliComponents",
     "BernoulliFamily",
     "CategoricalFamily",
     "Components",
     "Conditional",
     "ConditionedNormal",
+    "Conv",
     "CouplingFlow",
     "Family",
     "FittedMixture",
@@ -67,26 +89,39 @@ __all__ = [
     "Levels",
     "LogisticLevels",
     "LogisticMixtureFamily",
+    "MaskedDecoder",
+    "MaskedLayers",
+    "Modules",
+    "NegativeBinomialFamily",
+    "Networks",
     "PixelScaleGaussianFamily",
     "PointMassFamily",
+    "PoissonFamily",
     "PseudoInputMixture",
     "Recogniser",
     "RelaxedBernoulliFamily",
+    "ResNet",
     "Residual",
     "RunningCentres",
     "SharedScaleGaussianFamily",
+    "Sizes",
     "StandardNormal",
     "StudentAssignment",
-    "StyledComponents",
+    "StudentTFamily",
     "TopK",
     "UNet",
     "Unconditioned",
     "Views",
+    "backbone_of",
     "blocks",
+    "chained",
+    "check_widths",
     "conv_pair",
+    "diagonal_log_prob",
     "dropping_out",
     "mlp",
     "mlp_pair",
+    "moments",
     "normalised_conv",
     "preserve_variance",
     "require_zuko",

@@ -36,6 +36,20 @@ def mlp(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def chained(*parts: nn.Module) -> nn.Sequential:
+    """Return the parts one after the other, sequences among them taken apart.
+
+    Examples
+    --------
+    >>> len(chained(mlp([4, 3, 2]), nn.Sigmoid()))
+    4
+    """
+    layers: list[nn.Module] = []
+    for part in parts:
+        layers += part if isinstance(part, nn.Sequential) else [part]
+    return nn.Sequential(*layers)
+
+
 def dropping_out(network: nn.Sequential, p: float) -> nn.Sequential:
     """Return the layers with dropout of probability p after every activation.
 

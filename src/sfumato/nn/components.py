@@ -16,10 +16,8 @@ from torch.nn import functional as F
 from sfumato.distributions import (
     DiagonalMixture,
     GaussianMixture,
-    SampleShape,
     mixture_log_joint,
 )
-from sfumato.nn.backbones import mlp
 
 # Probabilities of binary codes stay this far from 0 and 1, where the logarithm ends.
 MARGIN = 1e-3
@@ -343,92 +341,3 @@ def moments(
     square = responsibilities.T @ second / count[:, None]
     floor = 1e-3 * z.var(0, correction=0).mean() + 1e-12
     return count, loc, (square - loc.square()).clamp_min(float(floor))
-
-
-class StyledComponents(nn.Module):
-    r"""p(z) = Cat(pi) and p(x|w, z = k) = N(mu_k(w), diag sigma_k(w)^2), for styles w ~ N(0, I).
-
-    A component has a centre and a scale of its own, and a network of the style moves them.
-
-    Parameters
-    ----------
-    n_components, dim : int
-        dim is the length of x.
-    style_dim : int
-        Length of w.
-    hidden : int
-        Width of the network's one layer.
-    learned_weights : bool
-        Learn pi by gradients; otherwise it is uniform.
-    """
-
-    def __init__(
-        self,
-        n_components: int,
-        dim: int,
-        style_dim: int,
-        hidden: int = 120,
-        *,
-        learned_weights: bool = False,
-    ) -> None:
-        super().__init__()
-        self.dim = dim
-        self.style_dim = style_dim
-        self.logits = nn.Parameter(torch.zeros(n_components), requires_grad=learned_weights)
-        self.loc = nn.Parameter(torch.randn(n_components, dim))
-        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
-        self.network = mlp([style_dim, hidden, n_components * 2 * dim], "tanh")
-
-    @property
-    def log_weights(self) -> Tensor:
-        """Log pi, shape (K,)."""
-        return F.log_softmax(self.logits, dim=0)
-
-    def components(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu_k(w) and log sigma_k(w), each of shape (..., K, dim)."""
-        shift = self.network(w).float() if w.dtype == torch.float32 else self.network(w)
-        loc, log_scale = shift.unflatten(-1, (len(self.loc), 2, self.dim)).unbind(-2)
-        return self.loc + loc, (self.log_scale + log_scale).clamp(-10.0, 10.0)
-
-    def log_prob(self, x: Tensor, w: Tensor) -> Tensor:
-        """Log p(x|w, z = k) in nats, shape (..., K)."""
-        return diagonal_log_prob(x.unsqueeze(-2), *self.components(w))
-
-    @torch.no_grad()
-    def fit(self, z: Tensor, responsibilities: Tensor, variance: Tensor | None = None) -> None:
-        """Set centres and scales to those of codes (n, dim)."""
-        count, loc, variance = moments(z, responsibilities, variance)
-        if self.logits.requires_grad:
-            self.logits.copy_((count / count.sum()).log())
-        self.loc.copy_(loc)
-        self.log_scale.copy_(0.5 * variance.log())
-        # Its weights stay: components that no style moved would make every style worthless.
-        self.network[-1].bias.zero_()  # type: ignore[operator]
-
-    def draw(self, component: int, n_samples: int) -> Tensor:
-        """Draw codes of one component, each with a style of its own, shape (n_samples, dim)."""
-        w = torch.randn(n_samples, self.style_dim).to(self.loc)
-        loc, log_scale = (part[:, component] for part in self.components(w))
-        return loc + torch.randn_like(loc) * log_scale.exp()
-
-    def forward(self) -> Distribution:
-        """Return p(x), from which one can draw; its density has no closed form."""
-        return StyledMarginal(self)
-
-
-class StyledMarginal(Distribution):
-    """p(x) = E_w sum_k pi_k p(x|w, z = k): draws only."""
-
-    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
-
-    def __init__(self, components: StyledComponents) -> None:
-        self.components = components
-        super().__init__(torch.Size(), torch.Size([components.dim]), validate_args=False)
-
-    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
-        """Draw codes, shape (*sample_shape, dim)."""
-        shape = torch.Size(sample_shape)
-        k = Categorical(logits=self.components.log_weights).sample((shape.numel(),))
-        w = torch.randn(len(k), self.components.style_dim).to(self.components.loc)
-        loc, log_scale = (part[torch.arange(len(k)), k] for part in self.components.components(w))
-        return (loc + torch.randn_like(loc) * log_scale.exp()).unflatten(0, shape or (1,))

@@ -14,11 +14,17 @@ from torch.distributions import (
     Distribution,
     Independent,
     MultivariateNormal,
+    NegativeBinomial,
     Normal,
+    Poisson,
+    StudentT,
 )
 from torch.nn import functional as F
 
 from sfumato.distributions import BinaryConcrete, PointMass, SampleShape
+
+# Means that become logits keep this distance from 0 and 1.
+MARGIN = 1e-6
 
 
 class Family(nn.Module):
@@ -32,6 +38,26 @@ class Family(nn.Module):
     def forward(self, raw: Tensor) -> Distribution:
         """Return the distribution whose parameters are ``raw``, shape (..., n_parameters)."""
         raise NotImplementedError
+
+    def mean_layers(self) -> tuple[nn.Module, ...]:
+        """Return the layers that make the mean of the first ``dim`` raw numbers."""
+        return ()
+
+    def to_mean(self, raw: Tensor) -> Tensor:
+        """Return the mean that one raw number a value stands for, so that layers can be composed.
+
+        Raises
+        ------
+        NotImplementedError
+            If a value has several raw numbers.
+        """
+        if self.n_parameters == self.dim:
+            return raw
+        raise NotImplementedError(f"{type(self).__name__} has several numbers a value.")
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Return the raw numbers of a mean: the inverse of :meth:`to_mean`."""
+        return mean
 
 
 class PointMassFamily(Family):
@@ -153,9 +179,87 @@ class BernoulliFamily(Family):
         """Return the independent Bernoullis, batch shape raw.shape[:-1]."""
         return Independent(Bernoulli(logits=raw, validate_args=False), 1, validate_args=False)
 
+    def to_mean(self, raw: Tensor) -> Tensor:
+        """Return the probabilities."""
+        return raw.sigmoid()
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Return the logits."""
+        return mean.clamp(MARGIN, 1 - MARGIN).logit()
+
+
+class _LogMeanFamily(Family):
+    """Counts whose log mean is raw."""
+
+    def to_mean(self, raw: Tensor) -> Tensor:
+        """Return the means."""
+        # exp overflows float32 at 88; counts of 1e13 are far outside use.
+        return raw.clamp(-30.0, 30.0).exp()
+
+    def from_mean(self, mean: Tensor) -> Tensor:
+        """Return the log means."""
+        return mean.clamp_min(1e-13).log()
+
+
+class PoissonFamily(_LogMeanFamily):
+    r"""Poisson(:math:`\lambda`) with :math:`\log\lambda` = raw."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, dim)
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the independent Poissons, batch shape raw.shape[:-1]."""
+        return Independent(Poisson(self.to_mean(raw), validate_args=False), 1, validate_args=False)
+
+
+class NegativeBinomialFamily(_LogMeanFamily):
+    r"""Negative binomials with log mean raw, and a learned dispersion r for every value.
+
+    .. math:: \mathrm{Var}\, x = \mu + \mu^2 / r
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, dim)
+        self.log_dispersion = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the independent negative binomials, batch shape raw.shape[:-1]."""
+        # Beyond this the distribution is a Poisson to seven digits.
+        log_r = self.log_dispersion.clamp(-10.0, 15.0).to(raw)
+        logits = raw.clamp(-30.0, 30.0) - log_r
+        counts = NegativeBinomial(log_r.exp().expand_as(raw), logits=logits, validate_args=False)
+        return Independent(counts, 1, validate_args=False)
+
+
+class StudentTFamily(Family):
+    r""":math:`\mu + \sigma\, t_\nu` with :math:`\mu` = raw and one learned :math:`\sigma`.
+
+    Parameters
+    ----------
+    dim : int
+    df : float
+        nu.
+    min_scale : float
+        Added to sigma.
+    """
+
+    def __init__(self, dim: int, df: float, min_scale: float = 1e-3) -> None:
+        super().__init__(dim, dim)
+        self.df = df
+        self.min_scale = min_scale
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, raw: Tensor) -> Distribution:
+        """Return the independent Student t, batch shape raw.shape[:-1]."""
+        scale = (self.log_scale.exp() + self.min_scale).expand_as(raw)
+        df = torch.full_like(raw, self.df)
+        return Independent(StudentT(df, raw, scale, validate_args=False), 1, validate_args=False)
+
 
 class RelaxedBernoulliFamily(Family):
-    """A binary code with logit raw, relaxed where gradients must pass through its draws.
+    """A binary code with logit raw; in training its reparameterised draws are relaxed.
+
+    In evaluation they are zeros and ones, so that a bound is evaluated at codes the model has.
 
     Parameters
     ----------
@@ -168,9 +272,13 @@ class RelaxedBernoulliFamily(Family):
         super().__init__(dim, dim)
         self.temperature = temperature
 
+    def mean_layers(self) -> tuple[nn.Module, ...]:
+        """Return the sigmoid."""
+        return (nn.Sigmoid(),)
+
     def forward(self, raw: Tensor) -> Distribution:
         """Return the independent Bernoullis, batch shape raw.shape[:-1]."""
-        return BinaryConcrete(raw, self.temperature)
+        return BinaryConcrete(raw, self.temperature if self.training else 0.0)
 
 
 class Levels(Distribution):

@@ -1,39 +1,26 @@
-"""Objectives: pure functions ``objective(model, x)`` of named terms whose sum is minimised."""
+"""Objectives that many models share: named terms whose sum is minimised."""
 
 from sfumato.objectives.base import (
-    AnnealedObjective,
+    FunctionObjective,
+    LatentModel,
     Objective,
+    SameStep,
+    Step,
     Terms,
-    is_recordable,
-    objective_at,
+    View,
+    as_objective,
     require_not_negative,
     require_positive,
     total,
 )
 from sfumato.objectives.binarized import Binarized, binarized
-from sfumato.objectives.contrastive import (
-    Contrasted,
-    ContrastiveELBO,
-    contrastive_elbo,
-    squared_mmd,
-)
-from sfumato.objectives.corruption import Corruption, Gaussian, Masking, SaltAndPepper
-from sfumato.objectives.coupled import Assigned, CoupledELBO, coupled_elbo
-from sfumato.objectives.deep_clustering import (
-    SelfAssigned,
-    dec_targets,
-    decoding,
-    embedded_clustering,
-    kmeans_friendly,
-    likeliest_pseudo_labels,
-    nearest_centres,
-    pseudo_classification,
-    target_distribution,
-)
+from sfumato.objectives.corruption import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
+from sfumato.objectives.coupled import PenalisedBound, coupled_terms
 from sfumato.objectives.deformation import Deformation
+from sfumato.objectives.discrepancy import squared_mmd
 from sfumato.objectives.elbo import ELBO, elbo, elbo_at
-from sfumato.objectives.importance import IWAE, importance
-from sfumato.objectives.mixtures import GMVAEBound, MixtureELBO
+from sfumato.objectives.importance import IWAE, iwae_bound
+from sfumato.objectives.labelled import LabelledBatch, SelfLabelled
 from sfumato.objectives.penalties import (
     Contractive,
     KLSparsity,
@@ -41,14 +28,7 @@ from sfumato.objectives.penalties import (
     Penalty,
     jacobian_norm,
 )
-from sfumato.objectives.reconstruction import (
-    Correntropy,
-    Reconstruction,
-    negative_log_likelihood,
-    reconstruction,
-    saturated_log_prob,
-    squared_error,
-)
+from sfumato.objectives.reconstruction import ErrorOf, Reconstruction, decoding, reconstruction
 from sfumato.objectives.semi_amortised import (
     SemiAmortised,
     first_parameters,
@@ -56,63 +36,48 @@ from sfumato.objectives.semi_amortised import (
     refinable,
     semi_amortised,
 )
-from sfumato.objectives.stacked import classification, layer_reconstruction
 
 __all__ = [
     "ELBO",
     "IWAE",
-    "AnnealedObjective",
-    "Assigned",
     "Binarized",
     "Contractive",
-    "Contrasted",
-    "ContrastiveELBO",
-    "Correntropy",
     "Corruption",
-    "CoupledELBO",
     "Deformation",
-    "GMVAEBound",
-    "Gaussian",
+    "ErrorOf",
+    "FunctionObjective",
+    "GaussianNoise",
     "KLSparsity",
     "KSparse",
-    "Masking",
-    "MixtureELBO",
+    "LabelledBatch",
+    "LatentModel",
+    "MaskingNoise",
     "Objective",
+    "PenalisedBound",
     "Penalty",
     "Reconstruction",
     "SaltAndPepper",
-    "SelfAssigned",
+    "SameStep",
+    "SelfLabelled",
     "SemiAmortised",
+    "Step",
     "Terms",
+    "View",
+    "as_objective",
     "binarized",
-    "classification",
-    "contrastive_elbo",
-    "coupled_elbo",
-    "dec_targets",
+    "coupled_terms",
     "decoding",
     "elbo",
     "elbo_at",
-    "embedded_clustering",
     "first_parameters",
-    "importance",
     "improved_parameters",
-    "is_recordable",
+    "iwae_bound",
     "jacobian_norm",
-    "kmeans_friendly",
-    "layer_reconstruction",
-    "likeliest_pseudo_labels",
-    "nearest_centres",
-    "negative_log_likelihood",
-    "objective_at",
-    "pseudo_classification",
     "reconstruction",
     "refinable",
     "require_not_negative",
     "require_positive",
-    "saturated_log_prob",
     "semi_amortised",
-    "squared_error",
     "squared_mmd",
-    "target_distribution",
     "total",
 ]

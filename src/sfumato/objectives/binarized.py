@@ -6,42 +6,49 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sfumato.models import LatentVariableModel
-from sfumato.objectives.base import (
-    AnnealedObjective,
-    Objective,
-    Terms,
-    is_recordable,
-    objective_at,
-)
+from sfumato.noise import Noise, drawing_from
+from sfumato.objectives.base import LatentModel, Objective, Step, Terms
 
 
-def binarized(objective: Objective, model: LatentVariableModel, x: Tensor) -> Terms:
-    r"""Return the objective at a fresh draw :math:`b \sim` Bernoulli(x) of every grey pixel.
+def binarized(step: Step, model: LatentModel, x: Tensor, *, noise: Noise | None = None) -> Terms:
+    r"""Return the terms of a step at a fresh draw :math:`b \sim` Bernoulli(x) of every grey pixel.
 
     References
     ----------
     Burda, Grosse and Salakhutdinov 2016, section 5.1.
     """
     observed, given = model.split(x)
-    return objective(model, torch.cat([torch.bernoulli(observed), given], dim=-1))
+    with drawing_from(noise):
+        drawn = torch.bernoulli(observed)
+    return step(model, torch.cat([drawn, given], dim=-1), noise=noise)
 
 
-class Binarized(AnnealedObjective):
-    """Any objective, trained and reported on freshly binarised rows."""
+class Binarized(Objective):
+    """Any objective, trained and reported on freshly binarised rows.
 
-    def __init__(self, objective: Any) -> None:
+    Parameters
+    ----------
+    objective : Objective
+    """
+
+    def __init__(self, objective: Objective) -> None:
         self.objective = objective
 
     @property
     def recordable(self) -> bool:
         """Whether the objective is."""
-        return is_recordable(self.objective)
+        return self.objective.recordable
 
-    def at(self, epoch: int) -> Objective:
-        """Return the objective of one epoch."""
-        return partial(binarized, objective_at(self.objective, epoch))
+    @property
+    def per_row(self) -> bool:  # type: ignore[override]
+        """Whether the objective's terms are."""
+        return self.objective.per_row
 
-    def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:
+    def at(self, epoch: int) -> Step:
+        """Return the step of one epoch."""
+        return partial(binarized, self.objective.at(epoch))
+
+    def __call__(self, model: Any, batch: Any) -> Terms:
         """Return the reported terms at one draw."""
-        return binarized(self.objective, model, x)
+        observed, given = model.split(batch)
+        return self.objective(model, torch.cat([torch.bernoulli(observed), given], dim=-1))

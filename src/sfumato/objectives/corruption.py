@@ -8,14 +8,17 @@ from sfumato.objectives.base import require_not_negative, require_share
 
 
 class Corruption(BaseEstimator):
-    """A random map of rows x to corrupted rows of the same shape, by torch's global generator."""
+    """A random map of rows x to corrupted rows of the same shape.
+
+    Its draws come from the generators of the fit, whatever torch functions it calls.
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return corrupted rows, shape (n, d)."""
         raise NotImplementedError
 
 
-class Gaussian(Corruption):
+class GaussianNoise(Corruption):
     r"""White noise: :math:`\tilde x = x + \sigma \epsilon, \; \epsilon \sim N(0, I)`.
 
     Parameters
@@ -29,7 +32,7 @@ class Gaussian(Corruption):
 
     Examples
     --------
-    >>> Gaussian(sigma=0.0)(torch.ones(1, 3))
+    >>> GaussianNoise(sigma=0.0)(torch.ones(1, 3))
     tensor([[1., 1., 1.]])
     """
 
@@ -42,7 +45,7 @@ class Gaussian(Corruption):
         return x + self.sigma * torch.randn_like(x)
 
 
-class Masking(Corruption):
+class MaskingNoise(Corruption):
     """Every value is set to zero with probability p.
 
     Parameters

@@ -1,65 +1,48 @@
-"""The bound of a mixture model whose labels are coupled."""
+"""What a mixture model minimises whose labels are coupled: a bound minus a penalty."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import Tensor
-
-from sfumato.models import class_divergence
-from sfumato.nn import ImageShape
-from sfumato.objectives.base import AnnealedObjective, Objective, Terms
-from sfumato.objectives.deformation import Deformation
+from sfumato.distributions import categorical_kl
+from sfumato.noise import Noise, drawing_from
+from sfumato.objectives.base import Objective, Step, Terms, View
+from sfumato.objectives.labelled import LabelledBatch
 
 
-@dataclass(frozen=True)
-class Assigned:
-    """A batch whose labels have a posterior.
-
-    Attributes
-    ----------
-    x : Tensor, shape (n, d)
-    responsibilities : Tensor, shape (n, K)
-        r_i, the factor of row i in the posterior of all labels.
-    disagreement : Tensor, shape (n,)
-        Half of the weight to neighbours times the probability of another label.
-    """
-
-    x: Tensor
-    responsibilities: Tensor
-    disagreement: Tensor
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-def coupled_elbo(
+def coupled_terms(
     model: Any,
-    batch: Assigned,
+    batch: LabelledBatch,
     *,
     distillation: float = 1.0,
     strength: float = 1.0,
-    view: Callable[[Tensor], Tensor] | None = None,
+    view: View | None = None,
+    noise: Noise | None = None,
 ) -> Terms:
-    r"""Negative bound of all rows together, the posterior of the labels given.
+    r"""Negative bounds of the rows, the posterior of the labels given, and a Potts penalty.
 
-    .. math:: -\log p(x_1, \dots, x_n) \le \sum_i \Big(-L_i(r_i) + \gamma\, KL(r_i \| q(c|x_i))
-              + \frac\lambda2 \sum_j w_{ij} (1 - r_i \cdot r_j)\Big)
+    .. math:: \sum_i \Big(-L_i(r_i) + \gamma\, KL(r_i \| q(c|x_i))
+              + \frac{\lambda (1 + \gamma)}{2} \sum_j w_{ij} (1 - r_i \cdot r_j)\Big)
 
-    L_i is the model's own bound with the label's posterior r_i. The middle term teaches the
-    recogniser; it is never negative, so that the sum stays a bound.
+    L_i is the model's own bound with the label's posterior r_i, and the middle term, which teaches
+    the recogniser, is never negative: without the last term the sum is minus a bound on the
+    evidence. The last is a penalty on neighbours that disagree, minus the Potts energy of the
+    labels; the normaliser of that prior is left out, and its graph is a function of the rows, so
+    that the sum is a penalised bound and no bound on the evidence of a joint model.
 
     Parameters
     ----------
-    model : MixtureVAE or GMVAE
-    batch : Assigned
+    model : MixtureVAEModel or GMVAEModel
+    batch : LabelledBatch
     distillation : float
         gamma.
     strength : float
-        lambda.
+        lambda (1 + gamma), the weight of the penalty: r_i minimises the sum where
+        :math:`\log r_{ik} = (\ell_{ik} + \gamma \log q(c = k|x_i)) / (1 + \gamma)
+        + \lambda \sum_j w_{ij} r_{jk}` up to a constant.
     view : callable, optional
         Deforms the rows that the recogniser sees, which then learns the same label for both.
+    noise : Noise, optional
+        What is drawn from; torch's global generator by default.
 
     Returns
     -------
@@ -68,44 +51,34 @@ def coupled_elbo(
         of shape (n,), in nats.
     """
     r = batch.responsibilities
-    terms = model.terms_given(batch.x, r)
+    terms: Terms = model.terms_given(batch.x, r, noise)
     if model.recogniser is not None:
-        seen = batch.x if view is None else view(batch.x)
-        terms["distillation"] = distillation * class_divergence(r, model.recogniser(seen))
+        with drawing_from(noise):
+            seen = batch.x if view is None else view(batch.x)
+        terms["distillation"] = distillation * categorical_kl(r, model.recogniser(seen))
     return terms | {"coupling": strength * batch.disagreement}
 
 
-class CoupledELBO(AnnealedObjective):
-    """:func:`coupled_elbo` with deformed views of images in training.
+class PenalisedBound(Objective):
+    """:func:`coupled_terms` with deformed views of images in training.
 
     Parameters
     ----------
     distillation, strength : float
-    deformation : Deformation, optional
-    image_shape : (channels, height, width), optional
+    view : callable, optional
     """
 
     def __init__(
-        self,
-        distillation: float = 1.0,
-        strength: float = 1.0,
-        deformation: Deformation | None = None,
-        image_shape: ImageShape | None = None,
+        self, distillation: float = 1.0, strength: float = 1.0, view: View | None = None
     ) -> None:
         self.distillation = distillation
         self.strength = strength
-        self.deformation = deformation
-        self.image_shape = image_shape
+        self.view = view
 
-    def at(self, epoch: int) -> Objective:
-        """Return the objective, the same in every epoch."""
-        view = None
-        if self.deformation is not None and self.image_shape is not None:
-            view = partial(self.deformation, image_shape=self.image_shape)
-        return partial(
-            coupled_elbo, distillation=self.distillation, strength=self.strength, view=view
-        )
+    def at(self, epoch: int) -> Step:
+        """Return the step, the same in every epoch."""
+        return partial(coupled_terms, **self.get_params(deep=False))
 
     def __call__(self, model: Any, batch: Any) -> Terms:
         """Return the terms of the rows as they are."""
-        return coupled_elbo(model, batch, distillation=self.distillation, strength=self.strength)
+        return coupled_terms(model, batch, distillation=self.distillation, strength=self.strength)

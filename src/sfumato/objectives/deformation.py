@@ -41,7 +41,7 @@ class Deformation(BaseEstimator):
         self.shear = shear
 
     def __call__(self, x: Tensor, image_shape: ImageShape) -> Tensor:
-        """Return rows of shape (n, d) deformed, by torch's global generator."""
+        """Return rows of shape (n, d) deformed at random."""
         return warped(x, self._maps(2 * torch.rand(6, len(x)) - 1), image_shape)
 
     def views(self) -> Tensor:

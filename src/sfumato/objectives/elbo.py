@@ -1,16 +1,18 @@
 """The evidence lower bound."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from sfumato.distributions import kl, kl_per_dimension
-from sfumato.models import LatentVariableModel
+from sfumato.noise import Noise, drawing_from
 from sfumato.objectives.base import (
-    AnnealedObjective,
+    LatentModel,
     Objective,
+    Step,
     Terms,
     require_not_negative,
     require_positive,
@@ -18,12 +20,13 @@ from sfumato.objectives.base import (
 
 
 def elbo(
-    model: LatentVariableModel,
+    model: LatentModel,
     x: Tensor,
     *,
     beta: float = 1.0,
     free_bits: float = 0.0,
     n_samples: int = 1,
+    noise: Noise | None = None,
 ) -> Terms:
     r"""Negative evidence lower bound, in two terms.
 
@@ -36,7 +39,7 @@ def elbo(
 
     Parameters
     ----------
-    model : LatentVariableModel
+    model : module with ``encoder``, ``decoder`` and ``prior``
     x : Tensor, shape (n, d)
     beta : float
         Weight of the divergence; 1 is the bound.
@@ -45,6 +48,8 @@ def elbo(
         posterior and prior.
     n_samples : int
         L, the samples of z for each row.
+    noise : Noise, optional
+        What z is drawn from; torch's global generator by default.
 
     Returns
     -------
@@ -63,11 +68,13 @@ def elbo(
     require_positive("n_samples", n_samples)
     require_not_negative(beta=beta, free_bits=free_bits)
     q = model.encoder(x)
-    return elbo_at(model, x, q, q.rsample((n_samples,)), beta=beta, free_bits=free_bits)
+    with drawing_from(noise):
+        z = q.rsample((n_samples,))
+    return elbo_at(model, x, q, z, beta=beta, free_bits=free_bits)
 
 
 def elbo_at(
-    model: LatentVariableModel,
+    model: LatentModel,
     x: Tensor,
     q: Distribution,
     z: Tensor,
@@ -79,7 +86,7 @@ def elbo_at(
 
     Parameters
     ----------
-    model : LatentVariableModel
+    model : module with ``encoder``, ``decoder`` and ``prior``
     x : Tensor, shape (n, d)
     q : Distribution
         Batch shape (n,).
@@ -101,7 +108,7 @@ def _floored_kl(q: Distribution, p: Distribution, free_bits: float) -> Tensor:
     return torch.where(divergence.mean(0) < free_bits, floor, divergence).sum(-1)
 
 
-class ELBO(AnnealedObjective):
+class ELBO(Objective):
     r"""The bound as an estimator's argument: :func:`elbo` with a linear warm-up of beta.
 
     In epoch e the weight is :math:`\beta \min(1, (e + 1) / \mathrm{warmup})`.
@@ -138,12 +145,12 @@ class ELBO(AnnealedObjective):
         require_not_negative(warmup=self.warmup)
         return self.beta * min(1.0, (epoch + 1) / max(1, self.warmup))
 
-    def at(self, epoch: int) -> Objective:
-        """Return the objective of one epoch."""
+    def at(self, epoch: int) -> Step:
+        """Return the step of one epoch."""
         return partial(
             elbo, beta=self.weight(epoch), free_bits=self.free_bits, n_samples=self.n_samples
         )
 
-    def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:
+    def __call__(self, model: Any, batch: Any) -> Terms:
         """Return the terms with the final weight and no free bits."""
-        return elbo(model, x, beta=self.beta, n_samples=self.n_samples)
+        return elbo(model, batch, beta=self.beta, n_samples=self.n_samples)

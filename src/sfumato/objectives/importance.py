@@ -2,15 +2,18 @@
 
 from functools import partial
 from math import log
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sfumato.models import LatentVariableModel
-from sfumato.objectives.base import AnnealedObjective, Objective, Terms, require_positive
+from sfumato.noise import Noise, drawing_from
+from sfumato.objectives.base import LatentModel, Objective, Step, Terms, require_positive
 
 
-def importance(model: LatentVariableModel, x: Tensor, *, n_samples: int = 50) -> Terms:
+def iwae_bound(
+    model: LatentModel, x: Tensor, *, n_samples: int = 50, noise: Noise | None = None
+) -> Terms:
     r"""Negative importance-weighted bound.
 
     .. math:: -\log p(x) \le -E_{z^{(1..k)} \sim q(z|x)}
@@ -18,10 +21,12 @@ def importance(model: LatentVariableModel, x: Tensor, *, n_samples: int = 50) ->
 
     Parameters
     ----------
-    model : LatentVariableModel
+    model : module with ``encoder``, ``decoder`` and ``prior``
     x : Tensor, shape (n, d)
     n_samples : int
         k; with k = 1 this is the evidence lower bound.
+    noise : Noise, optional
+        What z is drawn from; torch's global generator by default.
 
     Returns
     -------
@@ -34,12 +39,13 @@ def importance(model: LatentVariableModel, x: Tensor, *, n_samples: int = 50) ->
     """
     require_positive("n_samples", n_samples)
     q = model.encoder(x)
-    z = q.rsample((n_samples,))
+    with drawing_from(noise):
+        z = q.rsample((n_samples,))
     log_weights = model.log_joint(x, z) - q.log_prob(z)
     return {"importance_bound": log(n_samples) - torch.logsumexp(log_weights, dim=0)}
 
 
-class IWAE(AnnealedObjective):
+class IWAE(Objective):
     """The importance-weighted bound as an estimator's argument.
 
     Parameters
@@ -49,14 +55,15 @@ class IWAE(AnnealedObjective):
     """
 
     recordable = True
+    likelihood_term = "importance_bound"
 
     def __init__(self, n_samples: int = 50) -> None:
         self.n_samples = n_samples
 
-    def at(self, epoch: int) -> Objective:
-        """Return the objective, the same in every epoch."""
-        return partial(importance, n_samples=self.n_samples)
+    def at(self, epoch: int) -> Step:
+        """Return the step, the same in every epoch."""
+        return partial(iwae_bound, n_samples=self.n_samples)
 
-    def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:
+    def __call__(self, model: Any, batch: Any) -> Terms:
         """Return the bound."""
-        return importance(model, x, n_samples=self.n_samples)
+        return iwae_bound(model, batch, n_samples=self.n_samples)

@@ -6,9 +6,14 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional, PointMassFamily, TopK
-from sfumato.objectives.base import Terms, require_not_negative, require_positive, require_share
+from sfumato.objectives.base import (
+    LatentModel,
+    Terms,
+    require_not_negative,
+    require_positive,
+    require_share,
+)
 
 
 class Penalty(BaseEstimator):
@@ -27,7 +32,7 @@ class Penalty(BaseEstimator):
         """Return the layer that ends the encoder."""
         return nn.Identity()
 
-    def __call__(self, model: LatentVariableModel, x: Tensor, z: Tensor) -> Terms:
+    def __call__(self, model: LatentModel, x: Tensor, z: Tensor) -> Terms:
         """Return the named terms, each of shape (n,), for rows x with codes z."""
         raise NotImplementedError
 
@@ -64,7 +69,7 @@ class KLSparsity(Penalty):
         """Return the sigmoid."""
         return nn.Sigmoid()
 
-    def __call__(self, model: LatentVariableModel, x: Tensor, z: Tensor) -> Terms:
+    def __call__(self, model: LatentModel, x: Tensor, z: Tensor) -> Terms:
         """Return ``sparsity``, the same for every row of the batch."""
         require_not_negative(beta=self.beta)
         require_share(rho=self.rho)
@@ -105,7 +110,7 @@ class KSparse(Penalty):
             raise ValueError(f"alpha must be at least 1, got {self.alpha}.")
         return TopK(self.k, round(self.alpha * self.k))
 
-    def __call__(self, model: LatentVariableModel, x: Tensor, z: Tensor) -> Terms:
+    def __call__(self, model: LatentModel, x: Tensor, z: Tensor) -> Terms:
         """Return no term: the layer is all there is to it."""
         return {}
 
@@ -141,7 +146,7 @@ class Contractive(Penalty):
         """Return the sigmoid."""
         return nn.Sigmoid()
 
-    def __call__(self, model: LatentVariableModel, x: Tensor, z: Tensor) -> Terms:
+    def __call__(self, model: LatentModel, x: Tensor, z: Tensor) -> Terms:
         """Return ``contraction``, shape (n,)."""
         require_not_negative(strength=self.strength)
         if self.n_probes is not None:

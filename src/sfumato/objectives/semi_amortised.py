@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sfumato.distributions import kl
-from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional
+from sfumato.noise import Noise, drawing_from
 from sfumato.objectives.base import (
-    AnnealedObjective,
+    LatentModel,
     Objective,
+    Step,
     Terms,
     require_not_negative,
     require_positive,
@@ -24,7 +26,7 @@ STARTS = ("encoder", "zero")
 Draw = Callable[[Tensor], Tensor]
 
 
-def refinable(model: LatentVariableModel) -> Conditional:
+def refinable(model: LatentModel) -> Conditional:
     """Return the encoder as a network and the family of q that it parameterises.
 
     Raises
@@ -40,12 +42,12 @@ def refinable(model: LatentVariableModel) -> Conditional:
     return model.encoder
 
 
-def first_parameters(model: LatentVariableModel, x: Tensor, start: str) -> Tensor:
+def first_parameters(model: LatentModel, x: Tensor, start: str) -> Tensor:
     """Return the raw parameters of q(z|x) to begin with, shape (n, p), without a gradient.
 
     Parameters
     ----------
-    model : LatentVariableModel
+    model : module with ``encoder``, ``decoder`` and ``prior``
     x : Tensor, shape (n, d)
     start : "encoder" or "zero"
         What the encoder says of a row; or zero for all, which for a Gaussian q is N(0, I).
@@ -61,7 +63,7 @@ def first_parameters(model: LatentVariableModel, x: Tensor, start: str) -> Tenso
 
 
 def improved_parameters(
-    model: LatentVariableModel,
+    model: LatentModel,
     x: Tensor,
     parameters: Tensor,
     draw: Draw,
@@ -92,13 +94,14 @@ def improved_parameters(
 
 
 def semi_amortised(
-    model: LatentVariableModel,
+    model: LatentModel,
     x: Tensor,
     *,
     steps: int = 10,
     learning_rate: float = 0.1,
     start: str = "encoder",
     n_samples: int = 1,
+    noise: Noise | None = None,
 ) -> Terms:
     r"""Negative evidence lower bound at parameters of q that were improved for every row.
 
@@ -110,7 +113,7 @@ def semi_amortised(
 
     Parameters
     ----------
-    model : LatentVariableModel
+    model : module with ``encoder``, ``decoder`` and ``prior``
         Its encoder must be a :class:`~sfumato.nn.Conditional`.
     x : Tensor, shape (n, d)
     steps : int
@@ -121,6 +124,8 @@ def semi_amortised(
         Of the inner loop; "zero" is variational inference without amortisation.
     n_samples : int
         L, the samples of z for each row and step.
+    noise : Noise, optional
+        What z is drawn from; torch's global generator by default.
 
     Returns
     -------
@@ -137,7 +142,8 @@ def semi_amortised(
     family = refinable(model).family
 
     def draw(phi: Tensor) -> Tensor:
-        samples: Tensor = family(phi).rsample((n_samples,))
+        with drawing_from(noise):
+            samples: Tensor = family(phi).rsample((n_samples,))
         return samples
 
     phi = improved_parameters(
@@ -153,7 +159,7 @@ def semi_amortised(
     return elbo_at(model, x, q, z) | {"amortisation": amortisation}
 
 
-class SemiAmortised(AnnealedObjective):
+class SemiAmortised(Objective):
     """:func:`semi_amortised` as an estimator's argument.
 
     Parameters
@@ -179,10 +185,10 @@ class SemiAmortised(AnnealedObjective):
         self.start = start
         self.n_samples = n_samples
 
-    def at(self, epoch: int) -> Objective:
-        """Return the objective, the same in every epoch."""
+    def at(self, epoch: int) -> Step:
+        """Return the step, the same in every epoch."""
         return partial(semi_amortised, **self.get_params())
 
-    def __call__(self, model: LatentVariableModel, x: Tensor) -> Terms:
+    def __call__(self, model: Any, batch: Any) -> Terms:
         """Return the terms."""
-        return semi_amortised(model, x, **self.get_params())
+        return semi_amortised(model, batch, **self.get_params())

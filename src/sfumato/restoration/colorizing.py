@@ -111,7 +111,7 @@ class Colorizer(Restorer):
         """Return the trainer that ``trainer=None`` stands for."""
         # Few colours follow from a patch: gradients are mostly noise, and large steps go astray.
         trainer = super().default_trainer()
-        return trainer.set_params(max_epochs=20, learning_rate=3e-4, clipping=CLIPPING)
+        return trainer.set_params(max_epochs=20, learning_rate=3e-4, optimizer__clipping=CLIPPING)
 
     def _model(self, n_channels: int) -> ColorizationModel:
         return ColorizationModel(self.widths, self.n_blocks)

@@ -171,7 +171,7 @@ class Inpainter(Restorer):
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
-        return super().default_trainer().set_params(clipping=CLIPPING)
+        return super().default_trainer().set_params(optimizer__clipping=CLIPPING)
 
     def _model(self, n_channels: int) -> InpaintingModel:
         return InpaintingModel(n_channels, self.widths, self.n_blocks)

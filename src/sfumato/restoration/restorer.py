@@ -16,23 +16,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sfumato import __version__
-from sfumato.artifacts import (
-    read_directory,
-    read_saved,
-    subtree,
-    tensor_tree,
-    understanding,
-    write_directory,
-)
+from sfumato.artifacts import tensor_tree
 from sfumato.data import DataError, Photograph, image_paths, read_photograph
-from sfumato.estimators.settings import params_from_json, params_to_json
-from sfumato.inference import forked_rng
+from sfumato.noise import Noise
 from sfumato.restoration.patches import Patches
-from sfumato.training import History, Trainer, check_count
+from sfumato.storage import Stored, params_to_json, save, storable
+from sfumato.training import History, Optimizer, Trainer, check_count
 from sfumato.training.threads import threads
 
-# A bottom of less than a sixteenth of a patch of the default size has nothing to see.
-MOST_SCALES = 5
+# Beyond five scales the bottleneck of a default-size patch is too small to be useful.
+MAX_SCALES = 5
 
 # Largest gradient of a step, in units of the average one: where chance decides how much of a patch
 # is to be found, gradients differ tenfold.
@@ -41,6 +34,7 @@ CLIPPING = 2.0
 Images = str | os.PathLike[str] | Sequence[Any] | np.ndarray
 
 
+@storable()
 class Restorer(BaseEstimator, ABC):
     """A network that undoes one kind of damage, having seen clean photographs damaged so.
 
@@ -79,9 +73,9 @@ class Restorer(BaseEstimator, ABC):
 
     def _inspect(self) -> None:
         """Check the parameters: unless it is overridden, those of networks of several scales."""
-        if not isinstance(self.widths, (tuple, list)) or not 1 <= len(self.widths) <= MOST_SCALES:
+        if not isinstance(self.widths, (tuple, list)) or not 1 <= len(self.widths) <= MAX_SCALES:
             raise ValueError(
-                f"widths must be 1 to {MOST_SCALES} whole numbers, one for every scale; "
+                f"widths must be 1 to {MAX_SCALES} whole numbers, one for every scale; "
                 f"got {self.widths!r}."
             )
         for width in self.widths:
@@ -97,10 +91,14 @@ class Restorer(BaseEstimator, ABC):
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
         return Trainer(
-            max_epochs=60, batch_size=8, learning_rate=1e-3, schedule="cosine", averaging=0.999
+            max_epochs=60,
+            batch_size=8,
+            learning_rate=1e-3,
+            schedule="cosine",
+            optimizer=Optimizer(averaging=0.999),
         )
 
-    def implied(self) -> dict[str, Any]:
+    def default_objects(self) -> dict[str, Any]:
         """Return the objects that parameters of None stand for."""
         return {"trainer": self.default_trainer()}
 
@@ -135,7 +133,7 @@ class Restorer(BaseEstimator, ABC):
         if self.needs_colours and self.n_channels_ == 1:
             raise DataError("Colours are learned from photographs in colour, and one is grey.")
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with forked_rng(self.seed_):
+        with Noise(self.seed_):
             model = self._model(self.n_channels_)
         alike = photographs if self.n_channels_ == 3 else _luminances(photographs)
         seen, held_out = self._split(alike)
@@ -201,45 +199,27 @@ class Restorer(BaseEstimator, ABC):
             If the folder cannot be written.
         """
         check_is_fitted(self, "model_")
-        tensors = tensor_tree("model", self.model_.state_dict())
-        write_directory(path, self.describe(), tensors, self.history_.records)
+        save(self, path)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights by name."""
+        return tensor_tree("model", self.model_.state_dict())
+
+    def records(self) -> list[dict[str, float]]:
+        """Return the records of the epochs."""
+        return self.history_.records
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Restorer":
-        """Load what :meth:`save` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder holds no such restorer.
-        """
-        description, tensors = read_saved(path, cls.__name__)
-        return cls.rebuilt(description, tensors, read_directory(path)[2], Path(path))
-
-    @classmethod
-    def rebuilt(
-        cls,
-        description: dict[str, Any],
-        tensors: dict[str, Tensor],
-        history: list[dict[str, float]],
-        path: Path,
-    ) -> "Restorer":
-        """Return the restorer that a saved run or a checkpoint at a path describes.
-
-        Raises
-        ------
-        ArtifactError
-            If they describe none.
-        """
-        with understanding(path):
-            restorer = cls(**params_from_json(description["params"]))
-            restorer.n_channels_ = int(description["fitted"]["n_channels_"])
-            restorer.seed_ = int(description["fitted"]["seed_"])
-            with torch.random.fork_rng():
-                model = restorer._model(restorer.n_channels_)
-            model.load_state_dict(subtree("model", tensors))
-            restorer.history_ = History(history)
-            restorer.model_ = model.eval()
+    def restored(cls, stored: Stored) -> "Restorer":
+        """Return the restorer that a folder, or a checkpoint, describes."""
+        restorer = cls(**stored.params())
+        fitted = stored.description["fitted"]
+        restorer.n_channels_, restorer.seed_ = int(fitted["n_channels_"]), int(fitted["seed_"])
+        with Noise(restorer.seed_):
+            model = restorer._model(restorer.n_channels_)
+        model.load_state_dict(stored.weights())
+        restorer.history_ = History(stored.history)
+        restorer.model_ = model.eval()
         return restorer
 
 

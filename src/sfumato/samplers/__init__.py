@@ -6,15 +6,14 @@ from sfumato.samplers.ring import RingMap
 from sfumato.samplers.univariate import (
     DensitySampler,
     EmpiricalSampler,
-    FrozenSampler,
     MonotoneMap,
+    ScipySampler,
     UnivariateSampler,
 )
 
 __all__ = [
     "DensitySampler",
     "EmpiricalSampler",
-    "FrozenSampler",
     "KernelSampler",
     "LatentSampler",
     "Map",
@@ -24,5 +23,6 @@ __all__ = [
     "NormalSampler",
     "RingMap",
     "Sampler",
+    "ScipySampler",
     "UnivariateSampler",
 ]

@@ -8,8 +8,8 @@ import torch
 from sklearn.neighbors import KernelDensity
 from sklearn.utils import check_array, check_random_state
 
-from sfumato.inference import forked_rng
 from sfumato.nn import FittedMixture
+from sfumato.noise import Noise
 from sfumato.samplers.base import RandomState, Sampler
 from sfumato.training import check_choice, check_count
 
@@ -33,7 +33,7 @@ class MixtureSampler(Sampler):
     def sample(self, n_samples: int = 1, *, random_state: RandomState = None) -> np.ndarray:
         """Draw codes, shape (n_samples, d)."""
         check_count("n_samples", n_samples)
-        with forked_rng(_seed(random_state)):
+        with Noise(_seed(random_state)):
             return self.mixture.sample((n_samples,)).numpy()
 
     def log_prob(self, x: Any) -> np.ndarray:

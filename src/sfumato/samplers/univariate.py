@@ -43,7 +43,7 @@ class UnivariateSampler(Sampler):
         return self.ppf(check_random_state(random_state).uniform(size=n_samples))
 
 
-class FrozenSampler(UnivariateSampler):
+class ScipySampler(UnivariateSampler):
     """A distribution out of scipy.stats, its parameters given.
 
     Parameters
@@ -54,7 +54,7 @@ class FrozenSampler(UnivariateSampler):
     Examples
     --------
     >>> from scipy import stats
-    >>> FrozenSampler(stats.expon()).ppf([0.5]).round(4)
+    >>> ScipySampler(stats.expon()).ppf([0.5]).round(4)
     array([0.6931])
     """
 
@@ -259,7 +259,7 @@ class MonotoneMap(Map):
     Examples
     --------
     >>> from scipy import stats
-    >>> wider = MonotoneMap(FrozenSampler(stats.norm()), FrozenSampler(stats.norm(5.0, 2.0)))
+    >>> wider = MonotoneMap(ScipySampler(stats.norm()), ScipySampler(stats.norm(5.0, 2.0)))
     >>> wider.forward([-1.0, 0.0, 1.0]).round(6)
     array([3., 5., 7.])
     """

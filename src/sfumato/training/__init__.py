@@ -1,24 +1,26 @@
 """The Trainer, its engines, history and checkpoints."""
 
+from sfumato.training.checks import check_choice, check_count
+from sfumato.training.deprecation import Moved
 from sfumato.training.engine import Engine, LocalEngine, computes_bf16
 from sfumato.training.history import History
 from sfumato.training.loop import TrainingDivergedError
+from sfumato.training.optimizer import Optimizer
 from sfumato.training.phases import PHASES, finish_phases, phase_of
 from sfumato.training.progress import Labelled, Progress
-from sfumato.training.relabelling import Relabelling, SelfLabelled
+from sfumato.training.relabelling import RelabelledBatches, Relabelling
 from sfumato.training.rows import (
-    AssignedRows,
     ContrastedRows,
     IndexedRows,
     JoinedRows,
+    LabelledRows,
     Rows,
     is_memory_mapped,
 )
-from sfumato.training.trainer import EarlyStopping, Logger, Trainer, check_choice, check_count
+from sfumato.training.trainer import EarlyStopping, Logger, Trainer
 
 __all__ = [
     "PHASES",
-    "AssignedRows",
     "ContrastedRows",
     "EarlyStopping",
     "Engine",
@@ -26,12 +28,15 @@ __all__ = [
     "IndexedRows",
     "JoinedRows",
     "Labelled",
+    "LabelledRows",
     "LocalEngine",
     "Logger",
+    "Moved",
+    "Optimizer",
     "Progress",
+    "RelabelledBatches",
     "Relabelling",
     "Rows",
-    "SelfLabelled",
     "Trainer",
     "TrainingDivergedError",
     "check_choice",

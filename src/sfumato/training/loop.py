@@ -10,8 +10,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
-from sfumato.inference.noise import forked_rng
-from sfumato.objectives import is_recordable, objective_at
+from sfumato.noise import Noise, drawing_from, draws_by_itself
+from sfumato.objectives import Objective
 from sfumato.training.engine import Engine, records_steps
 from sfumato.training.history import RESERVED, History, Record
 from sfumato.training.recording import RecordedStep, is_same
@@ -19,7 +19,7 @@ from sfumato.training.rows import IndexedRows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import ThreadChooser
 
-# A loss so many times as large as any before does not come back.
+# A loss this many times larger than any previous one counts as divergence.
 EXPLODED = 1000.0
 
 
@@ -28,32 +28,47 @@ class TrainingDivergedError(RuntimeError):
 
 
 class Loss(nn.Module):
-    """The objective as a module, so that an engine can wrap its ``forward``."""
+    """The objective as a module, so that an engine can wrap its ``forward``.
 
-    def __init__(self, model: Any, objective: Any) -> None:
+    Parameters
+    ----------
+    model : Module
+    objective : Objective
+    noise : Noise
+        What every draw of the fit comes from.
+    """
+
+    def __init__(self, model: Any, objective: Objective, noise: Noise) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
+        self.noise = noise
         self.epoch = 0
+        # What its own layers draw needs the generators around the whole step, which costs a
+        # microsecond an operation; the objectives of this library hand them on where they draw.
+        self._around = noise if draws_by_itself(model) else None
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return the mean over rows of every term."""
-        terms = objective_at(self.objective, self.epoch)(self.model, x)
+        with drawing_from(self._around):
+            terms = self.objective.at(self.epoch)(self.model, x, noise=self.noise)
         if not RESERVED.isdisjoint(terms):
             raise ValueError(f"An objective's term may not be named {', '.join(RESERVED)}.")
         return {name: term.mean() for name, term in terms.items()}
 
 
-class Batches:
-    """Batches of some of the rows; shuffled anew at every pass by torch's global generator."""
+def shuffled(n: int, noise: Noise) -> Tensor:
+    """Return a random order of n rows."""
+    return torch.randperm(n, generator=noise.generator())
 
-    def __init__(
-        self, rows: IndexedRows, index: Tensor, batch_size: int, *, shuffled: bool
-    ) -> None:
+
+class Batches:
+    """Batches of some of the rows, in a new order at every pass of the training."""
+
+    def __init__(self, rows: IndexedRows, index: Tensor, batch_size: int) -> None:
         self.rows = rows
         self.index = index
         self.batch_size = batch_size
-        self.shuffled = shuffled
         # What a pass adds to its record.
         self.figures: Record = {}
 
@@ -61,18 +76,23 @@ class Batches:
         return len(self.index)
 
     def __iter__(self) -> Iterator[Any]:
-        return self.share(0, 1)
+        """Yield all batches in the order of the rows."""
+        for chunk in self.rows.placed(self.index).split(self.batch_size):
+            yield self.rows[chunk]
 
     def exhausted(self, history: History) -> bool:
-        """Tell whether another pass is needless."""
+        """Return True if training should stop."""
         return False
 
-    def share(self, rank: int, world_size: int) -> Iterator[Any]:
+    def share(self, rank: int, world_size: int, noise: Noise) -> Iterator[Any]:
         """Yield one process's batches; every process gets the same number of rows and steps."""
-        index = self.index[torch.randperm(len(self))] if self.shuffled else self.index
+        index = self.index[shuffled(len(self), noise)]
         mine = index[rank::world_size][: len(index) // world_size]
         for chunk in self.rows.placed(mine).split(self.batch_size):
-            yield self.rows[chunk]
+            # Rows may be joined by others that are drawn.
+            with noise:
+                batch = self.rows[chunk]
+            yield batch
 
 
 class Loop:
@@ -120,17 +140,28 @@ class Loop:
 
     def _renew(self) -> None:
         """Record steps anew where the objective is another one than in the last epoch."""
-        objective = objective_at(self.loss.objective, self.loss.epoch)
-        if not self.records or not is_recordable(self.loss.objective):
+        objective = self.loss.objective.at(self.loss.epoch)
+        if not self.records or not self.loss.objective.recordable:
             self.recorded = None
         elif self.recorded is None or not is_same(objective, self.objective):
-            self.recorded = RecordedStep(self.loss)
+            self.recorded = RecordedStep(self.loss, self.loss.noise)
         self.objective = objective
 
     def _share(self, batches: Iterable[Tensor]) -> Iterable[Tensor]:
         if isinstance(batches, Batches):
-            return batches.share(self.engine.rank, self.engine.world_size)
-        return (x.to(self.engine.device) for x in batches)
+            return batches.share(self.engine.rank, self.engine.world_size, self.loss.noise)
+        return self._of_iterable(batches)
+
+    def _of_iterable(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the batches of anything that is iterated; what it draws comes from the fit's."""
+        with self.loss.noise:
+            iterator = iter(batches)
+        while True:
+            with self.loss.noise:
+                x = next(iterator, None)
+            if x is None:
+                return
+            yield x.to(self.engine.device)
 
     def _steps(self, batches: Iterable[Tensor]) -> dict[str, float]:
         totals = finite = torch.zeros(())
@@ -138,7 +169,7 @@ class Loop:
         for x in batches:
             with self.chooser.step():
                 values = self._step(x)
-                self.state.follow()
+                self.state.update_average()
             n_rows += len(x)
             # Sums stay on the device: reading a number out at every step would stall it.
             totals = totals.to(values.device) + values * len(x)
@@ -170,13 +201,13 @@ class Loop:
         total = 0.0
         # The objective as it is reported, not as it is annealed, and the same noise in every epoch:
         # epochs are compared, not weights or draws.
-        with self.state.averaged(), forked_rng(0), self.engine.autocast():
+        with self.state.averaged(), Noise(0), self.engine.autocast():
             for x in batches:
                 terms = self.loss.objective(self.loss.model, x)
                 total += float(sum(term.sum() for term in terms.values()))
         return total / len(batches)
 
-    def keep(self, record: Record) -> bool:
+    def accept_epoch(self, record: Record) -> bool:
         """Add a good epoch to the history; after a bad one go back, warn and return False.
 
         Raises
@@ -187,7 +218,7 @@ class Loop:
         culprit = self._culprit(record)
         exploded = culprit is None and self._exploded(record)
         if culprit is None and not exploded:
-            self.state.remember(record)
+            self.state.commit_epoch(record)
             return True
         what = "the loss grew a thousandfold" if exploded else f"{culprit} became NaN or infinite"
         advice = "lower the learning rate or check the scaling of the data"

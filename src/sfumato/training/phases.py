@@ -6,10 +6,9 @@ from pathlib import Path
 
 from sklearn.base import clone
 
+from sfumato.artifacts import PHASES
 from sfumato.training.progress import Labelled
 from sfumato.training.trainer import Trainer
-
-PHASES = "phases"
 
 
 def phase_of(trainer: Trainer, name: str, share: int = 1) -> Trainer:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sfumato.noise import Noise
+
 # Steps that run as usual before one is recorded: libraries set themselves up in them.
 WARM_UP = 3
 
@@ -32,10 +34,13 @@ class RecordedStep:
     module : Module
         What the step changes; nothing else than its tensors, and what an optimiser keeps of them,
         may change from step to step.
+    noise : Noise
+        What the step draws from; its GPU generator is recorded with it.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, noise: Noise) -> None:
         self.module = module
+        self.noise = noise
         self.n_steps = 0
         self.repeatable = True
         self._shape: torch.Size | None = None
@@ -80,7 +85,7 @@ class RecordedStep:
 
     def _watched(self, step: Step, x: Tensor) -> Tensor:
         """Run a step and tell whether the GPU alone could repeat it."""
-        before, places = _Before(self.module), _places(self.module)
+        before, places = _Before(self.module, self.noise), _places(self.module)
         try:
             with _waiting_forbidden():
                 values = step(x)
@@ -96,6 +101,7 @@ class RecordedStep:
     def _record(self, step: Step, x: Tensor) -> None:
         self._x = x.clone()
         graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.noise.generator(x.device))
         # A recording that fails leaves its own stream in force.
         with torch.cuda.stream(torch.cuda.current_stream()):
             try:
@@ -112,20 +118,20 @@ class RecordedStep:
 class _Before:
     """Generators and buffers as they are before a step, so that one that breaks off leaves none."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, noise: Noise) -> None:
+        self.noise = noise
         self.buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-        self.processor, self.gpu = torch.get_rng_state(), torch.cuda.get_rng_state()
+        self.states = noise.state()
 
     def has_drawn(self) -> bool:
         """Whether the processor's generator has moved."""
-        return not torch.equal(self.processor, torch.get_rng_state())
+        return not torch.equal(self.states["cpu"], self.noise.state()["cpu"])
 
     def restore(self) -> None:
         """Put everything back."""
         for buffer, value in self.buffers:
             buffer.copy_(value)
-        torch.set_rng_state(self.processor)
-        torch.cuda.set_rng_state(self.gpu)
+        self.noise.set_state(self.states)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sfumato.noise import Noise
 from sfumato.training.history import History
-from sfumato.training.loop import Batches
-from sfumato.training.rows import AssignedRows, Rows
+from sfumato.training.loop import Batches, shuffled
+from sfumato.training.rows import LabelledRows, Rows
 
 
 class Relabelling(NamedTuple):
@@ -24,13 +25,14 @@ class Relabelling(NamedTuple):
     permutations of all, one after the other."""
 
 
-class SelfLabelled(Batches):
+class RelabelledBatches(Batches):
     """Batches of rows with targets that ``relabel`` makes at the beginning of every pass.
 
     Parameters
     ----------
     rows : Rows
-    relabel : callable () -> Relabelling
+    relabel : callable (noise) -> Relabelling
+        Draws from the generators of the fit.
     batch_size : int
     n_steps : int
         Of a pass.
@@ -41,23 +43,23 @@ class SelfLabelled(Batches):
     def __init__(
         self,
         rows: Rows,
-        relabel: Callable[[], Relabelling],
+        relabel: Callable[[Noise], Relabelling],
         batch_size: int,
         n_steps: int,
         tolerance: float = 0.0,
     ) -> None:
-        super().__init__(rows, torch.arange(len(rows)), batch_size, shuffled=True)
+        super().__init__(rows, torch.arange(len(rows)), batch_size)
         self._unlabelled = rows
         self._relabel = relabel
         self._n_steps = n_steps
         self._tolerance = tolerance
 
-    def share(self, rank: int, world_size: int) -> Iterator[Any]:
+    def share(self, rank: int, world_size: int, noise: Noise) -> Iterator[Any]:
         """Yield one process's batches."""
-        targets, changed, order = self._relabel()
+        targets, changed, order = self._relabel(noise)
         self.figures = {"changed": changed}
-        assigned = AssignedRows(self._unlabelled, targets, torch.zeros(len(targets)))
-        chunks = self._chunks(order, rank, world_size)
+        assigned = LabelledRows(self._unlabelled, targets, torch.zeros(len(targets)))
+        chunks = self._chunks(order, rank, world_size, noise)
         for chunk in islice(chunks, self._n_steps):
             yield assigned[chunk]
 
@@ -68,10 +70,12 @@ class SelfLabelled(Batches):
         """
         return len(history) > 1 and history["changed"][-1] < self._tolerance
 
-    def _chunks(self, order: Tensor | None, rank: int, world_size: int) -> Iterator[Tensor]:
+    def _chunks(
+        self, order: Tensor | None, rank: int, world_size: int, noise: Noise
+    ) -> Iterator[Tensor]:
         """Yield whole batches of rows for ever; what is left of a round is left out."""
         size = min(self.batch_size, len(self) // world_size)
         while True:
-            index = torch.randperm(len(self)) if order is None else order
+            index = shuffled(len(self), noise) if order is None else order
             mine = index[rank::world_size]
             yield from mine[: len(mine) // size * size].split(size)

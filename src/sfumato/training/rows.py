@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfumato.objectives import Assigned, Contrasted
+from sfumato.models import ContrastedBatch
+from sfumato.objectives import LabelledBatch
 
 Transform = Callable[[np.ndarray], Tensor]
 # A conversion of everything at once would need room for several copies.
@@ -100,8 +101,8 @@ class JoinedRows(IndexedRows):
         return torch.cat([x, self._conditions[index].to(x.device)], dim=1)
 
 
-class AssignedRows(IndexedRows):
-    """Rows with what is known of their labels; ``rows[index]`` is an :class:`Assigned` batch.
+class LabelledRows(IndexedRows):
+    """Rows with what is known of their labels; ``rows[index]`` is a :class:`LabelledBatch`.
 
     Parameters
     ----------
@@ -118,16 +119,16 @@ class AssignedRows(IndexedRows):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: Tensor | slice) -> Assigned:
+    def __getitem__(self, index: Tensor | slice) -> LabelledBatch:
         x = self._rows[index]
         known = (self._responsibilities[index], self._disagreement[index])
-        return Assigned(x, *(values.to(x.device) for values in known))
+        return LabelledBatch(x, *(values.to(x.device) for values in known))
 
 
 class ContrastedRows(IndexedRows):
-    """Rows beside those of a background; ``rows[index]`` is a :class:`Contrasted` batch.
+    """Rows beside those of a background; ``rows[index]`` is a :class:`ContrastedBatch`.
 
-    Each batch of rows is given as many of the background, drawn by torch's global generator.
+    Each batch of rows is given as many of the background, drawn anew at every look.
 
     Parameters
     ----------
@@ -141,10 +142,10 @@ class ContrastedRows(IndexedRows):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: Tensor | slice) -> Contrasted:
+    def __getitem__(self, index: Tensor | slice) -> ContrastedBatch:
         x = self._rows[index]
         drawn = torch.randint(len(self._background), (len(x),))
-        return Contrasted(x, self._background[drawn.to(x.device)])
+        return ContrastedBatch(x, self._background[drawn.to(x.device)])
 
 
 def is_memory_mapped(X: object) -> bool:

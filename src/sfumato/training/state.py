@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sfumato.artifacts import ArtifactError, subtree, tensor_tree
+from sfumato.noise import Noise
 from sfumato.training.history import History, Record
 
 Weights = dict[str, Tensor]
@@ -36,6 +37,8 @@ class TrainingState:
         JSON; what is being fitted.
     clipping : float
         Largest gradient of a step, in units of the average one; 0 for any.
+    noise : Noise, optional
+        What the fit draws from.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class TrainingState:
         decay: float,
         description: dict[str, Any],
         clipping: float = 0.0,
+        noise: Noise | None = None,
     ) -> None:
         self.model = model
+        self.noise = Noise(0) if noise is None else noise
         self.optimizer = optimizer
         self.decay = decay
         self.description = description
@@ -75,7 +80,7 @@ class TrainingState:
         self.optimizer.step()
 
     @torch.no_grad()
-    def follow(self) -> None:
+    def update_average(self) -> None:
         """Count a step and move the average along."""
         self.n_steps += 1
         stride = 1 if self.n_steps < FIRST_STEPS else STRIDE
@@ -121,7 +126,7 @@ class TrainingState:
             return True
         return all(bool(p.isfinite().all()) for p in self._parameters)
 
-    def remember(self, record: Record) -> None:
+    def commit_epoch(self, record: Record) -> None:
         """Add the record of a good epoch; keep its weights as the last, and if so as the best."""
         self.history.records.append(record)
         self._last = self._weights()
@@ -156,7 +161,7 @@ class TrainingState:
         tensors |= tensor_tree("last", self._last)
         tensors |= tensor_tree("average", dict(_numbered(self._average)))
         tensors |= tensor_tree("optimizer", _flatten(self.optimizer.state_dict()["state"]))
-        tensors |= tensor_tree("rng", _rng_state())
+        tensors |= tensor_tree("rng", self.noise.state())
         return description, tensors
 
     def restore(
@@ -186,7 +191,7 @@ class TrainingState:
         state = _unflatten(subtree("optimizer", tensors))
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self._align_moments()
-        _set_rng_state(subtree("rng", tensors))
+        self.noise.set_state(subtree("rng", tensors))
 
     def _align_moments(self) -> None:
         """Lay out what the optimiser keeps of each weight as the weight itself is laid out.
@@ -215,16 +220,3 @@ def _unflatten(tensors: Mapping[str, Tensor]) -> dict[int, Weights]:
         i, name = key.split(".", 1)
         state.setdefault(int(i), {})[name] = tensor
     return state
-
-
-def _rng_state() -> Weights:
-    state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def _set_rng_state(state: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])

@@ -2,21 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from math import cos, pi
-from numbers import Integral
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
-from torch.optim import Adam
 
 from sfumato.artifacts import CHECKPOINT, make_directory, read_checkpoint
-from sfumato.inference.noise import forked_rng
-from sfumato.training.engine import PRECISIONS, Engine, LocalEngine, records_steps
+from sfumato.noise import Noise
+from sfumato.objectives import as_objective
+from sfumato.training.checks import check_choice, check_count
+from sfumato.training.deprecation import Moved
+from sfumato.training.engine import PRECISIONS, Engine, LocalEngine
 from sfumato.training.history import History
 from sfumato.training.loop import Batches, Loop, Loss
+from sfumato.training.optimizer import Optimizer, Schedule, schedule_of
 from sfumato.training.rows import IndexedRows, Rows
 from sfumato.training.state import TrainingState
 from sfumato.training.threads import threads
@@ -52,40 +53,23 @@ class EarlyStopping(BaseEstimator):
         self.validation_fraction = validation_fraction
 
 
-def _constant(progress: float) -> float:
-    return 1.0
-
-
-def _cosine(progress: float) -> float:
-    return (1 + cos(pi * progress)) / 2
-
-
-SCHEDULES = {"constant": _constant, "cosine": _cosine}
-
-
-class Trainer(BaseEstimator):
-    """Minimise an objective with Adam: settings, and ``fit``.
+class Trainer(Moved, BaseEstimator):
+    """Minimise an objective by stochastic gradients: settings, and ``fit``.
 
     Parameters
     ----------
     max_epochs : int
         Passes over the rows; a resumed fit continues up to this number.
     min_steps : int
-        Steps that even few rows get, in as many further epochs as that takes.
+        Minimum number of optimiser steps; epochs are added for small data sets until it is
+        reached.
     batch_size : int
         Rows of a step.
     learning_rate : float
-        Of Adam.
-    weight_decay : float
-        lambda of the penalty (lambda / 2) ||W||^2 on weight matrices, biases left free.
-    schedule : "constant" or "cosine"
-        Course of the learning rate over ``max_epochs``.
-    averaging : float
-        Decay per step of the exponential moving average of the weights that the fitted model
-        keeps; 0 keeps the last weights.
-    clipping : float
-        Largest gradient of a step, in units of the average length of gradients so far: a longer one
-        is shortened, so that no batch throws the weights off. 0 leaves gradients as they are.
+    optimizer : Optimizer, optional
+        Algorithm, weight decay, averaging and clipping; by default Adam, ``Optimizer()``.
+    schedule : "constant", "cosine" or callable
+        Factor of the learning rate as a function of the progress, from 0 to 1.
     early_stopping : EarlyStopping, optional
     precision : "auto", "32" or "bf16"
         Of matrices and convolutions in training; densities are always float32 or better, and so
@@ -114,31 +98,40 @@ class Trainer(BaseEstimator):
         min_steps: int = 0,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        schedule: str = "constant",
-        averaging: float = 0.9995,
-        clipping: float = 0.0,
+        optimizer: Optimizer | None = None,
+        schedule: str | Schedule = "constant",
         early_stopping: EarlyStopping | None = None,
         precision: str = "auto",
         device: str = "auto",
         threads: int | str = "auto",
         checkpoint: str | None = None,
         loggers: Sequence[Logger] = (),
+        **moved: Any,
     ) -> None:
         self.max_epochs = max_epochs
         self.min_steps = min_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
+        self.optimizer = optimizer
         self.schedule = schedule
-        self.averaging = averaging
-        self.clipping = clipping
         self.early_stopping = early_stopping
         self.precision = precision
         self.device = device
         self.threads = threads
         self.checkpoint = checkpoint
         self.loggers = loggers
+        self._accept(moved)
+
+    homes: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("weight_decay", "averaging", "clipping"), "optimizer"
+    )
+
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None stand for."""
+        return {"optimizer": Optimizer()}
+
+    def _optimizer(self) -> Optimizer:
+        return Optimizer() if self.optimizer is None else self.optimizer
 
     def epochs_for(self, n_rows: int) -> int:
         """Return how many epochs so many rows get.
@@ -188,19 +181,16 @@ class Trainer(BaseEstimator):
             raise ValueError(f"learning_rate must lie in (0, 1000), got {self.learning_rate}.")
         if self.min_steps < 0:
             raise ValueError(f"min_steps must not be negative, got {self.min_steps}.")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}.")
         if self.threads != "auto":
             check_count("threads", self.threads, "'auto' or ")
         if self.early_stopping is not None:
             if not isinstance(self.early_stopping, EarlyStopping):
                 raise ValueError("early_stopping must be an EarlyStopping or None.")
             check_count("patience", self.early_stopping.patience)
-        if self.clipping < 0:
-            raise ValueError(f"clipping must not be negative, got {self.clipping}.")
-        if not 0 <= self.averaging < 1:
-            raise ValueError(f"averaging must lie in [0, 1), got {self.averaging}.")
-        check_choice("schedule", self.schedule, SCHEDULES)
+        if not isinstance(self._optimizer(), Optimizer):
+            raise ValueError(f"optimizer must be an Optimizer or None, got {self.optimizer!r}.")
+        self._optimizer().validate()
+        schedule_of(self.schedule)
         check_choice("precision", self.precision, PRECISIONS)
 
     def fit(
@@ -218,8 +208,8 @@ class Trainer(BaseEstimator):
         Parameters
         ----------
         model : Module
-        objective : callable (model, x) -> dict of tensors of shape (n,), or AnnealedObjective
-        data : Tensor of shape (n, d), Rows, SelfLabelled, or any re-iterable of batches
+        objective : Objective, or callable (model, x) -> dict of tensors of shape (n,)
+        data : Tensor of shape (n, d), Rows, RelabelledBatches, or any re-iterable of batches
             Rows are sliced by index, a new permutation every epoch.
         seed : int
             Of the order of rows, the held-out rows and all noise.
@@ -244,19 +234,21 @@ class Trainer(BaseEstimator):
         model.to(engine.device)
         if isinstance(data, Tensor):
             data = Rows(data.cpu().numpy(), torch.from_numpy, engine.device)
-        with forked_rng(seed), threads(self.threads, model) as chooser:
+        noise, optimizer = Noise(seed), self._optimizer()
+        with threads(self.threads, model) as chooser:
             state = TrainingState(
                 model,
-                self._optimizer(model, engine),
-                self.averaging,
+                optimizer.build(model, self.learning_rate, engine),
+                optimizer.averaging,
                 dict(description or {}),
-                self.clipping,
+                optimizer.clipping,
+                noise,
             )
             path = self._checkpoint_path()
             if path is not None and path.exists():
                 state.restore(*read_checkpoint(path), path)
             train, validation = self._hold_out(data, seed)
-            loop = Loop(state, Loss(model, objective), engine, chooser)
+            loop = Loop(state, Loss(model, as_objective(objective), noise), engine, chooser)
             self._run(loop, train, validation, path)
         return state.history
 
@@ -272,30 +264,15 @@ class Trainer(BaseEstimator):
                 logger.log_hyperparams({"max_epochs": n_epochs, "start": len(history)})
             while len(history) < n_epochs and not self._exhausted(history, train):
                 progress = len(history) / n_epochs
-                rate = self.learning_rate * SCHEDULES[self.schedule](progress)
+                rate = self.learning_rate * schedule_of(self.schedule)(progress)
                 record = loop.epoch(train, validation, rate)
-                if not loop.keep(record):
+                if not loop.accept_epoch(record):
                     break
                 if path is not None:
                     loop.engine.save(path, *loop.state.content())
                 for logger in self.loggers:
                     logger.log_metrics(record, len(history))
         loop.state.finish()
-
-    def _optimizer(self, model: nn.Module, engine: Engine) -> Adam:
-        decayed = [p for p in model.parameters() if p.ndim > 1]
-        free = [p for p in model.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": decayed, "weight_decay": self.weight_decay},
-            {"params": free, "weight_decay": 0.0},
-        ]
-        fused = engine.device.type in ("cpu", "cuda")
-        used = [group for group in groups if group["params"]]
-        if not records_steps(engine):
-            return Adam(used, lr=self.learning_rate, fused=fused)
-        # A recorded step reads the rate where it lies, so that it can change.
-        rate = torch.tensor(self.learning_rate, dtype=torch.float32, device=engine.device)
-        return Adam(used, lr=rate, fused=fused, capturable=True)
 
     def _checkpoint_path(self) -> Path | None:
         return None if self.checkpoint is None else make_directory(self.checkpoint) / CHECKPOINT
@@ -310,7 +287,7 @@ class Trainer(BaseEstimator):
                 )
             return data, None
         if self.early_stopping is None:
-            return Batches(data, torch.arange(len(data)), self.batch_size, shuffled=True), None
+            return Batches(data, torch.arange(len(data)), self.batch_size), None
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
         n = round(len(data) * self.early_stopping.validation_fraction)
         if not 0 < n < len(data):
@@ -318,8 +295,8 @@ class Trainer(BaseEstimator):
                 f"validation_fraction={self.early_stopping.validation_fraction} of {len(data)} "
                 "rows leaves nothing to validate or to train on."
             )
-        train = Batches(data, order[n:], self.batch_size, shuffled=True)
-        return train, Batches(data, order[:n], self.batch_size, shuffled=False)
+        train = Batches(data, order[n:], self.batch_size)
+        return train, Batches(data, order[:n], self.batch_size)
 
     def _exhausted(self, history: History, train: Iterable[Tensor]) -> bool:
         if isinstance(train, Batches) and train.exhausted(history):
@@ -328,29 +305,3 @@ class Trainer(BaseEstimator):
             return False
         losses = history["validation_loss"]
         return len(losses) - 1 - losses.index(min(losses)) >= self.early_stopping.patience
-
-
-def check_count(name: str, value: Any, alternative: str = "") -> None:
-    """Check a whole number of at least one.
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
-    """
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(
-            f"{name} must be {alternative}a whole number of at least 1; got {value!r}."
-        )
-
-
-def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    """Check a name out of a table.
-
-    Raises
-    ------
-    ValueError
-        Naming what there is to choose from.
-    """
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")

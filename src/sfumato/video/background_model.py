@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.artifacts import read_saved, understanding, write_directory
 from sfumato.data import DataError, Video, open_video
 from sfumato.distributions import ColourHistogram
 from sfumato.models.background import Background
+from sfumato.storage import Stored, save, storable
 from sfumato.video.fitting import (
     MAX_RANK,
     Coupling,
@@ -79,6 +78,7 @@ class View:
         return shifted(image[None], self.shift)[0]
 
 
+@storable()
 class BackgroundModel(BaseEstimator):
     r"""Robust mixture model of a video: background, shadow or foreground at every pixel.
 
@@ -301,34 +301,31 @@ class BackgroundModel(BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a folder of JSON and safetensors."""
         check_is_fitted(self, "model_")
-        description = {"format": 1, "estimator": type(self).__name__, **self.describe()}
-        write_directory(path, description, dict(self.model_.state_dict()), [])
+        save(self, path)
 
     def describe(self) -> dict[str, Any]:
         """Return all but the tensors, as JSON can hold it."""
         return {
+            "format": 1,
+            "estimator": type(self).__name__,
             "params": self.get_params(),
             "size": list(self.size_),
             "shakes": self.shakes_,
             "bounds": self.bounds_,
         }
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "BackgroundModel":
-        """Load what :meth:`save` wrote.
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the fit found, by name."""
+        return dict(self.model_.state_dict())
 
-        Raises
-        ------
-        ArtifactError
-            If the folder holds no such model.
-        """
-        description, tensors = read_saved(path, cls.__name__)
-        with understanding(Path(path)):
-            return cls.restored(description, tensors)
+    def records(self) -> list[dict[str, float]]:
+        """Return no epochs: a video is not learned in any."""
+        return []
 
     @classmethod
-    def restored(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> "BackgroundModel":
-        """Return the model of a description and of its tensors."""
+    def restored(cls, stored: Stored) -> "BackgroundModel":
+        """Return the model that a folder describes."""
+        description, tensors = stored.description, dict(stored.tensors)
         model = cls(**description["params"])
         foreground = ColourHistogram(tensors.pop("foreground.log_density"))
         model.model_ = Background(**tensors, foreground=foreground, shadows=model.shadows)

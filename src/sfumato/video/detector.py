@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sfumato.artifacts import (
-    read_saved,
-    subtree,
-    tensor_tree,
-    understanding,
-    write_directory,
-)
+from sfumato.artifacts import tensor_tree
 from sfumato.data import DataError, Frame, Video, open_video
+from sfumato.storage import Stored, save, storable
 from sfumato.video.background_model import BackgroundModel, Frames, check_size
 from sfumato.video.candidates import MODE_WIDTH
 from sfumato.video.events import Event, EventRules, FrameScore, find_events
@@ -57,6 +51,7 @@ class Detection:
     score: FrameScore
 
 
+@storable()
 class ChangeDetector(BaseEstimator):
     """Finds what changes in a video, without labels.
 
@@ -243,44 +238,45 @@ class ChangeDetector(BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the detector, as it is after the frames that it has seen, to a folder."""
         check_is_fitted(self, "model_")
+        save(self, path)
+
+    def describe(self) -> dict[str, Any]:
+        """Return all but the tensors, as JSON can hold it."""
         params = self.get_params(deep=False)
-        images = {name: params.pop(name) for name in IMAGES}
         rules = params.pop("rules")
-        params = {name: _plain(value) for name, value in params.items()}
-        params["model"] = None if self.model is None else self.model.get_params()
-        description = {
-            "format": 1,
-            "estimator": type(self).__name__,
-            "detector": {**params, "rules": None if rules is None else asdict(rules)},
-            **self.model_.describe(),
+        plain = {name: _plain(value) for name, value in params.items() if name not in IMAGES}
+        plain["model"] = None if self.model is None else self.model.get_params()
+        plain["rules"] = None if rules is None else asdict(rules)
+        own = {"estimator": type(self).__name__, "detector": plain}
+        return self.model_.describe() | own
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the model's tensors, and the images that were given."""
+        given = {name: getattr(self, name) for name in IMAGES}
+        images = {
+            name: torch.from_numpy(np.ascontiguousarray(image))
+            for name, image in given.items()
+            if image is not None
         }
-        tensors = tensor_tree("model", self.model_.model_.state_dict())
-        given = {name: image for name, image in images.items() if image is not None}
-        tensors |= {
-            name: torch.from_numpy(np.ascontiguousarray(image)) for name, image in given.items()
-        }
-        write_directory(path, description, tensors, [])
+        return tensor_tree("model", self.model_.tensors()) | images
+
+    def records(self) -> list[dict[str, float]]:
+        """Return no epochs: a video is not learned in any."""
+        return []
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "ChangeDetector":
-        """Load what :meth:`save` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder holds no such detector.
-        """
-        description, tensors = read_saved(path, cls.__name__)
-        with understanding(Path(path)):
-            params = description["detector"]
-            rules, model = params.pop("rules"), params.pop("model")
-            params |= {name: tensors[name].numpy() for name in IMAGES if name in tensors}
-            detector = cls(
-                model=None if model is None else BackgroundModel(**model),
-                rules=None if rules is None else EventRules(**rules),
-                **params,
-            )
-            detector.model_ = BackgroundModel.restored(description, subtree("model", tensors))
+    def restored(cls, stored: Stored) -> "ChangeDetector":
+        """Return the detector that a folder describes."""
+        params = dict(stored.description["detector"])
+        rules, model = params.pop("rules"), params.pop("model")
+        params |= {name: stored.tensors[name].numpy() for name in IMAGES if name in stored.tensors}
+        detector = cls(
+            model=None if model is None else BackgroundModel(**model),
+            rules=None if rules is None else EventRules(**rules),
+            **params,
+        )
+        inner = replace(stored, tensors=stored.weights())
+        detector.model_ = BackgroundModel.restored(inner)
         # A background set by hand is in the model already, and may have been followed since.
         detector._start_mean = detector.model_.model_.mean
         detector._begin()

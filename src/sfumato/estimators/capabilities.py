@@ -1,0 +1,400 @@
+"""What estimators can do beside encoding rows: each a mixin that says what it needs."""
+
+import warnings
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sfumato.data import as_table
+from sfumato.estimators.base import Unit
+from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
+from sfumato.estimators.scaling import Scaling
+from sfumato.inference import (
+    Diagnosis,
+    LikelihoodEstimate,
+    MixtureDiagnosis,
+    RowSource,
+    diagnose,
+    diagnose_mixture,
+    importance_sampling,
+    map_float64,
+)
+from sfumato.likelihoods import LIKELIHOODS, LOSSES, Likelihood, Loss
+from sfumato.noise import Noise
+from sfumato.training import check_count
+
+RandomState = int | np.random.RandomState | None
+DRAWN = 1024
+
+
+class Needs:
+    """What the mixins take from the estimator that they are mixed into."""
+
+    model_: Any
+    scaling_: Scaling
+    latent_dim: int
+    seed_: int
+    n_features_in_: int
+
+    if TYPE_CHECKING:
+
+        def _rows(self, X: Any) -> tuple[RowSource, np.dtype]:
+            """Return rows in model units, and the type of the answers."""
+
+        def _device(self) -> torch.device:
+            """Return where the model lies."""
+
+        def _seeded(self, random_state: RandomState) -> Noise:
+            """Return the generators of draws."""
+
+        def _log_volume(self) -> float:
+            """Return what a log density of scaled rows has more than one in data units."""
+
+        def transform(self, X: Any) -> np.ndarray:
+            """Return the posterior mean of every row."""
+
+        def terms(self, X: Any) -> dict[str, np.ndarray]:
+            """Return the objective's named terms for every row."""
+
+
+def checked_codes(Z: Any, *lengths: int) -> np.ndarray:
+    """Return codes as an array of one of the lengths.
+
+    Raises
+    ------
+    ValueError
+        If they have another length.
+    """
+    codes: np.ndarray = check_array(Z, dtype=(np.float64, np.float32))
+    if codes.shape[1] not in lengths:
+        wanted = " or ".join(f"(n, {length})" for length in lengths)
+        raise ValueError(f"Z must have shape {wanted}, got {codes.shape}.")
+    return codes
+
+
+def decoded(estimator: Any, codes: np.ndarray, conditions: Tensor | None = None) -> np.ndarray:
+    """Return the decoder's mean at codes (n, l), with conditions where the decoder takes any."""
+    z = torch.from_numpy(np.require(codes, np.float32, ["C", "W"]))
+    given = z if conditions is None else torch.cat([z, conditions], dim=1)
+    return means(estimator, given.to(estimator._device())).astype(codes.dtype)
+
+
+def means(estimator: Any, z: Tensor) -> np.ndarray:
+    """Return E[x|z] in data units, shape (n, d)."""
+    x = map_float64(lambda model, block: model.decoder(block).mean, estimator.model_, z)
+    rows: np.ndarray = estimator.scaling_.to_data(x)
+    return rows
+
+
+def generated(estimator: Any, z: Tensor, *, mean: bool) -> np.ndarray:
+    """Return E[x|z] in data units, or a draw of x for every z."""
+    if mean:
+        return means(estimator, z).astype(np.float32)
+    x = torch.cat([estimator.model_.decoder(block).sample() for block in z.split(DRAWN)])
+    rows: np.ndarray = estimator.scaling_.to_data(x)
+    return rows.astype(np.float32)
+
+
+class Decodes(Needs):
+    """Codes that are decoded."""
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d)."""
+        check_is_fitted(self, "model_")
+        return decoded(self, checked_codes(Z, self.latent_dim))
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Return the decoder's mean at every row's code, shape (n, d)."""
+        return self.inverse_transform(self.transform(X))
+
+
+class Saturates(Needs):
+    """Rows that are compared with a perfect reconstruction."""
+
+    @abstractmethod
+    def _judge(self) -> Likelihood | Loss:
+        """Return what reconstructions are judged by."""
+
+    def saturated(self, X: Any) -> np.ndarray:
+        """Return the log-likelihood that a perfect reconstruction would have, shape (n,), in nats.
+
+        A row's log-likelihood less this is its deviance, negative; see
+        :meth:`~sfumato.likelihoods.Likelihood.saturated`.
+        """
+        x, _ = self._rows(X)
+        judge = self._judge()
+
+        def attainable(model: Any, block: Tensor) -> Tensor:
+            return judge.saturated(model.decoder(model.encoder(block).mean), block)
+
+        attained: np.ndarray = map_float64(attainable, self.model_, x).cpu().numpy()
+        return attained - self._log_volume()
+
+
+class HasLikelihood(Saturates):
+    """A model of p(x|z).
+
+    Attributes
+    ----------
+    likelihood_ : Likelihood
+        With what it learned from the training rows.
+    """
+
+    likelihood: Likelihood | str
+    likelihood_: Likelihood
+
+    def _unit(self) -> Unit:
+        return Unit(self.likelihood_.scaling, self.likelihood_.bounded)
+
+    def _log_volume(self) -> float:
+        density = self.likelihood_.is_density
+        return self.scaling_.log_volume(self.n_features_in_) if density else 0.0
+
+    def _judge(self) -> Likelihood:
+        return self.likelihood_
+
+    def _check_values(self, X: Any) -> None:
+        """Check that rows can have a likelihood, in data units."""
+        table, _ = as_table(X)
+        low = float(self.scaling_.offset[0])
+        self.likelihood_.check(np.asarray(table), low, low + float(self.scaling_.scale[0]))
+
+
+class HasLoss(Saturates):
+    """A model that is judged by a loss, as it has no density."""
+
+    loss: Loss | str
+
+    def _unit(self) -> Unit:
+        return Unit("range", loss_of(self.loss).bounded)
+
+    def _log_volume(self) -> float:
+        return 0.0
+
+    def _judge(self) -> Loss:
+        return loss_of(self.loss)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return minus the reconstruction error of every row, shape (n,): high is typical.
+
+        There is no density; the unit is that of the loss, not nats.
+        """
+        x, _ = self._rows(X)
+        loss = self._judge()
+
+        def error(model: Any, block: Tensor) -> Tensor:
+            return loss(model.decoder(model.encoder(block).mean), block)
+
+        return -map_float64(error, self.model_, x).cpu().numpy().astype(np.float64)
+
+
+def likelihood_of(value: Any) -> Likelihood:
+    """Return the likelihood that an argument names or is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(value, Likelihood):
+        return value
+    if not isinstance(value, str) or value not in LIKELIHOODS:
+        raise ValueError(
+            f"likelihood must be one of {', '.join(LIKELIHOODS)}, or a Likelihood; got {value!r}."
+        )
+    return LIKELIHOODS[value]()
+
+
+def loss_of(value: Any) -> Loss:
+    """Return the loss that an argument names or is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(value, Loss):
+        return value
+    if not isinstance(value, str) or value not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, or a Loss; got {value!r}.")
+    return LOSSES[value]()
+
+
+class Samples(Needs):
+    """Rows that are generated from the prior."""
+
+    @torch.no_grad()
+    def sample(
+        self, n_samples: int = 1, *, random_state: RandomState = None, mean: bool = True
+    ) -> np.ndarray:
+        """Generate rows, shape (n_samples, d).
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int or RandomState, optional
+            Of the draws; by default that of the fit, so that repeated calls agree.
+        mean : bool
+            Return E[x | z] for z from the prior, as pictures are usually shown; False draws x.
+        """
+        check_is_fitted(self, "model_")
+        check_count("n_samples", n_samples)
+        with self._seeded(random_state):
+            return generated(self, self.model_.prior().sample((n_samples,)), mean=mean)
+
+
+class SamplesComponents(Needs):
+    """Rows that are generated from a mixture, or from one of its components."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def n_clusters_(self) -> int | None:
+            """How many clusters there are."""
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        component: int | None = None,
+        random_state: RandomState = None,
+        mean: bool = True,
+    ) -> np.ndarray:
+        """Generate rows, shape (n_samples, d).
+
+        Parameters
+        ----------
+        n_samples : int
+        component : int, optional
+            Draw from this component only; by default each row from one drawn by its weight.
+        random_state : int or RandomState, optional
+            Of the draws; by default that of the fit, so that repeated calls agree.
+        mean : bool
+            Return E[x | z], as pictures are usually shown; False draws x.
+        """
+        check_is_fitted(self, "model_")
+        check_count("n_samples", n_samples)
+        n = self.n_clusters_ or 0
+        if component is not None and not 0 <= component < n:
+            raise ValueError(f"component must lie between 0 and {n - 1}, got {component}.")
+        prior = self.model_.prior
+        with self._seeded(random_state):
+            if component is None:
+                z = prior().sample((n_samples,))
+            else:
+                z = prior.draw(component, n_samples)
+            return generated(self, z, mean=mean)
+
+
+def component_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
+    """Return generated rows of every component."""
+    n = min(estimator.n_clusters_ or 1, MAX_GROUPS)
+    groups = {str(k): estimator.sample(N_PICTURES, component=k, random_state=0) for k in range(n)}
+    caption = f"{N_PICTURES} pictures generated from each component; a row is a component."
+    return [Pictures("Samples of each component", groups, caption)]
+
+
+class HasDensity(Needs):
+    """Rows whose likelihood is estimated."""
+
+    @abstractmethod
+    def log_likelihood(self, X: Any, n_samples: int = 5000) -> LikelihoodEstimate:
+        """Estimate log p(x) of every row in nats, with standard errors."""
+
+    def score_samples(self, X: Any, n_samples: int = 100) -> np.ndarray:
+        """Estimate log p(x) of every row in nats by importance sampling, shape (n,)."""
+        return self.log_likelihood(X, n_samples=n_samples).log_likelihood.cpu().numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of ``score_samples``."""
+        return float(self.score_samples(X).mean())
+
+
+def sampled_likelihood(
+    estimator: Any, model: Any, x: RowSource, n_samples: int, estimate: Any = importance_sampling
+) -> LikelihoodEstimate:
+    """Estimate log p(x) of rows in model units, and return it in data units."""
+    check_count("n_samples", n_samples)
+    found: LikelihoodEstimate = estimate(model, x, n_samples=n_samples, seed=estimator.seed_)
+    return found._replace(log_likelihood=found.log_likelihood - estimator._log_volume())
+
+
+class DiagnosesCode(Needs):
+    """Codes whose use is diagnosed."""
+
+    def diagnose(self, X: Any) -> Diagnosis:
+        """Tell how the code is used over the rows of X: active units, divergence, remedy."""
+        x, _ = self._rows(X)
+        return diagnose(self.model_, x)
+
+
+class Clusters(Needs):
+    """Rows that belong to clusters.
+
+    Attributes
+    ----------
+    labels_ : ndarray, shape (n,)
+        Clusters of the training rows.
+    """
+
+    labels_: np.ndarray
+
+    if TYPE_CHECKING:
+
+        def fit(self, X: Any, y: Any = None) -> Any:
+            """Fit the model."""
+
+    @abstractmethod
+    def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
+        """Return the probability of every cluster for every row, shape (n, K)."""
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit the model and return the cluster of every row, shape (n,)."""
+        labels: np.ndarray = self.fit(X).labels_
+        return labels
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the cluster of every row, shape (n,)."""
+        x, _ = self._rows(X)
+        labels: np.ndarray = self._posterior(self.model_, x).argmax(axis=1)
+        return labels
+
+    def diagnose(self, X: Any) -> MixtureDiagnosis:
+        """Tell how codes and classes are used over the rows of X, and what would mend them."""
+        x, _ = self._rows(X)
+        return diagnose_mixture(self.model_, x, self._posterior(self.model_, x))
+
+
+class SoftClusters(Clusters):
+    """Rows that belong to clusters with a probability."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of every cluster for every row, shape (n, K)."""
+        x, dtype = self._rows(X)
+        return self._posterior(self.model_, x).astype(dtype)
+
+
+def check_clusters(name: str, n_clusters: Any, n_rows: int) -> None:
+    """Check a number of clusters.
+
+    Raises
+    ------
+    ValueError
+        If there cannot be so many.
+    """
+    check_count(name, n_clusters)
+    if n_clusters > n_rows:
+        raise ValueError(f"{name}={n_clusters} must not exceed the number of rows, {n_rows}.")
+
+
+def warn_of_collapse(diagnosis: Diagnosis, stacklevel: int = 3) -> None:
+    """Warn, at the call of ``fit``, of what went wrong in training."""
+    if diagnosis.remedy is not None:
+        warnings.warn(diagnosis.remedy, ConvergenceWarning, stacklevel=stacklevel)

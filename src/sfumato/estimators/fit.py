@@ -1,0 +1,117 @@
+"""One fit as a value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from sfumato.nn import ImageShape
+from sfumato.noise import Noise
+from sfumato.objectives import Deformation
+from sfumato.training import (
+    Engine,
+    History,
+    IndexedRows,
+    Rows,
+    Trainer,
+    finish_phases,
+    phase_of,
+)
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the phases of one fit share.
+
+    Attributes
+    ----------
+    rows : Rows
+        In model units, on the engine's device.
+    seed : int
+    trainer : Trainer
+    engine : Engine
+    description : dict or None
+        Stored with checkpoints: what is being fitted.
+    image_shape : (channels, height, width) or None
+        Of one row, where rows are images.
+    deformation : Deformation or None
+        Under which an image stays what it is.
+    """
+
+    rows: Rows
+    seed: int
+    trainer: Trainer
+    engine: Engine
+    description: dict[str, Any] | None
+    image_shape: ImageShape | None = None
+    deformation: Deformation | None = None
+
+    @property
+    def view(self) -> Callable[[Tensor], Tensor] | None:
+        """The random deformation of a batch of rows, None where there is none."""
+        return view_of(self.deformation, self.image_shape)
+
+    def deforming(self, deformation: Deformation | None) -> "Fit":
+        """Return the same fit with images deformed so."""
+        return replace(self, deformation=deformation)
+
+    def build(self, make: Callable[[], Model], seed: int | None = None) -> Model:
+        """Return a new model, its weights drawn from the fit's seed."""
+        with Noise(self.seed if seed is None else seed):
+            return make()
+
+    def train(
+        self, model: nn.Module, objective: Any, data: Any = None, *, seed: int | None = None
+    ) -> History:
+        """Train in one phase, on the rows or on what is joined to them."""
+        return self._train(self.trainer, model, objective, data, seed)
+
+    def phase(
+        self,
+        name: str,
+        model: nn.Module,
+        objective: Any,
+        data: IndexedRows | Any = None,
+        *,
+        share: int = 1,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> History:
+        """Train in one phase of several, with 1 / share of the epochs and a checkpoint of its own.
+
+        Further settings are the trainer's.
+        """
+        trainer = phase_of(self.trainer, name, share).set_params(**settings)
+        return self._train(trainer, model, objective, data, seed)
+
+    def finish_phases(self) -> None:
+        """Remove the phases' checkpoints: the fit is complete."""
+        finish_phases(self.trainer)
+
+    def _train(
+        self, trainer: Trainer, model: nn.Module, objective: Any, data: Any, seed: int | None
+    ) -> History:
+        return trainer.fit(
+            model,
+            objective,
+            self.rows if data is None else data,
+            seed=self.seed if seed is None else seed,
+            description=self.description,
+            engine=self.engine,
+        )
+
+
+def view_of(
+    deformation: Deformation | None, image_shape: ImageShape | None
+) -> Callable[[Tensor], Tensor] | None:
+    """Return the deformation of a batch of images, None where there is none."""
+    if deformation is None or image_shape is None:
+        return None
+
+    def view(x: Tensor) -> Tensor:
+        return deformation(x, image_shape)
+
+    return view

@@ -1,0 +1,491 @@
+"""How a mixture model is trained, as an argument: coupled labels, or the published way."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from sfumato.coupling import (
+    Coupling,
+    coupled_bound,
+    disagreement,
+    mean_field,
+    merge_components,
+    neighbour_graph,
+)
+from sfumato.estimators.fit import Fit
+from sfumato.estimators.pretraining import Pretraining, codes_of, take_over
+from sfumato.inference import (
+    LabelEvidence,
+    RowSource,
+    coupled_mixture,
+    joint_of_views,
+    label_evidence,
+    map_blocks,
+    map_float64,
+    posterior_means,
+)
+from sfumato.nn import Recogniser
+from sfumato.noise import Noise
+from sfumato.objectives import Deformation, Objective, PenalisedBound
+from sfumato.training import History, LabelledRows, Rows, check_choice, check_count
+
+# Neighbours are first looked for among this many principal components of the rows.
+N_PRINCIPAL = 30
+# Components that each cluster starts with, where nobody says how many, and rows that each has.
+N_SUBCOMPONENTS, ROWS_PER_COMPONENT = 8, 40
+# gamma: what the recogniser weighs beside the code.
+DISTILLATION = 20.0
+# What neighbours count beside two views of a row, where components are merged: what a view is
+# taken for was taught, who is a neighbour was not.
+NEIGHBOURS_WEIGHT = 2.0
+
+
+class Trained(NamedTuple):
+    """What a recipe gives."""
+
+    model: Any
+    history: History
+    points: Tensor | None = None
+    """Where the training rows lie as neighbours of new ones, shape (n, l)."""
+    responsibilities: Tensor | None = None
+    """Posterior of their labels, shape (n, K)."""
+
+
+@dataclass(frozen=True)
+class MixtureTask:
+    """A mixture model to be trained.
+
+    Attributes
+    ----------
+    fit : Fit
+    n_clusters : int
+    build : callable (n_components) -> model
+    objective : Objective
+        The published bound.
+    pretraining : Pretraining
+        The autoencoder that the model may continue.
+    published_from_codes : bool
+        Whether the paper starts from an autoencoder's codes.
+    """
+
+    fit: Fit
+    n_clusters: int
+    build: Callable[[int], Any]
+    objective: Objective
+    pretraining: Pretraining
+    published_from_codes: bool
+
+
+class Recipe(BaseEstimator, ABC):
+    """How a mixture model is trained.
+
+    Attributes
+    ----------
+    averages : bool
+        The mixture averages its statistics over batches.
+    """
+
+    averages: ClassVar[bool] = True
+
+    pretrained: Any
+    deformation: Deformation | str | None
+    n_init: int
+
+    @property
+    def recognises(self) -> bool:
+        """Whether the model has a recogniser q(c|x)."""
+        return False
+
+    @property
+    def coupling_(self) -> Coupling:
+        """The coupling of neighbours' labels: none."""
+        return Coupling(strength=0.0)
+
+    @abstractmethod
+    def validate(self) -> None:
+        """Check the settings.
+
+        Raises
+        ------
+        ValueError
+            Naming the setting and what it takes.
+        """
+
+    @abstractmethod
+    def starts_pretrained(self, published_from_codes: bool) -> bool:
+        """Tell whether a fit starts with an autoencoder."""
+
+    @abstractmethod
+    def train(self, task: MixtureTask) -> Trained:
+        """Train the model."""
+
+
+class Published(Recipe):
+    """Train by the published bound alone, every row alone.
+
+    Parameters
+    ----------
+    objective : MixtureELBO or GMVAEBound, optional
+        By default the paper's.
+    n_init : int
+        Starts, of which the one with the lowest loss is kept.
+    pretrained : Autoencoder or StackedAutoencoder, optional
+        A fitted one to start from, for models whose paper starts from codes.
+    """
+
+    averages = False
+    # The papers' autoencoders see the rows as they are.
+    deformation = None
+
+    def __init__(
+        self, objective: Objective | None = None, n_init: int = 1, pretrained: Any = None
+    ) -> None:
+        self.objective = objective
+        self.n_init = n_init
+        self.pretrained = pretrained
+
+    def validate(self) -> None:
+        """Check the settings."""
+        check_count("n_init", self.n_init)
+
+    def starts_pretrained(self, published_from_codes: bool) -> bool:
+        """Tell whether the paper starts from codes."""
+        return published_from_codes
+
+    def train(self, task: MixtureTask) -> Trained:
+        """Train from several starts and keep the best."""
+        if self.pretrained is not None and not task.published_from_codes:
+            raise ValueError(
+                "pretrained has no effect here: as published, this model is trained from scratch."
+            )
+        fits = [self._train_once(task, start) for start in range(self.n_init)]
+        return min(fits, key=lambda trained: trained.history.records[-1]["loss"])
+
+    def _train_once(self, task: MixtureTask, start: int) -> Trained:
+        fit, seed = task.fit, task.fit.seed + start
+        noise = Noise(seed)
+        with noise:
+            model = task.build(task.n_clusters)
+        if task.published_from_codes:
+            self._start_from_codes(model, task, seed, noise)
+        history = fit.phase(f"start-{start + 1}", model, task.objective, seed=seed)
+        return Trained(model, history)
+
+    def _start_from_codes(self, model: Any, task: MixtureTask, seed: int, noise: Noise) -> None:
+        autoencoder = task.pretraining.model(task.fit)
+        codes = codes_of(autoencoder, task.fit)
+        take_over(model, autoencoder, float(codes.std()))
+        with noise:
+            mixture = coupled_mixture(codes.cpu(), None, task.n_clusters, strength=0.0, seed=seed)
+        model.initialise(codes, torch.from_numpy(mixture.responsibilities).to(codes))
+
+
+class Coupled(Recipe):
+    r"""Codes, neighbours, a coupled mixture of more components than clusters, and rounds of both.
+
+    An autoencoder's codes are taken apart by a mixture whose labels are coupled between nearest
+    neighbours. Rounds of joint training follow, with a recogniser q(c|x) that learns from images
+    slightly deformed; between them the components are merged to clusters, without labels.
+
+    Parameters
+    ----------
+    coupling : "neighbours", Coupling, or None
+        Prior that makes neighbours share a label; None leaves every row alone.
+    n_subcomponents : int
+        Components that each cluster starts with, where there are 40 rows or more for each.
+    rounds : (int, int)
+        Rounds of joint training before and after components are merged.
+    n_init : int
+        Starts of the coupled mixture, of which the one with the highest bound is kept.
+    pretrained : Autoencoder or StackedAutoencoder, optional
+        A fitted one to start from, with the same code, layers and scaling.
+    deformation : "auto", Deformation, or None
+        Under which an image keeps its label; "auto" deforms images a little. New rows are seen in
+        four of them.
+
+    Examples
+    --------
+    >>> Coupled(rounds=(0, 0)).recognises
+    False
+    """
+
+    def __init__(
+        self,
+        coupling: Coupling | str | None = "neighbours",
+        n_subcomponents: int = N_SUBCOMPONENTS,
+        rounds: tuple[int, int] = (2, 2),
+        n_init: int = 1,
+        pretrained: Any = None,
+        deformation: Deformation | str | None = "auto",
+    ) -> None:
+        self.coupling = coupling
+        self.n_subcomponents = n_subcomponents
+        self.rounds = rounds
+        self.n_init = n_init
+        self.pretrained = pretrained
+        self.deformation = deformation
+
+    @property
+    def recognises(self) -> bool:
+        """Whether there is a round in which a recogniser learns."""
+        return sum(self.rounds) > 0
+
+    @property
+    def coupling_(self) -> Coupling:
+        """The coupling of neighbours' labels."""
+        if isinstance(self.coupling, Coupling):
+            return self.coupling
+        check_choice("coupling", str(self.coupling), ["neighbours", "None"])
+        return Coupling() if self.coupling == "neighbours" else Coupling(strength=0.0)
+
+    def validate(self) -> None:
+        """Check the settings."""
+        for name in ("n_subcomponents", "n_init"):
+            check_count(name, getattr(self, name))
+        if len(self.rounds) != 2 or min(self.rounds) < 0:
+            raise ValueError(
+                f"rounds must be two whole numbers, neither negative, got {self.rounds!r}."
+            )
+        _ = self.coupling_
+
+    def starts_pretrained(self, published_from_codes: bool) -> bool:
+        """Return True."""
+        return True
+
+    def train(self, task: MixtureTask) -> Trained:
+        """Train a model of more components than clusters, merge these, and train on."""
+        autoencoder = task.pretraining.model(task.fit)
+        codes = codes_of(autoencoder, task.fit)
+        # One stream for all that is drawn between the phases.
+        noise = Noise(task.fit.seed)
+        state = self._first_state(codes, task, noise)
+        with noise:
+            model = task.build(state.n_components).to(task.fit.engine.device)
+        take_over(model, autoencoder, float(codes.std()))
+        initialise(model, state, task.fit)
+        records: list[Any] = []
+        for number in range(sum(self.rounds)):
+            if number == self._merging_round(task):
+                model, state = self._merged(model, state, task, noise)
+            history = self._train_round(model, state, task, number)
+            records += _renumbered(history, len(records))
+            state = self._assigned(model, state, task.fit)
+        if self._merging_round(task) == sum(self.rounds):
+            model, state = self._merged(model, state, task, noise)
+        points = state.points
+        if points is None:
+            points = evidence_alone(model, task.fit.rows, task.n_clusters).points
+        r = torch.from_numpy(state.responsibilities).to(points)
+        return Trained(model.eval(), History(records), points, r)
+
+    def _merging_round(self, task: MixtureTask) -> int:
+        n = n_components_of(len(task.fit.rows), task.n_clusters, self.n_subcomponents)
+        return self.rounds[0] if n > task.n_clusters else 0
+
+    def _first_state(self, codes: Tensor, task: MixtureTask, noise: Noise) -> "Labels":
+        """Fit coupled mixtures to the codes, and keep the one with the highest bound."""
+        coupling, rows = self.coupling_, task.fit.rows
+        graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
+        n = n_components_of(len(rows), task.n_clusters, self.n_subcomponents)
+        with noise:
+            fits = [
+                coupled_mixture(
+                    codes.cpu(), graph, n, strength=coupling.strength, seed=task.fit.seed + i
+                )
+                for i in range(self.n_init)
+            ]
+        best = max(fits, key=lambda fit: fit.bounds[-1])
+        return Labels(best.responsibilities, graph, graph, None, best.bounds[-1])
+
+    def _train_round(self, model: Any, state: "Labels", task: MixtureTask, number: int) -> History:
+        """Train all networks on the labels' posterior as it stands."""
+        r, graph, fit = state.responsibilities, state.graph, task.fit
+        rows = LabelledRows(fit.rows, _tensor(r), _tensor(disagreement(r, graph)))
+        strength = self.coupling_.strength * (1 + DISTILLATION)
+        return fit.phase(
+            f"round-{number + 1}",
+            model,
+            PenalisedBound(DISTILLATION, strength, fit.view),
+            rows,
+            share=sum(self.rounds),
+            seed=fit.seed + number,
+        )
+
+    def _assigned(self, model: Any, state: "Labels", fit: Fit) -> "Labels":
+        """Recompute the neighbours, by what the recogniser sees, and the labels' posterior."""
+        coupling = self.coupling_
+        found = _evidence_of(model, state, fit)
+        graph = neighbour_graph(found.points.cpu().numpy(), coupling.n_neighbors)
+        evidence = found.evidence.double().cpu().numpy()
+        r = mean_field(evidence, graph, coupling.strength, max_sweeps=5)
+        bound = coupled_bound(r, evidence, graph, coupling.strength)
+        return Labels(r, graph, state.first_graph, found.points, bound)
+
+    def _merged(
+        self, model: Any, state: "Labels", task: MixtureTask, noise: Noise
+    ) -> tuple[Any, "Labels"]:
+        """Return model and labels with the components merged to clusters."""
+        if state.n_components == task.n_clusters:
+            return model, state
+        joint = self._joint_of_components(model, state, task.fit)
+        groups = merge_components(joint, task.n_clusters, task.fit.seed)
+        merged = state.merged(groups, task.n_clusters)
+        with noise:
+            new = task.build(task.n_clusters).to(task.fit.engine.device)
+        own, old = new.state_dict(), model.state_dict()
+        # Everything that does not count components is kept.
+        new.load_state_dict(
+            {name: old[name] if old[name].shape == own[name].shape else own[name] for name in own}
+        )
+        initialise(new, merged, task.fit)
+        return new, merged
+
+    def _joint_of_components(self, model: Any, state: "Labels", fit: Fit) -> np.ndarray:
+        """Return how often the ends of an edge have two components: neighbours, or two views."""
+        r = state.responsibilities
+        # Not the neighbours as they stand: the recogniser was taught to tell components apart, and
+        # has drawn those of one cluster away from each other.
+        table = r.T @ (state.first_graph @ r)
+        neighbours: np.ndarray = table / max(table.sum(), 1e-300)
+        # Before the first round a recogniser has nothing to say of views.
+        if fit.view is None or not self.rounds[0] or not isinstance(model.recogniser, Recogniser):
+            return neighbours
+        views = joint_of_views(model.recogniser, fit.rows, fit.view, fit.seed)
+        return NEIGHBOURS_WEIGHT * neighbours + views
+
+
+RECIPES: dict[str, type[Recipe]] = {
+    "default": Coupled,
+    "coupled": Coupled,
+    "published": Published,
+    "paper": Published,
+    "report": Published,
+}
+
+
+def recipe_of(value: Any) -> Recipe:
+    """Return the recipe that an argument names or is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(value, Recipe):
+        return value
+    if not isinstance(value, str) or value not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, or a Recipe; got {value!r}.")
+    return RECIPES[value]()
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Posterior of the labels of all rows, and how it came about.
+
+    Attributes
+    ----------
+    responsibilities : ndarray, shape (n, K)
+    graph : symmetric matrix, shape (n, n)
+        Neighbours as they stand.
+    first_graph : symmetric matrix, shape (n, n)
+        Neighbours by the rows themselves.
+    points : Tensor, shape (n, l), or None
+        Where the rows lie, for the neighbours of new ones; None before the first round.
+    bound : float
+        Coupled bound in nats.
+    """
+
+    responsibilities: np.ndarray
+    graph: Any
+    first_graph: Any
+    points: Tensor | None
+    bound: float
+
+    @property
+    def n_components(self) -> int:
+        """How many components there are."""
+        return int(self.responsibilities.shape[1])
+
+    def merged(self, groups: np.ndarray, n_clusters: int) -> "Labels":
+        """Return the labels of groups of components."""
+        r = self.responsibilities @ np.eye(n_clusters)[groups]
+        return Labels(r, self.graph, self.first_graph, self.points, self.bound)
+
+
+def n_components_of(n_rows: int, n_clusters: int, n_subcomponents: int) -> int:
+    """Return how many components a mixture of more components than clusters starts with.
+
+    Examples
+    --------
+    >>> n_components_of(70_000, 10, 8), n_components_of(300, 10, 8)
+    (80, 10)
+    """
+    most = n_rows // ROWS_PER_COMPONENT
+    return max(n_clusters, min(n_clusters * n_subcomponents, most))
+
+
+def coupled_clusters(codes: Tensor, rows: Rows, n_clusters: int, seed: int) -> np.ndarray:
+    """Return clusters of codes by a coupled mixture whose components are merged, shape (n,)."""
+    coupling = Coupling()
+    graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
+    n_components = n_components_of(len(rows), n_clusters, N_SUBCOMPONENTS)
+    with Noise(seed):
+        r = coupled_mixture(
+            codes, graph, n_components, strength=coupling.strength, seed=seed
+        ).responsibilities
+    groups = merge_components(r.T @ (graph @ r), n_clusters, seed)
+    labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
+    return labels
+
+
+def principal_points(rows: Rows) -> np.ndarray:
+    """Return the rows' first principal components, shape (n, at most 30)."""
+    x = rows[slice(None)].cpu().numpy()
+    n = min(N_PRINCIPAL, *x.shape)
+    # Rows that are all alike have no variance to explain a share of.
+    with np.errstate(invalid="ignore"):
+        points: np.ndarray = PCA(n, svd_solver="covariance_eigh").fit_transform(x)
+    return points
+
+
+def initialise(model: Any, state: Labels, fit: Fit) -> None:
+    """Set the model's mixture by its codes and the labels' posterior."""
+    codes = posterior_means(model, fit.rows)
+    variance = map_blocks(lambda block: model.encoder(block).variance, fit.rows)
+    model.initialise(codes, _tensor(state.responsibilities).to(codes), variance)
+
+
+def evidence_alone(model: Any, x: RowSource, n_components: int) -> LabelEvidence:
+    """Return what a model makes of rows without neighbours, whatever rows are beside them.
+
+    Without a recogniser that is q(c|z) at the mean of the code.
+    """
+
+    def joined(model: Any, block: Tensor) -> Tensor:
+        if model.recogniser is None:
+            return LabelEvidence(model.log_class(block), model.encoder(block).mean).joined()
+        return label_evidence(model, block, DISTILLATION).joined()
+
+    return LabelEvidence.of(map_float64(joined, model, x).cpu(), n_components)
+
+
+def _evidence_of(model: Any, state: Labels, fit: Fit) -> LabelEvidence:
+    def joined(block: Tensor) -> Tensor:
+        return label_evidence(model, block, DISTILLATION).joined()
+
+    return LabelEvidence.of(map_blocks(joined, fit.rows), state.n_components)
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).float()
+
+
+def _renumbered(history: History, n_before: int) -> list[Any]:
+    return [record | {"epoch": record["epoch"] + n_before} for record in history.records]

@@ -20,6 +20,7 @@ from benchmarks import (
     restoration,
     speed,
     stress,
+    structure,
     threads,
     video,
 )
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "restoration": restoration.main,
     "speed": speed.main,
     "stress": stress.main,
+    "structure": structure.main,
     "threads": threads.main,
     "video": video.main,
 }

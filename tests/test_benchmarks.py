@@ -1,5 +1,6 @@
 """The benchmarks run: in a small form here, so that none is found broken when a table is due."""
 
+import ast
 import importlib
 import json
 import sys
@@ -8,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import clustering, clustpy, collapse, evidence, likelihoods, quality, results
+from benchmarks import (
+    clustering,
+    clustpy,
+    collapse,
+    evidence,
+    likelihoods,
+    quality,
+    results,
+    structure,
+)
 from sfumato import Trainer
 from sfumato.data import load_data
 from sfumato.estimators import RowEstimator
@@ -100,3 +110,27 @@ def test_eleven_models_make_the_table_of_quality(tables):
     assert [row["model"] for row in tables("quality-digits")] == list(
         quality.PROTOCOLS["digits"].models
     )
+
+
+def test_the_structure_is_counted(tables):
+    structure.main([])
+    values = {row["figure"]: row["value"] for row in tables("structure")}
+    assert len(values) == 12
+    assert min(values.values()) >= 0
+    assert (
+        values["changes of room in it, all files"] < values["files entered by one MixtureVAE.fit"]
+    )
+
+
+def test_every_line_is_code_docstring_comment_or_blank(tmp_path):
+    path = tmp_path / "lines.py"
+    path.write_text('"""One."""\n\n# Two.\nx = """\n\n# three"""  # four\n')
+    source = structure.Source(path)
+    assert source.line_kinds() == {"docstring": 1, "blank": 1, "comment": 1, "code": 3}
+    assert source.code == {4: 'x = """', 5: "", 6: '# three"""'}
+
+
+def test_hooks_without_a_body_are_not_concrete():
+    methods = ["def a(self): 'Hook.'", "def b(self): return 1", "@abstractmethod\n def c(self): 1"]
+    node = ast.parse("\n ".join(["class A:", *methods])).body[0]
+    assert [structure._is_concrete(node, name) for name in "abcd"] == [False, True, False, False]

@@ -13,7 +13,7 @@ from sfumato.cli.model_commands import (
     score,
     transform,
 )
-from sfumato.cli.options import json_option, plain_warnings
+from sfumato.cli.options import json_option, plain_messages
 from sfumato.cli.picture_commands import colorize, denoise, inpaint, upscale
 from sfumato.cli.video_commands import detect, events
 
@@ -67,7 +67,7 @@ def datasets(as_json: bool) -> None:
 @click.command()
 @click.option("--out", default="sfumato-demo", show_default=True, metavar="DIR")
 @json_option
-@plain_warnings
+@plain_messages
 def demo(out: str, as_json: bool) -> None:
     """Take real handwriting apart in under a minute, with nothing to download."""
     from sfumato.cli import demonstration

@@ -11,7 +11,7 @@ from sfumato.cli.options import (
     epochs_option,
     json_option,
     model_settings,
-    plain_warnings,
+    plain_messages,
     set_option,
 )
 
@@ -46,7 +46,7 @@ def _find_model(name: str) -> Any:
 @click.option("--resume", is_flag=True, help="Continue an interrupted or a shorter run.")
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder holds.")
 @json_option
-@plain_warnings
+@plain_messages
 def fit(
     model: str,
     data: str,
@@ -70,12 +70,12 @@ def fit(
     if background is not None and not entry.contrastive:
         raise click.UsageError(f"The model {model!r} takes no background; leave --background out.")
     from sfumato.cli import output, runs
-    from sfumato.cli import settings as parser
     from sfumato.data import load_data
+    from sfumato.jobs.settings import apply_settings
 
     chosen = model_settings(settings, config, epochs)
     estimator = entry.build(seed if entry.seeded else None)
-    parser.apply(estimator, chosen)
+    apply_settings(estimator, chosen)
     bundle = load_data(data)
     if (entry.supervised or labels) and bundle.y is None:
         who = f"The model {model!r} needs" if entry.supervised else "--labels asks for"
@@ -124,7 +124,7 @@ def _fit_into(
 @click.argument("data", required=False)
 @samples_option
 @json_option
-@plain_warnings
+@plain_messages
 def evaluate(run: str, data: str | None, samples: int, as_json: bool) -> None:
     """Measure RUN on its data's test rows (all rows where there is no test split), or on DATA."""
     from sfumato.cli import output, runs
@@ -158,7 +158,7 @@ def _computing(
     @click.argument("data", required=False)
     @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
     @json_option
-    @plain_warnings
+    @plain_messages
     def command(run: str, data: str | None, out: str, as_json: bool) -> None:
         from sfumato.cli import output, runs
         from sfumato.data import load_data
@@ -229,7 +229,7 @@ reconstruct = _computing(
 @click.option("--condition", help="Of a conditional model: the class, or attributes as 0.5,1,0.")
 @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
 @json_option
-@plain_warnings
+@plain_messages
 def sample(
     run: str,
     number: int,
@@ -283,7 +283,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     help="Importance samples for each row.",
 )
 @json_option
-@plain_warnings
+@plain_messages
 def compare(
     data: str,
     models: str,
@@ -331,7 +331,7 @@ def compare(
 @samples_option
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @json_option
-@plain_warnings
+@plain_messages
 def report(run: str, data: str | None, samples: int, open_page: bool, as_json: bool) -> None:
     """Write RUN/report.html: what was asked, what was learned, how good it is."""
     from sfumato.cli import output, pages

@@ -9,7 +9,7 @@ from sfumato.cli.options import (
     epochs_option,
     json_option,
     model_settings,
-    plain_warnings,
+    plain_messages,
     set_option,
 )
 
@@ -24,7 +24,7 @@ SHARED = (
     click.option("--seed", default=0, show_default=True, help="Of the training."),
     click.option("--overwrite", is_flag=True, help="Replace results and a model that exist."),
     json_option,
-    plain_warnings,
+    plain_messages,
 )
 
 

@@ -11,7 +11,6 @@ import click
 
 from sfumato.artifacts import CHECKPOINT, PARAMS, ArtifactError, make_directory
 from sfumato.cli import output
-from sfumato.cli import settings as parser
 from sfumato.data import (
     DataError,
     Photograph,
@@ -22,6 +21,7 @@ from sfumato.data import (
     write_photograph,
 )
 from sfumato.data.pictures import checked_ending
+from sfumato.jobs.settings import SettingError, apply_settings
 from sfumato.loading import load
 from sfumato.metrics import psnr, ssim
 from sfumato.restoration import Colorizer, Denoiser, Inpainter, Restorer, Upscaler
@@ -140,10 +140,10 @@ def _restorer(
             raise ArtifactError(f"{model!r} holds no model that can {command}.")
         for name, value in settings.items():
             if restorer.get_params().get(name) != value:
-                raise click.UsageError(f"{name} belongs to training, and {model!r} is trained.")
+                raise SettingError(f"{name} belongs to training, and {model!r} is trained.")
         return restorer
     restorer = cls(random_state=seed)
-    parser.apply(restorer, settings)
+    apply_settings(restorer, settings)
     if train is not None:
         return _trained(restorer, train, model, overwrite=overwrite)
     return _without_photographs(command, restorer, settings, seed)

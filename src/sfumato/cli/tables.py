@@ -5,14 +5,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import click
 from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import replace_file, to_json
 from sfumato.cli import output
-from sfumato.cli.settings import apply
 from sfumato.estimators import find_model
 from sfumato.evaluation import Result, Split, Table, run
+from sfumato.jobs.settings import SettingError, apply_settings
 from sfumato.report import environment, figures, page, sections
 from sfumato.training import Progress
 
@@ -29,7 +28,7 @@ def compare(
     _check_used(models, settings)
 
     def configure(name: str, estimator: BaseEstimator) -> BaseEstimator:
-        apply(estimator, settings, strict=False)
+        apply_settings(estimator, settings, strict=False)
         estimator.set_params(**special.get(name, {}))
         if find_model(name).deep and output.errors.is_terminal:
             estimator.set_params(trainer__loggers=(Progress(name),))
@@ -48,10 +47,10 @@ def _check_used(models: Sequence[str], settings: Mapping[str, Any]) -> None:
     """Refuse a setting that no model has: a slip of the pen would go unnoticed."""
     used = {"max_epochs", "min_steps"}
     for name in models:
-        used |= apply(find_model(name).build(0), settings, strict=False)
+        used |= apply_settings(find_model(name).build(0), settings, strict=False)
     unused = [name for name in settings if name not in used]
     if unused:
-        raise click.UsageError(f"None of these models has the setting {unused[0]!r}.")
+        raise SettingError(f"None of these models has the setting {unused[0]!r}.")
 
 
 def write(folder: Path, table: Table, title: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sfumato.cli.options import json_option, plain_warnings
+from sfumato.cli.options import json_option, plain_messages
 
 rules_options = (
     click.option("--event-threshold", type=float, help="Least share of a frame that changed."),
@@ -54,7 +54,7 @@ def _rules(event_threshold: float | None, min_length: float, merge: float) -> An
 @_with_rules
 @click.option("--overwrite", is_flag=True, help="Replace the detection that DIR holds.")
 @json_option
-@plain_warnings
+@plain_messages
 def detect(
     videos: tuple[str, ...],
     out: str,
@@ -99,7 +99,7 @@ def detect(
 @click.argument("folder", metavar="DIR")
 @_with_rules
 @json_option
-@plain_warnings
+@plain_messages
 def events(
     folder: str, event_threshold: float | None, min_length: float, merge: float, as_json: bool
 ) -> None:

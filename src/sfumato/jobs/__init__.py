@@ -1,0 +1,1 @@
+"""What the commands do, callable from Python: no parsing, and nothing on standard output."""

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.artifacts import make_directory, replace_file
-from sfumato.cli import detection, output, runs, tables
+from sfumato.cli import output, runs, tables
+from sfumato.cli.terminal import Terminal
 from sfumato.data import Data, load_data, moving_digits, write_image
 from sfumato.estimators import RowEstimator, save
 from sfumato.evaluation import Result, Split, holding_out, tabulate
+from sfumato.jobs.detection import detect_video
 from sfumato.metrics import cdnet_scores
 from sfumato.report import environment, page, sections
-from sfumato.video import ChangeDetector, EventRules, Subtraction
+from sfumato.video import Subtraction
 
 DATA = "digits"
 MODELS = ("mixture-vae", "ae-gmm", "isomap-kmeans", "pca-gmm", "gmm", "kmeans")
@@ -70,13 +72,12 @@ def _video(folder: Path) -> dict[str, float]:
         for number, image in enumerate(images, 1):
             picture = image.astype(np.uint8) * 255 if image.dtype == bool else image
             write_image(folder / name / f"{number:06d}.png", picture)
-    summary = detection.detect(
-        str(folder / "input"),
+    summary = detect_video(
+        folder / "input",
         folder / "result",
-        ChangeDetector(),
-        EventRules(),
-        groundtruth=str(folder / "groundtruth"),
+        groundtruth=folder / "groundtruth",
         overwrite=True,
+        progress=Terminal(),
     )
     masks = Subtraction("median").fit(frames).predict(frames)
     median = cdnet_scores(masks, truth)["f_measure"]

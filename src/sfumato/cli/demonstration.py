@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.artifacts import make_directory, replace_file
-from sfumato.cli import output, runs, tables
+from sfumato.cli import output
 from sfumato.cli.terminal import Terminal
 from sfumato.data import Data, load_data, moving_digits, write_image
 from sfumato.estimators import RowEstimator, save
 from sfumato.evaluation import Result, Split, holding_out, tabulate
+from sfumato.jobs import runs
+from sfumato.jobs.compare import as_dict, fit_and_measure
 from sfumato.jobs.detection import detect_video
 from sfumato.metrics import cdnet_scores
 from sfumato.report import environment, page, sections
@@ -39,7 +41,8 @@ def run(out: str, *, as_json: bool) -> None:
     folder = make_directory(out)
     data = load_data(DATA)
     split = holding_out(data)
-    results = tables.compare(split, MODELS, SEEDS, {}, 200, SETTINGS)
+    progress = Terminal(epoch_lines=False)
+    results = fit_and_measure(split, MODELS, SEEDS, model_settings=SETTINGS, progress=progress)
     shown = [r for r in results if r.seed == 0 and isinstance(r.estimator, RowEstimator)]
     for result in shown:
         _save(result, folder / result.model)
@@ -49,7 +52,7 @@ def run(out: str, *, as_json: bool) -> None:
     table = tabulate(results)
     video = _video(folder / "moving-digits")
     if as_json:
-        table_json = output.as_dict(table)
+        table_json = as_dict(table)
         output.emit({"report": str(path), "seconds": seconds, "table": table_json, "video": video})
         return
     title = f"Handwritten digits, {len(split.X_eval)} test rows, {len(SEEDS)} seeds"
@@ -86,7 +89,7 @@ def _video(folder: Path) -> dict[str, float]:
 
 def _save(result: Result, folder: Path) -> None:
     save(result.estimator, folder)
-    runs.write_json(folder, runs.RUN, runs.describe(result.model, DATA, result.seed, ["demo"]))
+    runs.write_json(folder, runs.RUN, runs.describe(result.model, DATA, result.seed, "sfumato demo"))
 
 
 def _page(data: Data, split: Split, results: list[Result], shown: list[Result]) -> str:

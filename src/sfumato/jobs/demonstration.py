@@ -1,19 +1,22 @@
-"""`sfumato demo`: the main job on data that ships with scikit-learn."""
+"""The demonstration: clustering and change detection on data that ship with the dependencies."""
 
+import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sfumato.artifacts import make_directory, replace_file
-from sfumato.cli import output
-from sfumato.cli.terminal import Terminal
 from sfumato.data import Data, load_data, moving_digits, write_image
 from sfumato.estimators import RowEstimator, save
-from sfumato.evaluation import Result, Split, holding_out, tabulate
+from sfumato.evaluation import Result, Split, Table, holding_out, tabulate
 from sfumato.jobs import runs
-from sfumato.jobs.compare import as_dict, fit_and_measure
+from sfumato.jobs.compare import fit_and_measure
 from sfumato.jobs.detection import detect_video
+from sfumato.jobs.progress import SILENT, Display
 from sfumato.metrics import cdnet_scores
 from sfumato.report import environment, page, sections
 from sfumato.video import Subtraction
@@ -22,26 +25,62 @@ DATA = "digits"
 MODELS = ("mixture-vae", "ae-gmm", "isomap-kmeans", "pca-gmm", "gmm", "kmeans")
 SEEDS = (0, 1, 2)
 N_FRAMES = 150
-# Eight by eight pixels need no wider networks and no more steps, and nobody likes to wait.
-SETTINGS = {"mixture-vae": {"hidden": (128,), "trainer__min_steps": 1200}}
-NEXT = (
-    "sfumato report {out}/mixture-vae                       the page of the mixture alone",
-    "sfumato predict {out}/mixture-vae digits --out c.csv   the cluster of every row",
-    "sfumato sample {out}/mixture-vae -n 100 --out new.npy  handwriting that nobody wrote",
-    "sfumato fit mixture-vae YOUR_DATA --out run            a folder of images, .npy, .csv, ...",
-    "sfumato detect YOUR_VIDEO --out result                 what changes in a video, and when",
-    "sfumato compare YOUR_DATA --models gmvae,kmeans        one table, several models",
-    "sfumato models; sfumato datasets                       what there is",
-)
+# Digits of 8 x 8 pixels need no wider network and no more steps, and a demonstration is short.
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "mixture-vae": {"hidden": (128,), "trainer__min_steps": 1200}
+}
 
 
-def run(out: str, *, as_json: bool) -> None:
-    """Fit, compare, print the table, write the page, and say what to try next."""
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demonstration found.
+
+    Attributes
+    ----------
+    report : Path
+        The page of the comparison.
+    seconds : float
+        Until that page was written.
+    n_rows : int
+        Test rows.
+    table : dict
+        Model -> measure -> summary over the seeds.
+    video : dict
+        ``f_measure`` of the detector and ``median_f_measure`` of the temporal median.
+    video_report : Path
+        The page of the detection.
+    """
+
+    report: Path
+    seconds: float
+    n_rows: int
+    table: Table
+    video: dict[str, float]
+    video_report: Path
+
+
+def run_demo(out: str | os.PathLike[str], *, progress: Display = SILENT) -> Demonstration:
+    """Compare models on handwritten digits, detect digits that move, and write the pages.
+
+    Parameters
+    ----------
+    out : str or path-like
+        Folder for the pages, a run of each model, and the video.
+    progress : Display
+
+    Returns
+    -------
+    Demonstration
+
+    Raises
+    ------
+    ArtifactError
+        If the folder cannot be written to.
+    """
     start = time.perf_counter()
     folder = make_directory(out)
     data = load_data(DATA)
     split = holding_out(data)
-    progress = Terminal(epoch_lines=False)
     results = fit_and_measure(split, MODELS, SEEDS, model_settings=SETTINGS, progress=progress)
     shown = [r for r in results if r.seed == 0 and isinstance(r.estimator, RowEstimator)]
     for result in shown:
@@ -49,26 +88,14 @@ def run(out: str, *, as_json: bool) -> None:
     path = folder / "report.html"
     replace_file(path, _page(data, split, results, shown).encode())
     seconds = time.perf_counter() - start
-    table = tabulate(results)
-    video = _video(folder / "moving-digits")
-    if as_json:
-        table_json = as_dict(table)
-        output.emit({"report": str(path), "seconds": seconds, "table": table_json, "video": video})
-        return
-    title = f"Handwritten digits, {len(split.X_eval)} test rows, {len(SEEDS)} seeds"
-    output.print_table(table, title)
-    output.say(
-        f"\nDigits that move over a photograph, found without labels: F {video['f_measure']:.3f}, "
-        f"temporal median {video['median_f_measure']:.3f}"
-    )
-    output.say(f"\nReport: {path}   ({seconds:.0f} s)")
-    output.say(f"Video:  {folder / 'moving-digits' / 'result' / 'report.html'}\n\nTry next:")
-    for line in NEXT:
-        output.say("  " + line.format(out=out))
+    clip = folder / "moving-digits"
+    video = _detect_digits(clip, progress)
+    video_report = clip / "result" / "report.html"
+    return Demonstration(path, seconds, len(split.X_eval), tabulate(results), video, video_report)
 
 
-def _video(folder: Path) -> dict[str, float]:
-    """Detect what moves in a clip that is made here, beside the temporal median."""
+def _detect_digits(folder: Path, progress: Display) -> dict[str, float]:
+    """Detect what moves in a synthetic clip, compared with the temporal median."""
     frames, truth = moving_digits(N_FRAMES)
     for name, images in (("input", frames), ("groundtruth", truth)):
         make_directory(folder / name)
@@ -80,7 +107,7 @@ def _video(folder: Path) -> dict[str, float]:
         folder / "result",
         groundtruth=folder / "groundtruth",
         overwrite=True,
-        progress=Terminal(),
+        progress=progress,
     )
     masks = Subtraction("median").fit(frames).predict(frames)
     median = cdnet_scores(masks, truth)["f_measure"]
@@ -89,7 +116,8 @@ def _video(folder: Path) -> dict[str, float]:
 
 def _save(result: Result, folder: Path) -> None:
     save(result.estimator, folder)
-    runs.write_json(folder, runs.RUN, runs.describe(result.model, DATA, result.seed, "sfumato demo"))
+    record = runs.describe(result.model, DATA, result.seed, "sfumato demo")
+    runs.write_json(folder, runs.RUN, record)
 
 
 def _page(data: Data, split: Split, results: list[Result], shown: list[Result]) -> str:

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
         VaDE,
         VampPrior,
     )
+    from sfumato.jobs import (
+        compare_models,
+        detect_video,
+        evaluate_run,
+        fit_run,
+        report_run,
+        restore_pictures,
+    )
     from sfumato.loading import load
     from sfumato.objectives import (
         ELBO,
@@ -108,6 +116,12 @@ _HOMES = {
     "Inpainter": "sfumato.restoration",
     "Upscaler": "sfumato.restoration",
     "Colorizer": "sfumato.restoration",
+    "detect_video": "sfumato.jobs",
+    "fit_run": "sfumato.jobs",
+    "evaluate_run": "sfumato.jobs",
+    "report_run": "sfumato.jobs",
+    "compare_models": "sfumato.jobs",
+    "restore_pictures": "sfumato.jobs",
 }
 __all__ = [
     "DCN",
@@ -160,7 +174,13 @@ __all__ = [
     "VaDE",
     "VampPrior",
     "__version__",
+    "compare_models",
+    "detect_video",
+    "evaluate_run",
+    "fit_run",
     "load",
+    "report_run",
+    "restore_pictures",
 ]
 
 

@@ -127,7 +127,8 @@ def restore_pictures(
     >>> from sfumato import Denoiser, Trainer
     >>> from sfumato.data import shipped_photographs, write_image
     >>> photographs = [picture[:64, :80] for picture in shipped_photographs()]
-    >>> model = Denoiser(widths=(4, 8), n_blocks=1, patch_size=16, trainer=Trainer(max_epochs=1))
+    >>> trainer = Trainer(max_epochs=1, batch_size=2)
+    >>> model = Denoiser(widths=(4, 8), n_blocks=1, patch_size=16, trainer=trainer)
     >>> with tempfile.TemporaryDirectory() as home:
     ...     model.fit(photographs).save(Path(home) / "model")
     ...     write_image(Path(home) / "noisy.png", photographs[0])

@@ -24,7 +24,8 @@ ALLOWED["restoration"] = {*ALLOWED["estimators"], "estimators", "metrics"}
 ALLOWED["evaluation"] = {*ALLOWED["estimators"], "estimators", "metrics"}
 ALLOWED["report"] = {*ALLOWED["evaluation"], "evaluation", "video", "restoration"}
 ALLOWED["loading"] = {"artifacts", "estimators", "restoration", "video"}
-ALLOWED["cli"] = {*ALLOWED["report"], "report", "loading"}
+ALLOWED["jobs"] = {*ALLOWED["report"], "report", "loading"}
+ALLOWED["cli"] = {*ALLOWED["jobs"], "jobs"}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 FILES += [SOURCE / "distributions.py", SOURCE / "artifacts.py"]
 

@@ -30,6 +30,14 @@ if TYPE_CHECKING:
         VaDE,
         VampPrior,
     )
+    from sfumato.jobs import (
+        compare_models,
+        detect_video,
+        evaluate_run,
+        fit_run,
+        report_run,
+        restore_pictures,
+    )
     from sfumato.likelihoods import (
         Bernoulli,
         Categorical,
@@ -171,6 +179,12 @@ _HOMES = {
     "Inpainter": "sfumato.restoration",
     "Upscaler": "sfumato.restoration",
     "Colorizer": "sfumato.restoration",
+    "detect_video": "sfumato.jobs",
+    "fit_run": "sfumato.jobs",
+    "evaluate_run": "sfumato.jobs",
+    "report_run": "sfumato.jobs",
+    "compare_models": "sfumato.jobs",
+    "restore_pictures": "sfumato.jobs",
 }
 # Former names, each kept for one release.
 _RENAMED = {
@@ -247,8 +261,14 @@ __all__ = [
     "VaDE",
     "VampPrior",
     "__version__",
+    "compare_models",
+    "detect_video",
+    "evaluate_run",
+    "fit_run",
     "load",
     "register",
+    "report_run",
+    "restore_pictures",
     "save",
 ]
 

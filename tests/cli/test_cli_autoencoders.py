@@ -8,6 +8,7 @@ import pytest
 from sfumato import Contractive, Correntropy, Gaussian, KSparse, Masking, SaltAndPepper, load
 from sfumato.cli import settings
 from sfumato.estimators import MODELS, StackedAutoencoder
+from sfumato.jobs.settings import apply_settings
 from sfumato.training import PHASES, Progress
 
 STACK = ("stacked-autoencoder", "--epochs", 1, "--set", "layers=16,4")
@@ -15,7 +16,7 @@ STACK = ("stacked-autoencoder", "--epochs", 1, "--set", "layers=16,4")
 
 def configured(*words, model="autoencoder"):
     estimator = MODELS[model].build(0)
-    settings.apply(estimator, settings.parse(words))
+    apply_settings(estimator, settings.parse(words))
     return estimator
 
 

@@ -187,7 +187,7 @@ def test_a_disk_that_fails_at_the_end_of_a_fit_leaves_a_loadable_or_no_run(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sfumato.estimators.save", full)
+    monkeypatch.setattr("sfumato.jobs.fitting.save", full)
     outcome = cli("fit", model, data, "--out", tmp_path / "run", *SETTINGS[model])
     assert (outcome.status, outcome.err.splitlines()[-1]) == (
         1,

@@ -9,9 +9,10 @@ import pytest
 from sklearn.cluster import KMeans
 
 from sfumato import __version__, load
-from sfumato.cli.output import console, finite
+from sfumato.cli.output import console
 from sfumato.data import DATASETS, load_data
 from sfumato.estimators import MODELS, as_float, reconstruct
+from sfumato.jobs.files import finite
 from sfumato.metrics import clustering_accuracy
 
 COMMANDS = (

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from sfumato import load
-from sfumato.cli.detection import folders
 from sfumato.data import moving_digits, open_video, read_picture
+from sfumato.jobs.detection import result_folders
 from sfumato.metrics import cdnet_scores
 from sfumato.report.video import N_STRETCHES, player
 from sfumato.video import (
@@ -291,7 +291,7 @@ def test_a_stream_that_is_stopped_gives_what_was_found_so_far(cli, tmp_path, mon
 
     stream = open_video(frames)
     stream.__class__, stream.n_frames = Stopped, None
-    monkeypatch.setattr("sfumato.cli.detection.open_video", lambda source: stream)
+    monkeypatch.setattr("sfumato.jobs.detection.open_video", lambda source: stream)
     # The stream itself goes on longer than the beginning that is learned from.
     monkeypatch.setattr("sfumato.video.detector.LEARNING_SECONDS", 0.5)
     outcome = cli("detect", "7", "--out", tmp_path / "out", "--json")
@@ -326,7 +326,7 @@ def test_folders_are_named_by_files_and_never_by_addresses(tmp_path, monkeypatch
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     videos = ("..", "rtsp://user:secret@host/1", "0")
-    names = [folder.name for folder in folders(videos, tmp_path / "out")]
+    names = [folder.name for folder in result_folders(videos, tmp_path / "out")]
     assert names == ["home", "video2", "video3"]
 
 

@@ -441,7 +441,7 @@ def test_the_number_of_epochs_without_photographs_is_the_one_that_is_set(
     cli, picture, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path))
-    monkeypatch.setattr("sfumato.cli.restoration.EPOCHS_WITHOUT_PHOTOGRAPHS", 3)
+    monkeypatch.setattr("sfumato.jobs.restoration.EPOCHS_WITHOUT_PHOTOGRAPHS", 3)
     for words, epochs in (
         (("--set", "trainer.max_epochs=2"), 2),
         (("--set", "max-epochs=1"), 1),

@@ -11,7 +11,7 @@ import pytest
 
 from sfumato import load
 from sfumato.artifacts import ArtifactError
-from sfumato.cli import runs
+from sfumato.jobs import runs
 
 NET = ("--set", "hidden=32", "--set", "latent_dim=3", "--seed", 7)
 # An epoch takes a good part of a second: 112 steps and a checkpoint of some 6 MB.

@@ -6,11 +6,12 @@ import pytest
 from sfumato import ELBO, IWAE, VAE, EarlyStopping
 from sfumato.cli import settings
 from sfumato.estimators import MODELS
+from sfumato.jobs.settings import SettingError, apply_settings
 
 
 def configured(*words: str, model: str = "vae"):
     estimator = MODELS[model].build(0)
-    settings.apply(estimator, settings.parse(words))
+    apply_settings(estimator, settings.parse(words))
     return estimator
 
 
@@ -79,8 +80,8 @@ def test_a_name_that_could_be_several_is_refused_with_all_of_them():
         def get_params(self, deep=True):
             return super().get_params(deep) | {"a__width": 1, "b__width": 2}
 
-    with pytest.raises(click.UsageError, match=r"any of a\.width, b\.width; name one in full"):
-        settings.apply(Two(), {"width": 3})
+    with pytest.raises(SettingError, match=r"any of a\.width, b\.width; name one in full"):
+        apply_settings(Two(), {"width": 3})
 
 
 def test_scikit_learns_models_take_settings_too():
@@ -104,7 +105,7 @@ def test_the_settings_of_both_steps_are_found_by_their_last_names():
 
 def test_settings_go_to_those_models_that_have_them_where_not_strict():
     pca = MODELS["pca"].build(0)
-    used = settings.apply(pca, {"latent_dim": 3, "n_components": 4}, strict=False)
+    used = apply_settings(pca, {"latent_dim": 3, "n_components": 4}, strict=False)
     assert used == {"n_components"}
     assert pca.n_components == 4
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sfumato.cli import main
-from sfumato.cli.pages import write_run_report
+from sfumato.jobs.pages import report_run
 
 # As far as a file's name can go: it may hold no slash.
 HOSTILE = "<b>x<b><img src=x onerror=alert(1)>&amp;'\".npz"
@@ -31,7 +31,7 @@ def run_page(folder: Path) -> Path:
     np.savez(folder / HOSTILE, X=X[:200].reshape(-1, 8, 8), y=y[:200])
     options = ("--out", folder / "run", "--epochs", 2, "--set", "hidden=32")
     sfumato("fit", "vae", folder / HOSTILE, *options)
-    return write_run_report(str(folder / "run"), None, 5)
+    return report_run(folder / "run", n_samples=5)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,19 @@ from sfumato.cli.model_commands import (
     score,
     transform,
 )
-from sfumato.cli.options import json_option, plain_warnings
+from sfumato.cli.options import json_option, plain_messages
 from sfumato.cli.picture_commands import colorize, denoise, inpaint, upscale
 from sfumato.cli.video_commands import detect, events
+
+NEXT = (
+    "sfumato report {out}/mixture-vae                       the page of the mixture alone",
+    "sfumato predict {out}/mixture-vae digits --out c.csv   the cluster of every row",
+    "sfumato sample {out}/mixture-vae -n 100 --out new.npy  handwriting that nobody wrote",
+    "sfumato fit mixture-vae YOUR_DATA --out run            a folder of images, .npy, .csv, ...",
+    "sfumato detect YOUR_VIDEO --out result                 what changes in a video, and when",
+    "sfumato compare YOUR_DATA --models gmvae,kmeans        one table, several models",
+    "sfumato models; sfumato datasets                       what there is",
+)
 
 
 @click.command()
@@ -67,12 +77,29 @@ def datasets(as_json: bool) -> None:
 @click.command()
 @click.option("--out", default="sfumato-demo", show_default=True, metavar="DIR")
 @json_option
-@plain_warnings
+@plain_messages
 def demo(out: str, as_json: bool) -> None:
     """Take real handwriting apart in under a minute, with nothing to download."""
-    from sfumato.cli import demonstration
+    from sfumato.cli import output
+    from sfumato.cli.terminal import Terminal
+    from sfumato.jobs.compare import as_dict
+    from sfumato.jobs.demonstration import SEEDS, run_demo
 
-    demonstration.run(out, as_json=as_json)
+    found = run_demo(out, progress=Terminal(epoch_lines=False))
+    if as_json:
+        summary = {"report": str(found.report), "seconds": found.seconds}
+        output.emit(summary | {"table": as_dict(found.table), "video": found.video})
+        return
+    title = f"Handwritten digits, {found.n_rows} test rows, {len(SEEDS)} seeds"
+    output.print_table(found.table, title)
+    output.say(
+        f"\nDigits that move over a photograph, found without labels: F "
+        f"{found.video['f_measure']:.3f}, temporal median {found.video['median_f_measure']:.3f}"
+    )
+    output.say(f"\nReport: {found.report}   ({found.seconds:.0f} s)")
+    output.say(f"Video:  {found.video_report}\n\nTry next:")
+    for line in NEXT:
+        output.say("  " + line.format(out=out))
 
 
 COMMANDS = (

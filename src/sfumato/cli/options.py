@@ -1,4 +1,4 @@
-"""What commands share: options, settings, and warnings shown as lines."""
+"""What commands share: options, settings, and messages as single lines."""
 
 import functools
 import warnings
@@ -21,12 +21,12 @@ def model_settings(
     from sfumato.cli import settings as parser
 
     chosen = parser.read_config(config) | parser.parse(settings)
-    # So many epochs are meant, and not the more that few rows would get.
+    # Exactly this many epochs, without the minimum of steps that adds some for few rows.
     return chosen | ({} if epochs is None else {"max_epochs": epochs, "min_steps": 0})
 
 
-def plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
-    """Show warnings as one line on standard error, without the code that raised them."""
+def plain_messages(command: Callable[..., None]) -> Callable[..., None]:
+    """Show warnings as one line on standard error; report a wrong setting as wrong usage."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -34,8 +34,18 @@ def plain_warnings(command: Callable[..., None]) -> Callable[..., None]:
             warnings.simplefilter("default")
             try:
                 command(*args, **kwargs)
+            except ValueError as error:
+                if _blames_a_setting(error):
+                    raise click.UsageError(str(error)) from None
+                raise
             finally:
                 for text in dict.fromkeys(str(warning.message) for warning in caught):
                     click.echo(f"Warning: {text}", err=True)
 
     return wrapped
+
+
+def _blames_a_setting(error: ValueError) -> bool:
+    from sfumato.jobs.settings import SettingError
+
+    return isinstance(error, SettingError)

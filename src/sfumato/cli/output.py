@@ -1,22 +1,16 @@
-"""What commands write: tables for people, JSON for programs, files for both."""
+"""What commands print: tables for people, JSON for programs."""
 
 import json
-import math
-import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from io import BytesIO, StringIO
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sfumato.artifacts import ArtifactError, make_directory, replace_file
-from sfumato.evaluation import Cell, Table, best, columns_of
+from sfumato.evaluation import Summary, Table, best, columns_of
+from sfumato.jobs.files import finite
 
 console = Console()
 errors = Console(stderr=True)
@@ -25,17 +19,6 @@ errors = Console(stderr=True)
 def emit(value: Any) -> None:
     """Print one JSON object on standard output; numbers that JSON lacks become null."""
     click.echo(json.dumps(finite(value)))
-
-
-def finite(value: Any) -> Any:
-    """Return a JSON value with null for every number that JSON lacks."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
 
 
 def print_pairs(values: Mapping[str, Any], title: str) -> None:
@@ -106,80 +89,10 @@ def _columns(table: Table) -> dict[str, list[Text]]:
     return columns
 
 
-def _has_minimum(row: Mapping[str, Cell]) -> bool:
+def _has_minimum(row: Mapping[str, Summary]) -> bool:
     return "accuracy" in row and row["accuracy"].n >= SEEDS_OF_A_MINIMUM
-
-
-def working(text: str) -> AbstractContextManager[Any]:
-    """Show on a terminal that something long is under way."""
-    return errors.status(text)
 
 
 def say(text: str) -> None:
     """Print lines as they are."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def as_markdown(table: Table) -> str:
-    """Return models by measures as a Markdown table."""
-    names = columns_of(table)
-    lines = ["| model | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for model, row in table.items():
-        lines.append(f"| {model} | " + " | ".join(str(row.get(n, "")) for n in names) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def as_dict(table: Table) -> dict[str, Any]:
-    """Return models by measures as plain numbers."""
-    return {model: {name: vars(cell) for name, cell in row.items()} for model, row in table.items()}
-
-
-def write(path: str, content: bytes) -> None:
-    """Write a file whole or not at all, making its folder.
-
-    Raises
-    ------
-    ArtifactError
-        If it cannot be written.
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise ArtifactError(f"{path!r} is a folder; give --out the name of a file.")
-    make_directory(target.parent)
-    replace_file(target, content)
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _npz(array: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    np.savez_compressed(buffer, X=array)
-    return buffer.getvalue()
-
-
-def _csv(array: np.ndarray) -> bytes:
-    text = StringIO()
-    whole = array.dtype.kind in "iub"
-    np.savetxt(text, np.atleast_2d(array.T).T, delimiter=",", fmt="%d" if whole else "%.9g")
-    return text.getvalue().encode()
-
-
-WRITERS: dict[str, Callable[[np.ndarray], bytes]] = {".npy": _npy, ".npz": _npz, ".csv": _csv}
-
-
-def array_writer(path: str) -> Callable[[np.ndarray], bytes]:
-    """Return the function that turns an array into the bytes of such a file.
-
-    Raises
-    ------
-    click.UsageError
-        If the file's ending is unknown.
-    """
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix not in WRITERS:
-        raise click.UsageError(f"--out takes a file ending in {', '.join(WRITERS)}; got {path!r}.")
-    return WRITERS[suffix]

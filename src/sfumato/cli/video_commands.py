@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sfumato.cli.options import json_option, plain_warnings
+from sfumato.cli.options import json_option, plain_messages
 
 rules_options = (
     click.option("--event-threshold", type=float, help="Least share of a frame that changed."),
@@ -54,7 +54,7 @@ def _rules(event_threshold: float | None, min_length: float, merge: float) -> An
 @_with_rules
 @click.option("--overwrite", is_flag=True, help="Replace the detection that DIR holds.")
 @json_option
-@plain_warnings
+@plain_messages
 def detect(
     videos: tuple[str, ...],
     out: str,
@@ -69,44 +69,44 @@ def detect(
     **settings: Any,
 ) -> None:
     """Find what changes in VIDEO: a file, a folder of frames, a camera's number or an address."""
-    from sfumato.cli import detection, output
+    from sfumato.cli import output
+    from sfumato.cli.terminal import Terminal
+    from sfumato.jobs.detection import REPORT, detect_videos
 
-    rules = _rules(event_threshold, min_length, merge)
-    folders = detection.folders(videos, Path(out))
-    summaries = {
-        folder.name: detection.detect(
-            video,
-            folder,
-            detection.make_detector(method, model, settings),
-            rules,
-            groundtruth=groundtruth,
-            overwrite=overwrite,
-        )
-        for video, folder in zip(videos, folders, strict=True)
-    }
-    if len(videos) > 1:
-        detection.overview(Path(out), summaries)
+    summaries = detect_videos(
+        videos,
+        out,
+        method=method,
+        model=model,
+        groundtruth=groundtruth,
+        rules=_rules(event_threshold, min_length, merge),
+        overwrite=overwrite,
+        progress=Terminal(),
+        # An absent flag is False, and leaves the setting of a loaded model as it is.
+        **{name: value for name, value in settings.items() if value is not False},
+    )
     if as_json:
         found = list(summaries.values())
         output.emit({"out": out, **found[0]} if len(found) == 1 else {"out": out, "videos": found})
         return
     for name, summary in summaries.items():
         output.print_pairs(summary, name)
-    output.say(f"Report: {Path(out) / detection.REPORT}")
+    output.say(f"Report: {Path(out) / REPORT}")
 
 
 @click.command()
 @click.argument("folder", metavar="DIR")
 @_with_rules
 @json_option
-@plain_warnings
+@plain_messages
 def events(
     folder: str, event_threshold: float | None, min_length: float, merge: float, as_json: bool
 ) -> None:
     """Find the events of a detection in DIR anew, by other rules; the video is not decoded."""
-    from sfumato.cli import detection, output
+    from sfumato.cli import output
+    from sfumato.jobs.detection import update_events
 
-    found = detection.again(Path(folder), _rules(event_threshold, min_length, merge))
+    found = update_events(folder, rules=_rules(event_threshold, min_length, merge))
     if as_json:
         output.emit({"events": [vars(event) for event in found]})
         return

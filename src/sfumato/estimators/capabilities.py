@@ -27,7 +27,7 @@ from sfumato.inference import (
 )
 from sfumato.likelihoods import LIKELIHOODS, LOSSES, Likelihood, Loss
 from sfumato.noise import Noise
-from sfumato.training import check_count
+from sfumato.training import Rows, check_count
 
 RandomState = int | np.random.RandomState | None
 DRAWN = 1024
@@ -44,7 +44,7 @@ class Needs:
 
     if TYPE_CHECKING:
 
-        def _rows(self, X: Any) -> tuple[RowSource, np.dtype]:
+        def _rows(self, X: Any) -> tuple[Rows, np.dtype]:
             """Return rows in model units, and the type of the answers."""
 
         def _device(self) -> torch.device:

@@ -146,6 +146,7 @@ class StartsFromCodes:
     scaling: Any
     image_shape: Any
     random_state: Any
+    recipe: Any
 
     if TYPE_CHECKING:
 
@@ -154,6 +155,9 @@ class StartsFromCodes:
 
         def _backbone(self) -> Backbone:
             """Return the backbone."""
+
+        def _recipe(self) -> Any:
+            """Return the recipe, which may hold a fitted autoencoder."""
 
         def _first_loss(self) -> Loss:
             """Return the loss of the autoencoder."""
@@ -167,6 +171,11 @@ class StartsFromCodes:
         @property
         def starts_pretrained(self) -> bool:
             """Whether a fit starts with an autoencoder at all."""
+
+    def start_from(self, autoencoder: Pretrained) -> None:
+        """Let the next fit start from a fitted autoencoder."""
+        recipe = self._recipe()
+        self.recipe = type(recipe)(**recipe.get_params(deep=False) | {"pretrained": autoencoder})
 
     def pretraining(self) -> Autoencoder:
         """Return the autoencoder that a fit starts with where none is given, unfitted."""

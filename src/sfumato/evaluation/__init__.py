@@ -2,30 +2,31 @@
 
 from sfumato.evaluation.compare import (
     COLUMNS,
-    Cell,
     Result,
+    Summary,
     Table,
     best,
     columns_of,
     run,
     tabulate,
 )
-from sfumato.evaluation.measures import MEANINGS, Measures, measure, measure_beside
+from sfumato.evaluation.measures import MEANINGS, Measures, meaning_of, measure, measure_beside
 from sfumato.evaluation.split import PROTOCOLS, Split, as_fitted, holding_out, on_everything
 
 __all__ = [
     "COLUMNS",
     "MEANINGS",
     "PROTOCOLS",
-    "Cell",
     "Measures",
     "Result",
     "Split",
+    "Summary",
     "Table",
     "as_fitted",
     "best",
     "columns_of",
     "holding_out",
+    "meaning_of",
     "measure",
     "measure_beside",
     "on_everything",

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median, stdev
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from sfumato.estimators import ClusterEstimator, find_model
-from sfumato.evaluation.measures import MEANINGS, Measures, measure
+from sfumato.estimators import StartsFromCodes, find_model
+from sfumato.evaluation.measures import MEANINGS, Measures, meaning_of, measure
 from sfumato.evaluation.split import Split
 
 COLUMNS = (
@@ -19,6 +19,7 @@ COLUMNS = (
     "nll",
     "nll_dynamic",
     "nll_levels",
+    "nll_counts",
     "nll_density",
     "accuracy",
     "nmi",
@@ -41,7 +42,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Summary:
     """A measure over seeds: its values in the order of the seeds, and what they come to."""
 
     mean: float
@@ -53,7 +54,7 @@ class Cell:
     values: tuple[float, ...]
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Cell":
+    def of(cls, values: Sequence[float]) -> "Summary":
         """Summarise the values of several seeds."""
         n = len(values)
         deviation = stdev(values) if n > 1 else None
@@ -84,7 +85,7 @@ def _decimals(value: float) -> int:
     return 3 if size < 1 else 2 if size < 100 else 1
 
 
-Table = dict[str, dict[str, Cell]]
+Table = dict[str, dict[str, Summary]]
 
 
 def run(
@@ -137,14 +138,15 @@ class Pretraining:
 
     def give(self, estimator: Any, X: Any) -> Measures:
         """Let a model begin with a shared autoencoder; returns the time that this one took."""
-        if not isinstance(estimator, ClusterEstimator) or not estimator.begins_pretrained:
+        if not isinstance(estimator, StartsFromCodes) or not estimator.starts_pretrained:
             return {}
         # The settings that decide the autoencoder, its seed among them.
         key = str(sorted(estimator.pretraining().get_params().items()))
         if key not in self._fits:
             clock = _Clock()
             self._fits[key] = estimator.pretrain(X), clock.times()
-        estimator.pretrained, times = self._fits[key]
+        autoencoder, times = self._fits[key]
+        estimator.start_from(autoencoder)
         return times
 
 
@@ -175,22 +177,28 @@ def tabulate(results: Sequence[Result]) -> Table:
     for model in dict.fromkeys(result.model for result in results):
         fits = [result.measures for result in results if result.model == model]
         table[model] = {
-            name: Cell.of([fit[name] for fit in fits]) for name in COLUMNS if name in fits[0]
+            name: Summary.of([fit[name] for fit in fits]) for name in _columns_among(fits[0])
         }
     return table
 
 
 def columns_of(table: Table) -> list[str]:
     """Return the measures that at least one model has, in their order."""
-    return [column for column in COLUMNS if any(column in row for row in table.values())]
+    return _columns_among(dict.fromkeys(name for row in table.values() for name in row))
+
+
+def _columns_among(names: Collection[str]) -> list[str]:
+    """Return the known columns in their order, then those of other packages."""
+    others = [name for name in names if name not in COLUMNS and name not in MEANINGS]
+    return [name for name in COLUMNS if name in names] + others
 
 
 def best(table: Table) -> Mapping[str, str]:
     """Return the best model of every measure that at least two models have."""
     winners = {}
-    for column in COLUMNS:
+    for column in columns_of(table):
         cells = {model: row[column].mean for model, row in table.items() if column in row}
         if len(cells) > 1:
-            choose = min if MEANINGS[column].less_is_better else max
+            choose = min if meaning_of(column).less_is_better else max
             winners[column] = choose(cells, key=cells.__getitem__)
     return winners

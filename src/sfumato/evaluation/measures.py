@@ -10,9 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 from sfumato.estimators import (
-    MixtureEstimator,
-    RowEstimator,
-    VariationalEstimator,
+    is_deep,
     learned_from_labels,
     n_clusters_of,
     operations_of,
@@ -57,6 +55,11 @@ MEANINGS = {
         "negative log-likelihood of the rows as whole numbers, nats per row",
         less_is_better=True,
     ),
+    "nll_counts": Meaning(
+        "NLL, counts",
+        "negative log-likelihood of the rows as counts, nats per row",
+        less_is_better=True,
+    ),
     "nll_density": Meaning(
         "-log density",
         "negative log density of the rows in data units, nats per row",
@@ -80,16 +83,12 @@ MEANINGS = {
 }
 
 
-# Likelihoods of different protocols are nats apart and never share a column.
-NLL_NAMES = {
-    ("bernoulli", False): "nll",
-    ("bernoulli", True): "nll_dynamic",
-    ("categorical", False): "nll_levels",
-    ("logistic-mixture", False): "nll_levels",
-    ("gaussian", False): "nll_density",
-    ("unit-gaussian", False): "nll_density",
-    ("pixel-gaussian", False): "nll_density",
-}
+def meaning_of(name: str) -> Meaning:
+    """Return what a measure means; one that is not known is a likelihood of another package."""
+    text = f"{name}, negative log-likelihood as its model names it, nats per row"
+    return MEANINGS.get(name) or Meaning(name, text, less_is_better=True)
+
+
 # 5-NN keeps at most this many training rows: a random choice, since data may be sorted by class.
 KNN_ROWS = 10_000
 
@@ -116,25 +115,27 @@ def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
 
 
 def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
-    if not isinstance(estimator, (VariationalEstimator, MixtureEstimator)):
-        try:
-            nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
-        except np.linalg.LinAlgError:
-            # Constant columns, and as many components as columns: there is no density.
-            return {}
-        return {"nll_density": nll.mean, "nll_error": nll.standard_error}
-    binarizes = isinstance(estimator, VariationalEstimator) and estimator.binarize
-    name = NLL_NAMES[estimator.likelihood, binarizes]
+    if not is_deep(estimator):
+        return _baseline_density(estimator, split)
     estimate = estimator.log_likelihood(split.X_eval, n_samples=n_samples)
     nll = negative_log_likelihood(
         estimate.log_likelihood.cpu().numpy(), estimate.standard_error.cpu().numpy()
     )
     return {
-        name: nll.mean,
+        estimator.likelihood_measure_: nll.mean,
         "nll_error": nll.standard_error,
         "nll_monte_carlo_error": nll.monte_carlo_error,
         "nll_samples": n_samples,
     }
+
+
+def _baseline_density(estimator: Any, split: Split) -> Measures:
+    try:
+        nll = negative_log_likelihood(estimator.score_samples(split.X_eval))
+    except np.linalg.LinAlgError:
+        # Constant columns, and as many components as columns: there is no density.
+        return {}
+    return {"nll_density": nll.mean, "nll_error": nll.standard_error}
 
 
 def _reconstruction(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
@@ -162,7 +163,7 @@ def _same(y: np.ndarray, labels: np.ndarray) -> float:
 def _codes(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     measures: Measures = {}
     codes = estimator.transform(split.X_eval)
-    if isinstance(estimator, RowEstimator):
+    if is_deep(estimator):
         measures["active_units"] = estimator.diagnose(split.X_eval).active_units
     if split.y_eval is None or split.y_train is None:
         return measures
@@ -191,7 +192,7 @@ def beside(estimator: Any, split: Split) -> dict[str, Any]:
 
     PCA with as many dimensions as its code; k-means with as many clusters as it makes.
     """
-    if not isinstance(estimator, RowEstimator) or len(split.X_train) < 2:
+    if not is_deep(estimator) or len(split.X_train) < 2:
         return {}
     n = min(estimator.latent_dim, *split.X_train.shape)
     baselines: dict[str, Any] = {"pca": PCA(n, random_state=0).fit(split.X_train)}

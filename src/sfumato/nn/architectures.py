@@ -293,5 +293,5 @@ def check_widths(hidden: Any) -> None:
         If they are not positive whole numbers in a sequence.
     """
     is_sequence = isinstance(hidden, Sequence) and not isinstance(hidden, str)
-    if not is_sequence or not all(isinstance(w, Integral) and w > 0 for w in hidden):
+    if not is_sequence or not all(isinstance(w, Integral) and int(w) > 0 for w in hidden):
         raise ValueError(f"hidden must hold positive whole numbers, got {hidden!r}.")

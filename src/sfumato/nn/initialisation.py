@@ -7,7 +7,7 @@ from torch import nn
 
 
 @torch.no_grad()
-def preserve_variance(network: nn.Sequential) -> nn.Sequential:
+def preserve_variance(network: nn.Module) -> nn.Module:
     r"""Draw hidden weights so that signals keep their size from layer to layer, biases zero.
 
     .. math:: W_{ij} \sim N(0, 2 / n), \qquad n = \text{inputs of one output}

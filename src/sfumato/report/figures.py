@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sfumato.evaluation import COLUMNS, MEANINGS, Cell, Table
+from sfumato.evaluation import Summary, Table, columns_of, meaning_of
 
 INK, ACCENT, FAINT = "#26221f", "#8c4a2f", "#b8aea4"
 PALETTE = (
@@ -129,20 +129,21 @@ def _draw(panels: Sequence[Axes], X: np.ndarray, look: Look) -> None:
 def comparison(table: Table) -> Figure:
     """Draw one panel for each measure: a bar for each model, its deviation, a dot for each seed."""
     shared = min(2, len(table))
-    names = [name for name in COLUMNS if sum(name in row for row in table.values()) >= shared]
+    counts = {name: sum(name in row for row in table.values()) for name in columns_of(table)}
+    names = [name for name, count in counts.items() if count >= shared]
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
     figure = _figure(3.8 * columns, (0.9 + 0.24 * len(table)) * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, name in zip(panels, names, strict=False):
         _bars(panel, {model: row[name] for model, row in table.items() if name in row})
-        panel.set_title(MEANINGS[name].label, fontsize=10)
+        panel.set_title(meaning_of(name).label, fontsize=10)
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     return figure
 
 
-def _bars(panel: Axes, cells: Mapping[str, Cell]) -> None:
+def _bars(panel: Axes, cells: Mapping[str, Summary]) -> None:
     means = [cell.mean for cell in cells.values()]
     spread = [cell.deviation or 0.0 for cell in cells.values()]
     panel.barh(list(cells), means, xerr=spread, color=FAINT, ecolor=INK, height=0.7)

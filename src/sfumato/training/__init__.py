@@ -6,7 +6,7 @@ from sfumato.training.engine import Engine, LocalEngine, computes_bf16
 from sfumato.training.history import History
 from sfumato.training.loop import TrainingDivergedError
 from sfumato.training.optimizer import Optimizer
-from sfumato.training.phases import PHASES, finish_phases, phase_of
+from sfumato.training.phases import finish_phases, phase_of
 from sfumato.training.progress import Labelled, Progress
 from sfumato.training.relabelling import RelabelledBatches, Relabelling
 from sfumato.training.rows import (
@@ -20,7 +20,6 @@ from sfumato.training.rows import (
 from sfumato.training.trainer import EarlyStopping, Logger, Trainer
 
 __all__ = [
-    "PHASES",
     "ContrastedRows",
     "EarlyStopping",
     "Engine",

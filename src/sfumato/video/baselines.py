@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sfumato.coupling import box_mean
 from sfumato.data import DataError, Video, open_video
 from sfumato.video.background_model import Frames, check_size
-from sfumato.video.detector import Detection, measured, region_of
+from sfumato.video.detector import Detection, make_detection, region_of
 from sfumato.video.sampling import sample_indices
 
 # Levels of difference to the median; a usual choice.
@@ -74,7 +74,7 @@ class Subtraction(BaseEstimator):
                 raw = subtractor.apply(np.ascontiguousarray(frame.image[..., ::-1])) > 0
             share = box_mean(torch.from_numpy(raw).float(), 2).numpy()
             learning = subtractor is not None and frame.time < WARM_UP
-            yield measured(frame, share, (share > 0.5) & region, region, learning=learning)
+            yield make_detection(frame, share, (share > 0.5) & region, region, learning=learning)
 
     def predict(self, X: Frames) -> np.ndarray:
         """Masks, bool, shape (n, height, width)."""

@@ -308,7 +308,7 @@ class ChangeDetector(BaseEstimator):
         mask = remove_objects(
             (large > self.threshold) & self._region, self._least_area(), self.max_area
         )
-        return measured(frame, large, mask, self._region, light_change=switched)
+        return make_detection(frame, large, mask, self._region, light_change=switched)
 
     def _least_area(self) -> int:
         height, width = self.model_.size_
@@ -342,7 +342,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def measured(
+def make_detection(
     frame: Frame,
     probability: np.ndarray,
     mask: np.ndarray,

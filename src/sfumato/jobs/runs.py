@@ -1,8 +1,7 @@
-"""Run folders: what stands beside the saved estimator."""
+"""The folder of a run: what it holds besides the saved estimator."""
 
 import json
 import os
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,27 +13,28 @@ from sfumato.artifacts import (
     CHECKPOINT,
     HISTORY,
     PARAMS,
+    PHASES,
     WEIGHTS,
     ArtifactError,
     make_directory,
     replace_file,
     to_json,
 )
+from sfumato.data import Data
 from sfumato.report import environment
-from sfumato.training import PHASES
 
 RUN, METRICS, REPORT = "run.json", "metrics.json", "report.html"
 FILES = (PARAMS, WEIGHTS, HISTORY, CHECKPOINT, RUN, METRICS, REPORT)
-# What a run has that is fitted further no longer tells the truth about it.
+# What no longer holds once a run is fitted further.
 OUTDATED = (PARAMS, RUN, METRICS, REPORT)
 ASIDE = ".before"
 
 
 @contextmanager
-def opened(path: str, *, resume: bool, overwrite: bool) -> Iterator[Path]:
+def opened(path: str | os.PathLike[str], *, resume: bool, overwrite: bool) -> Iterator[Path]:
     """Lend the folder of a new or continued run.
 
-    Whoever fails before anything is learned leaves the folder as it was.
+    A failure before anything is learned leaves the folder as it was.
 
     Raises
     ------
@@ -45,11 +45,11 @@ def opened(path: str, *, resume: bool, overwrite: bool) -> Iterator[Path]:
     held = [name for name in FILES if (folder / name).exists()]
     if (held or (folder / PHASES).exists()) and not (resume or overwrite):
         raise ArtifactError(
-            f"{path!r} already holds a run; add --resume to continue it, --overwrite to start "
+            f"{str(path)!r} already holds a run; add --resume to continue it, --overwrite to start "
             "anew, or choose another folder."
         )
     if resume and PARAMS in held and CHECKPOINT not in held:
-        raise ArtifactError(f"{path!r} has no {CHECKPOINT} to continue from; use --overwrite.")
+        raise ArtifactError(f"{str(path)!r} has no {CHECKPOINT} to continue from; use --overwrite.")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     make_directory(folder)
     _tidy(folder)
@@ -102,13 +102,13 @@ def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (status.st_ino, status.st_mtime_ns) for path, status in states.items()}
 
 
-def describe(model: str, data: str, seed: int, words: Sequence[str]) -> dict[str, Any]:
-    """Return what is known of a run when it starts; ``words`` are those of the command line."""
+def describe(model: str, data: Any, seed: int, command: str | None) -> dict[str, Any]:
+    """Return what is known of a run when it starts; the data by name, if they have one."""
     return {
         "model": model,
-        "data": data,
+        "data": str(data) if isinstance(data, str | os.PathLike) else None,
         "seed": seed,
-        "command": shlex.join(["sfumato", *words]),
+        **({} if command is None else {"command": command}),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
     }
@@ -119,7 +119,7 @@ def write_json(folder: Path, name: str, value: Any) -> None:
     replace_file(folder / name, to_json(value))
 
 
-def read(path: str) -> dict[str, Any]:
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what is known of a run; an estimator saved from Python has no such record.
 
     Raises
@@ -136,15 +136,24 @@ def read(path: str) -> dict[str, Any]:
         raise ArtifactError(f"{file} is damaged; name the data on the command line.") from None
 
 
-def data_of(path: str, data: str | None) -> str:
-    """Return the data a command is to use: those named, else those of the run.
+def data_of(path: str | os.PathLike[str], data: Any) -> Any:
+    """Return the data to use: those given, else the ones that the run was fitted to.
 
     Raises
     ------
     ArtifactError
-        If neither names any.
+        If none are given and the run does not name any.
     """
-    name = data or read(path).get("data")
+    if data is not None:
+        return data
+    name = read(path).get("data")
     if name is None:
-        raise ArtifactError(f"{path!r} does not say what it was fitted to; name the data as well.")
+        raise ArtifactError(
+            f"{str(path)!r} does not say what it was fitted to; name the data as well."
+        )
     return str(name)
+
+
+def data_name(source: Any, data: Data) -> str:
+    """Return what loaded data are called: as they were named, or by their own name."""
+    return str(source) if isinstance(source, str | os.PathLike) else data.name

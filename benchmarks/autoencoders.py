@@ -32,10 +32,10 @@ from sfumato import (
     Autoencoder,
     Contractive,
     Correntropy,
-    Gaussian,
+    GaussianNoise,
     KLSparsity,
     KSparse,
-    Masking,
+    MaskingNoise,
     SaltAndPepper,
     StackedAutoencoder,
     Trainer,
@@ -145,8 +145,8 @@ CODES: dict[str, Method | None] = {
     **{f"k-sparse, centred rows, k = {k}": k_sparse(k, "centred") for k in (70, 40, 25)},
     "contractive 784-32": Method({"hidden": (), "penalty": Contractive()}),
     "deep, contractive, one probe": deep(penalty=Contractive(n_probes=1)),
-    "deep, denoising: Gaussian": deep(corruption=Gaussian()),
-    "deep, denoising: masking": deep(corruption=Masking()),
+    "deep, denoising: Gaussian": deep(corruption=GaussianNoise()),
+    "deep, denoising: masking": deep(corruption=MaskingNoise()),
     "deep, denoising: salt and pepper": deep(corruption=SaltAndPepper()),
     "deep, mse, 20 % outliers": Method({"hidden": DEEP}, rows="noise"),
     "deep, correntropy, 20 % outliers": Method(
@@ -313,10 +313,10 @@ def measure_contraction(case: str, setting: tuple[Any, float], seed: int, epochs
 # --- denoising ---
 
 DENOISING = {
-    "Gaussian, sigma 0.25": Gaussian(0.25),
-    "Gaussian, sigma 0.5": Gaussian(0.5),
-    "masking, p 0.25": Masking(0.25),
-    "masking, p 0.5": Masking(0.5),
+    "Gaussian, sigma 0.25": GaussianNoise(0.25),
+    "Gaussian, sigma 0.5": GaussianNoise(0.5),
+    "masking, p 0.25": MaskingNoise(0.25),
+    "masking, p 0.5": MaskingNoise(0.5),
     "salt and pepper, p 0.2": SaltAndPepper(0.2),
     "salt and pepper, p 0.4": SaltAndPepper(0.4),
 }
@@ -358,7 +358,7 @@ def measure_denoising(case: str, corruption: Any, seed: int, epochs: int) -> Fig
 
 # --- few labels ---
 
-STACK: dict[str, Any] = {"layers": (500, 500, 2000, 30), "corruption": Masking()}
+STACK: dict[str, Any] = {"layers": (500, 500, 2000, 30), "corruption": MaskingNoise()}
 
 
 class FineTuned(StackedAutoencoder):

@@ -30,17 +30,17 @@ from sfumato.nn import (
     mlp,
 )
 from sfumato.objectives import (
-    Assigned,
+    LabelledBatch,
     KLSparsity,
     KSparse,
-    Masking,
+    MaskingNoise,
     elbo,
     embedded_clustering,
     jacobian_norm,
     reconstruction,
     target_distribution,
 )
-from sfumato.samplers import FrozenSampler, MappedSampler, MonotoneMap, NormalSampler, RingMap
+from sfumato.samplers import ScipySampler, MappedSampler, MonotoneMap, NormalSampler, RingMap
 
 
 def small_bernoulli_model() -> LatentVariableModel:
@@ -291,7 +291,7 @@ def denoising_compares_the_reconstruction_of_corrupted_rows_with_clean_rows() ->
     )
     x = torch.randn(5, 6)
     # Everything is masked: the code is the encoder's bias whatever the row.
-    found = reconstruction(model, x, corruptions=[Masking(1.0)])["reconstruction"]
+    found = reconstruction(model, x, corruptions=[MaskingNoise(1.0)])["reconstruction"]
     rebuilt = model.decoder.network(model.encoder.network.bias)
     torch.testing.assert_close(found, (x - rebuilt).square().sum(1))
 
@@ -322,7 +322,7 @@ def decs_gradients_equal_the_papers(alpha: float = 1.0) -> None:
     model = dec_of_identity(mu, alpha)
     q, p = dec_by_hand(z.detach(), mu, alpha)
     torch.testing.assert_close(target_distribution(q), p)
-    loss = embedded_clustering(model, Assigned(z, p, torch.zeros(6)))["clustering"].sum()
+    loss = embedded_clustering(model, LabelledBatch(z, p, torch.zeros(6)))["clustering"].sum()
     torch.testing.assert_close(loss, (p * (p / q).log()).sum())
     found_z, found_mu = torch.autograd.grad(loss, (z, model.assignment.centres))
     offset = z.detach()[:, None] - mu
@@ -371,7 +371,7 @@ def the_rings_density_integrates_to_one(dim: int = 3) -> None:
 
 
 def a_mapped_density_is_the_targets() -> None:
-    source, target = FrozenSampler(stats.expon()), FrozenSampler(stats.norm())
+    source, target = ScipySampler(stats.expon()), ScipySampler(stats.norm())
     mapped = MappedSampler(source, MonotoneMap(source, target))
     y = np.linspace(-3, 3, 41)
     np.testing.assert_allclose(mapped.log_prob(y), stats.norm.logpdf(y), atol=1e-9)

@@ -17,10 +17,10 @@ from sfumato import (
     Autoencoder,
     Contractive,
     Correntropy,
-    Gaussian,
+    GaussianNoise,
     KLSparsity,
     KSparse,
-    Masking,
+    MaskingNoise,
     SaltAndPepper,
     StackedAutoencoder,
     Trainer,
@@ -72,7 +72,7 @@ def psnr(X):
 def test_masking_sets_the_stated_share_to_zero_and_leaves_the_rest():
     torch.manual_seed(0)
     x = torch.rand(200, 500) + 1
-    masked = Masking(0.3)(x)
+    masked = MaskingNoise(0.3)(x)
     zero = masked == 0
     # Four standard errors of a share of 100,000 values: 4 * sqrt(0.3 * 0.7 / 1e5).
     assert zero.float().mean().item() == pytest.approx(0.3, abs=0.006)
@@ -93,13 +93,13 @@ def test_salt_and_pepper_sets_half_of_the_stated_share_to_zero_and_half_to_one()
 def test_gaussian_noise_has_mean_zero_and_the_stated_deviation():
     torch.manual_seed(0)
     x = torch.rand(200, 500)
-    noise = Gaussian(0.4)(x) - x
+    noise = GaussianNoise(0.4)(x) - x
     # Four standard errors over 100,000 values: sigma / sqrt(n) and sigma / sqrt(2 n).
     assert noise.mean().item() == pytest.approx(0.0, abs=4 * 0.4 / 1e5**0.5)
     assert noise.std().item() == pytest.approx(0.4, abs=4 * 0.4 / 2e5**0.5)
 
 
-@pytest.mark.parametrize("corruption", [Gaussian(0.0), Masking(0.0), SaltAndPepper(0.0)])
+@pytest.mark.parametrize("corruption", [GaussianNoise(0.0), MaskingNoise(0.0), SaltAndPepper(0.0)])
 def test_a_corruption_of_strength_zero_changes_nothing(corruption):
     x = torch.rand(9, 5)
     assert torch.equal(corruption(x), x)
@@ -107,7 +107,7 @@ def test_a_corruption_of_strength_zero_changes_nothing(corruption):
 
 def test_a_corruption_of_share_one_spares_nothing():
     x = torch.rand(9, 5) / 2 + 0.25
-    assert torch.equal(Masking(1.0)(x), torch.zeros(9, 5))
+    assert torch.equal(MaskingNoise(1.0)(x), torch.zeros(9, 5))
     assert set(SaltAndPepper(1.0)(x).unique().tolist()) == {0.0, 1.0}
 
 
@@ -117,7 +117,7 @@ def test_the_reconstruction_of_corrupted_rows_is_compared_with_clean_rows():
 
 def test_only_training_is_corrupted_never_an_answer(digits):
     X = digits[0][:100]
-    model = Autoencoder(3, (16,), corruption=Masking(0.9), random_state=0, trainer=quick()).fit(X)
+    model = Autoencoder(3, (16,), corruption=MaskingNoise(0.9), random_state=0, trainer=quick()).fit(X)
     x = model.scaling_.to_model(X)
     with torch.no_grad():
         rebuilt = model.model_.decoder(model.model_.encoder(x).mean).mean
@@ -302,7 +302,7 @@ def test_correntropy_reconstructs_clean_rows_better_when_a_fifth_of_the_rows_is_
 # Denoising
 
 
-@pytest.mark.parametrize("corruption", [Gaussian(0.3), Masking(0.3)], ids=str)
+@pytest.mark.parametrize("corruption", [GaussianNoise(0.3), MaskingNoise(0.3)], ids=str)
 def test_a_denoising_autoencoder_cleans_held_out_rows_and_better_than_a_plain_one(corruption):
     X, X_test = split()[:2]
     torch.manual_seed(3)
@@ -326,12 +326,12 @@ def test_a_denoising_autoencoder_cleans_held_out_rows_and_better_than_a_plain_on
     "params",
     [
         {"tied": True, "dropout": 0.5, "latent_dim": 80},
-        {"tied": True, "penalty": KSparse(3), "corruption": Masking(0.2), "loss": Correntropy(0.3)},
+        {"tied": True, "penalty": KSparse(3), "corruption": MaskingNoise(0.2), "loss": Correntropy(0.3)},
         {"tied": True, "penalty": Contractive(0.1), "hidden": (), "loss": "cross-entropy"},
         {"backbone": "conv", "hidden": (3, 4), "dropout": 0.5, "latent_dim": 80},
         {"backbone": "conv", "hidden": (3,), "penalty": Contractive(0.1, 1), "dropout": 0.2},
         {"dropout": 0.5, "penalty": (KLSparsity(), KSparse(3), Contractive(0.1, 2))},
-        {"dropout": 0.5, "loss": "cross-entropy", "corruption": [SaltAndPepper(), Gaussian(0.1)]},
+        {"dropout": 0.5, "loss": "cross-entropy", "corruption": [SaltAndPepper(), GaussianNoise(0.1)]},
         {"loss": "correntropy", "activation": "identity", "dropout": 0.5},
     ],
     ids=lambda params: "-".join(params),
@@ -362,12 +362,12 @@ def test_dropout_acts_in_training_only_and_lowers_no_mean(digits):
 
 
 BAD = [
-    (Autoencoder, {"corruption": Masking(1.2)}, "p must lie between 0 and 1, got 1.2"),
+    (Autoencoder, {"corruption": MaskingNoise(1.2)}, "p must lie between 0 and 1, got 1.2"),
     (Autoencoder, {"corruption": SaltAndPepper(-0.1)}, "p must lie between 0 and 1, got -0.1"),
-    (Autoencoder, {"corruption": Gaussian(-1)}, "sigma must not be negative, got -1"),
-    (Autoencoder, {"corruption": Masking}, r"corruption must be of Gaussian\(\), Masking\(\)"),
-    (Autoencoder, {"corruption": (Masking(), KSparse())}, "corruption must be of Gaussian"),
-    (Autoencoder, {"penalty": Masking()}, r"penalty must be of KLSparsity\(\), KSparse\(\)"),
+    (Autoencoder, {"corruption": GaussianNoise(-1)}, "sigma must not be negative, got -1"),
+    (Autoencoder, {"corruption": MaskingNoise}, r"corruption must be of Gaussian\(\), MaskingNoise\(\)"),
+    (Autoencoder, {"corruption": (MaskingNoise(), KSparse())}, "corruption must be of Gaussian"),
+    (Autoencoder, {"penalty": MaskingNoise()}, r"penalty must be of KLSparsity\(\), KSparse\(\)"),
     (Autoencoder, {"penalty": KLSparsity(rho=1.5)}, "rho must lie between 0 and 1"),
     (Autoencoder, {"penalty": KLSparsity(beta=-1)}, "beta must not be negative"),
     (Autoencoder, {"penalty": KSparse(0)}, "k must be a whole number of at least 1; got 0"),
@@ -377,7 +377,7 @@ BAD = [
     (Autoencoder, {"penalty": Contractive(1, 0)}, "n_probes must be at least 1, got 0"),
     (Autoencoder, {"loss": Correntropy(0)}, "sigma must be positive, got 0"),
     (Autoencoder, {"loss": Correntropy(-0.5)}, "sigma must be positive, got -0.5"),
-    (Autoencoder, {"loss": Masking()}, "loss must be one of mse, cross-entropy, correntropy"),
+    (Autoencoder, {"loss": MaskingNoise()}, "loss must be one of mse, cross-entropy, correntropy"),
     (Autoencoder, {"dropout": 1}, r"dropout must lie in \[0, 1\), got 1"),
     (StackedAutoencoder, {"layers": ()}, r"layers must hold positive whole numbers, got \(\)"),
     (StackedAutoencoder, {"layers": (8, 0)}, "layers must hold positive whole numbers"),
@@ -385,7 +385,7 @@ BAD = [
     (StackedAutoencoder, {"layers": "64"}, "layers must hold positive whole numbers"),
     (StackedAutoencoder, {"layers": (4,), "backbone": "conv"}, "'conv' needs two layers or more"),
     (StackedAutoencoder, {"layers": (4, 2), "corruption": "x"}, "corruption must be of Gaussian"),
-    (StackedAutoencoder, {"layers": (4, 2), "corruption": Masking(2)}, "p must lie between 0"),
+    (StackedAutoencoder, {"layers": (4, 2), "corruption": MaskingNoise(2)}, "p must lie between 0"),
     (StackedAutoencoder, {"layers": (4, 2), "dropout": -0.1}, r"dropout must lie in \[0, 1\)"),
 ]
 
@@ -472,7 +472,7 @@ def test_a_layer_is_compared_with_its_input_and_leaves_the_layers_below_at_rest(
 def test_a_layers_corruption_falls_on_its_input_and_not_on_its_target():
     encoder, decoder, x = mirrored("mlp")
     first, second, _ = layers_of(encoder, decoder, PointMassFamily(12))
-    options = {"below": first.encoder, "corruptions": [Masking(1.0)]}
+    options = {"below": first.encoder, "corruptions": [MaskingNoise(1.0)]}
     found = layer_reconstruction(second, x, **options)["reconstruction"]
     h = first.encoder(x)
     expected = (h - second.decoder(second.encoder(torch.zeros_like(h)))).square().sum(1)
@@ -492,7 +492,7 @@ def classifier(n_labels=N_TRAIN):
     known = np.where(np.arange(N_TRAIN) < n_labels, y, -1)
     # As many steps for a few labelled rows as all rows get in 12 epochs.
     trainer = thorough(12, 0.01, min_steps=264)
-    return stacked(layers=(64, 32, 10), corruption=Masking(0.2), trainer=trainer).fit(X, known)
+    return stacked(layers=(64, 32, 10), corruption=MaskingNoise(0.2), trainer=trainer).fit(X, known)
 
 
 @lru_cache
@@ -540,7 +540,7 @@ def test_one_layer_is_a_stack_too(digits):
 
 def test_images_of_odd_sizes_stack():
     X = np.random.default_rng(0).integers(0, 256, (60, 7, 5), dtype=np.uint8)
-    model = stacked(layers=(3, 4, 2), backbone="conv", dropout=0.1, corruption=Gaussian(0.1))
+    model = stacked(layers=(3, 4, 2), backbone="conv", dropout=0.1, corruption=GaussianNoise(0.1))
     assert model.fit(X, np.arange(60) % 3).reconstruct(X).shape == (60, 35)
     assert model.predict(X).shape == (60,)
 
@@ -625,7 +625,7 @@ def test_the_probabilities_of_all_classes_sum_to_one_and_the_largest_is_predicte
 
 def test_labels_change_neither_codes_nor_reconstructions(digits):
     X = digits[0][:250]
-    params = {"corruption": Masking(0.2), "dropout": 0.2}
+    params = {"corruption": MaskingNoise(0.2), "dropout": 0.2}
     with_labels, without = (fitted(labelled, **params) for labelled in (True, False))
     for answer in ("transform", "reconstruct", "score_samples"):
         found = getattr(with_labels, answer)(X)
@@ -723,7 +723,7 @@ def kept(folder, watch=None, **params):
     """Return an unfitted stack with noise of every kind that keeps its checkpoints in a folder."""
     loggers = () if watch is None else (watch,)
     trainer = quick(3, checkpoint=str(folder), loggers=loggers).set_params(**params)
-    return stacked(layers=(16, 4), corruption=Masking(0.2), dropout=0.2, trainer=trainer)
+    return stacked(layers=(16, 4), corruption=MaskingNoise(0.2), dropout=0.2, trainer=trainer)
 
 
 @pytest.mark.parametrize("phase", ["layer-1", "layer-2", "all", "classifier"])

@@ -21,7 +21,7 @@ from benchmarks import (
 )
 from sfumato import Trainer
 from sfumato.data import load_data
-from sfumato.estimators import RowEstimator
+from sfumato.estimators import TabularEstimator
 from sfumato.estimators.clusters import Clusterer
 
 FOLDER = Path(results.__file__).parent
@@ -37,7 +37,7 @@ def tables(tmp_path, monkeypatch):
     few = replace(digits, X=digits.X[:300], y=digits.y[:300])
     for benchmark in (clustering, likelihoods):
         monkeypatch.setattr(benchmark, "load_data", lambda name: few)
-    for owner in (RowEstimator, Clusterer):
+    for owner in (TabularEstimator, Clusterer):
         monkeypatch.setattr(owner, "default_trainer", lambda self: Trainer(max_epochs=2))
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(clustering, "CACHE", tmp_path / "clustering.jsonl")

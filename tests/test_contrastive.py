@@ -29,7 +29,7 @@ from sfumato.nn import (
     StandardNormal,
     mlp,
 )
-from sfumato.objectives import Contrasted, contrastive_elbo, squared_mmd
+from sfumato.objectives import ContrastedBatch, contrastive_elbo, squared_mmd
 from sfumato.training import ContrastedRows, Rows
 
 QUICK = Trainer(max_epochs=2, batch_size=64)
@@ -98,7 +98,7 @@ def small_model(critic=None):
 
 def contrasted(n=4):
     torch.manual_seed(3)
-    return Contrasted(torch.randn(n, 6), torch.randn(n, 6))
+    return ContrastedBatch(torch.randn(n, 6), torch.randn(n, 6))
 
 
 # The bounds.
@@ -163,7 +163,7 @@ def test_with_exact_posteriors_the_bounds_are_both_evidences():
     x, b = p_x.sample((3,)), p_b.sample((3,))
     n = 20_000
     torch.manual_seed(2)
-    batch = Contrasted(x.repeat_interleave(n, 0), b.repeat_interleave(n, 0))
+    batch = ContrastedBatch(x.repeat_interleave(n, 0), b.repeat_interleave(n, 0))
     terms = contrastive_elbo(model, batch)
     bound_x = sum(terms[name] for name in ("reconstruction", "salient_kl", "shared_kl"))
     bound_b = sum(terms[name] for name in ("background_reconstruction", "background_kl"))

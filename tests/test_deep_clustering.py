@@ -15,7 +15,7 @@ from sfumato import (
     GMVAE,
     Autoencoder,
     DeepCluster,
-    Masking,
+    MaskingNoise,
     StackedAutoencoder,
     Trainer,
     VaDE,
@@ -38,7 +38,7 @@ from sfumato.nn import (
     warped,
 )
 from sfumato.objectives import (
-    Assigned,
+    LabelledBatch,
     Deformation,
     kmeans_friendly,
     target_distribution,
@@ -161,7 +161,7 @@ def test_dcns_terms_equal_those_by_hand():
     x = torch.randn(7, 5)
     z = encoder(x)
     nearest = torch.cdist(z, model.assignment.centres).argmin(1)
-    rest = Assigned(x, torch.zeros(7, 3), torch.zeros(7))
+    rest = LabelledBatch(x, torch.zeros(7, 3), torch.zeros(7))
     terms = kmeans_friendly(model.eval(), rest, clustering_weight=0.3)
     error = (z - model.assignment.centres[nearest]).square().sum(1)
     torch.testing.assert_close(terms["clustering"], 0.15 * error)
@@ -173,7 +173,7 @@ def test_online_centres_move_in_training_only():
     model = models.DCN(point, point, GaussianComponents(3, 2), RunningCentres(3, 2), 1)
     model.assignment.centres = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
     before = model.assignment.centres.clone()
-    batch = Assigned(torch.randn(9, 2), torch.eye(3).repeat(3, 1), torch.zeros(9))
+    batch = LabelledBatch(torch.randn(9, 2), torch.eye(3).repeat(3, 1), torch.zeros(9))
     kmeans_friendly(model.eval(), batch)
     kmeans_friendly(model.train(), batch, online=False)
     assert torch.equal(model.assignment.centres, before)
@@ -424,7 +424,7 @@ def test_a_stacked_autoencoder_can_be_continued(cls, digits):
     X = digits[0][:200]
     stacked = StackedAutoencoder(
         (16, 8, 3),
-        corruption=Masking(0.2),
+        corruption=MaskingNoise(0.2),
         random_state=0,
         trainer=Trainer(max_epochs=2, batch_size=64),
     ).fit(X)

@@ -20,11 +20,11 @@ from sfumato.inference import (
     coupled_mixture,
     diagnose_mixture,
     joint_of_views,
-    map_precisely,
+    map_float64,
     see,
 )
 from sfumato.inference.diagnostics import ALIKE, OVERLAPPING, REMEDY, UNBALANCED
-from sfumato.models import LatentVariableModel, MixtureVAE, class_divergence
+from sfumato.models import LatentVariableModel, MixtureVAE, categorical_kl
 from sfumato.nn import (
     BernoulliFamily,
     Conditional,
@@ -35,8 +35,8 @@ from sfumato.nn import (
     Views,
     warped,
 )
-from sfumato.objectives import Assigned, CoupledELBO, Deformation, GMVAEBound
-from sfumato.training import AssignedRows, Rows
+from sfumato.objectives import LabelledBatch, PenalisedBound, Deformation, GMVAEBound
+from sfumato.training import LabelledRows, Rows
 
 K = 3
 
@@ -204,11 +204,11 @@ def test_the_divergence_from_an_average_of_views_is_at_most_their_mean_divergenc
     with torch.no_grad():
         _, log_class = recogniser.look(x)
         one = [
-            class_divergence(r, recogniser(warped(x, view[None], SHAPE)))
+            categorical_kl(r, recogniser(warped(x, view[None], SHAPE)))
             for view in recogniser.views.maps
         ]
         mean = torch.stack(one).mean(0)
-        used = class_divergence(r, log_class)
+        used = categorical_kl(r, log_class)
     assert (used <= mean + 1e-6).all()
     # These views disagree, so that the difference is far above rounding.
     assert (mean - used).mean() > 1e-3
@@ -221,8 +221,8 @@ def test_what_is_seen_in_views_does_not_depend_on_the_rows_beside():
     def look(own, rows):
         return see(own, rows, 4.0).joined()
 
-    together = map_precisely(look, model, x)
-    alone = torch.cat([map_precisely(look, model, row[None]) for row in x])
+    together = map_float64(look, model, x)
+    alone = torch.cat([map_float64(look, model, row[None]) for row in x])
     assert torch.equal(together, alone)
 
 
@@ -484,21 +484,21 @@ def test_a_quarter_turn_is_scipys(monkeypatch):
     np.testing.assert_allclose(found, turned, atol=1e-4)
 
 
-# Assigned rows and their training
+# LabelledBatch rows and their training
 
 
 def assigned_rows(n=50):
     X = np.random.default_rng(0).random((n, 6), dtype=np.float32).round()
     r = torch.from_numpy(np.random.default_rng(1).dirichlet(np.ones(K), size=n)).float()
     rows = Rows(X, torch.from_numpy)
-    return AssignedRows(rows, r, torch.arange(n).float()), X, r
+    return LabelledRows(rows, r, torch.arange(n).float()), X, r
 
 
 @pytest.mark.parametrize("index", [slice(3, 9), torch.tensor([7, 0, 7])])
 def test_a_batch_of_assigned_rows_keeps_each_rows_label_and_disagreement(index):
     data, X, r = assigned_rows()
     batch = data[index]
-    assert isinstance(batch, Assigned)
+    assert isinstance(batch, LabelledBatch)
     assert torch.equal(batch.x, torch.from_numpy(X)[index])
     assert torch.equal(batch.responsibilities, r[index])
     assert torch.equal(batch.disagreement, torch.arange(50).float()[index])
@@ -511,7 +511,7 @@ def test_a_trainer_trains_on_assigned_rows_and_the_terms_are_named(early_stoppin
     data, _, _ = assigned_rows()
     model = small_model(Recogniser(6, K))
     trainer = Trainer(max_epochs=3, batch_size=16, precision="32", early_stopping=early_stopping)
-    history = trainer.fit(model, CoupledELBO(2.0, 0.5), data)
+    history = trainer.fit(model, PenalisedBound(2.0, 0.5), data)
     names = {"reconstruction", "conditional_prior", "class_prior", "distillation", "coupling"}
     assert names <= set(history.records[0])
     if early_stopping is None:
@@ -547,9 +547,9 @@ def test_the_steps_are_counted_on_the_rows_that_are_trained_on():
     trainer = Trainer(
         max_epochs=2, min_steps=24, batch_size=10, early_stopping=EarlyStopping(50, 0.2)
     )
-    assert len(trainer.fit(small_model(), CoupledELBO(), data).records) == 6
+    assert len(trainer.fit(small_model(), PenalisedBound(), data).records) == 6
     trainer.early_stopping = None
-    assert len(trainer.fit(small_model(), CoupledELBO(), data).records) == 5
+    assert len(trainer.fit(small_model(), PenalisedBound(), data).records) == 5
 
 
 def test_a_negative_number_of_steps_is_refused():

@@ -22,7 +22,7 @@ import checks
 from sfumato.coupling import coupled_bound, disagreement
 from sfumato.distributions import BinaryConcrete
 from sfumato.inference import importance_sampling, see
-from sfumato.models import MixtureVAE, class_divergence, gmvae_elbo, mixture_elbo
+from sfumato.models import MixtureVAE, categorical_kl, gmvae_elbo, mixture_elbo
 from sfumato.nn import (
     BernoulliComponents,
     BernoulliFamily,
@@ -35,7 +35,7 @@ from sfumato.nn import (
     StyledComponents,
     mlp,
 )
-from sfumato.objectives import Assigned, CoupledELBO, GMVAEBound, MixtureELBO, coupled_elbo
+from sfumato.objectives import LabelledBatch, PenalisedBound, GMVAEBound, MixtureELBO, coupled_terms
 
 K = 3
 FULL = {"shrinkage": 0.0, "ridge": 1e-6, "relative": False}
@@ -660,7 +660,7 @@ def test_no_label_gives_a_lower_distilled_bound_than_the_softmax_of_the_rows_evi
     m, x = model("bernoulli", "full", recogniser=Fixed(share(3, seed=9).log())), rows("bernoulli")
 
     def total(r):
-        terms = coupled_elbo(m, Assigned(x, r, torch.zeros(3)), distillation=2.5)
+        terms = coupled_terms(m, LabelledBatch(x, r, torch.zeros(3)), distillation=2.5)
         names = ("conditional_prior", "class_prior", "distillation")
         return sum(terms[name] for name in names).detach()
 
@@ -672,16 +672,16 @@ def test_no_label_gives_a_lower_distilled_bound_than_the_softmax_of_the_rows_evi
 def test_distillation_is_the_divergence_from_the_recogniser_and_never_negative():
     r, said = share(3), share(3, seed=5)
     m, x = model("bernoulli", "full", recogniser=Fixed(said.log())), rows("bernoulli")
-    batch = Assigned(x, r, torch.tensor([0.0, 1.0, 2.0]).double())
-    terms = coupled_elbo(m, batch, distillation=3.0, strength=0.5)
+    batch = LabelledBatch(x, r, torch.tensor([0.0, 1.0, 2.0]).double())
+    terms = coupled_terms(m, batch, distillation=3.0, strength=0.5)
     expected = kl_divergence(Categorical(r), Categorical(said))
     torch.testing.assert_close(terms["distillation"], 3 * expected)
     torch.testing.assert_close(terms["coupling"], 0.5 * batch.disagreement)
     m.recogniser = Fixed(r.log())
-    agreed = coupled_elbo(m, batch, distillation=3.0)["distillation"]
+    agreed = coupled_terms(m, batch, distillation=3.0)["distillation"]
     torch.testing.assert_close(agreed, torch.zeros(3).double())
     m.recogniser = None
-    assert "distillation" not in coupled_elbo(m, batch)
+    assert "distillation" not in coupled_terms(m, batch)
 
 
 def test_the_rows_coupled_terms_sum_to_minus_the_coupled_bound():
@@ -689,7 +689,7 @@ def test_the_rows_coupled_terms_sum_to_minus_the_coupled_bound():
     weights = np.array([[0, 1, 0.5], [1, 0, 0], [0.5, 0, 0]])
     pull = torch.from_numpy(disagreement(r.numpy(), weights))
     with torch.no_grad():
-        terms = coupled_elbo(m, Assigned(x, r, pull), strength=0.7)
+        terms = coupled_terms(m, LabelledBatch(x, r, pull), strength=0.7)
         own = m.log_evidence(x) + (m.encoder(x).entropy() - terms["reconstruction"]).unsqueeze(1)
     terms.pop("classifier")
     expected = -coupled_bound(r.numpy(), own.numpy(), weights, 0.7)
@@ -709,8 +709,8 @@ def test_only_the_trained_objective_shows_the_recogniser_deformed_rows():
         return 2 * x
 
     m, x = model("bernoulli", "full", recogniser=Watching()), rows("bernoulli")
-    objective = CoupledELBO(2.0, 0.5, double, (1, 2, 3))
-    batch = Assigned(x, share(3), torch.ones(3))
+    objective = PenalisedBound(2.0, 0.5, double, (1, 2, 3))
+    batch = LabelledBatch(x, share(3), torch.ones(3))
     trained, reported = objective.at(3)(m, batch), objective(m, batch)
     assert torch.equal(seen[0], 2 * x)
     assert torch.equal(seen[1], x)
@@ -769,16 +769,16 @@ def test_a_mixture_begins_with_one_m_step():
 def test_the_class_divergence_is_torchs_and_has_finite_gradients_where_a_probability_is_zero():
     r, w = share(50), share(50, seed=1)
     expected = kl_divergence(Categorical(r), Categorical(w))
-    torch.testing.assert_close(class_divergence(r, w.log()), expected)
+    torch.testing.assert_close(categorical_kl(r, w.log()), expected)
     for dtype in (torch.float32, torch.float64):
         r = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]], dtype=dtype, requires_grad=True)
         w = torch.tensor([0.5, 0.5, 0.0], dtype=dtype, requires_grad=True)
-        found = class_divergence(r, w.log())
+        found = categorical_kl(r, w.log())
         torch.testing.assert_close(found, torch.tensor([2.0, 1.0], dtype=dtype).log())
         for gradient in torch.autograd.grad(found.sum(), (r,)):
             assert torch.isfinite(gradient).all()
         logits = torch.tensor([[200.0, 0.0, -200.0]], dtype=dtype, requires_grad=True)
-        of_logits = class_divergence(logits.softmax(-1), torch.full((3,), 1 / 3).log().to(dtype))
+        of_logits = categorical_kl(logits.softmax(-1), torch.full((3,), 1 / 3).log().to(dtype))
         (gradient,) = torch.autograd.grad(of_logits.sum(), logits)
         assert torch.isfinite(gradient).all()
         assert of_logits.item() == pytest.approx(np.log(3), rel=1e-5)

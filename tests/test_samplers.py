@@ -14,7 +14,7 @@ from sfumato import (
     Autoencoder,
     DensitySampler,
     EmpiricalSampler,
-    FrozenSampler,
+    ScipySampler,
     LatentSampler,
     MappedSampler,
     MonotoneMap,
@@ -128,7 +128,7 @@ def test_numbers_with_a_probability_have_no_density(sampler):
 
 
 def test_travelling_from_one_normal_to_another_is_the_affine_map():
-    journey = MonotoneMap(FrozenSampler(stats.norm(1, 2)), FrozenSampler(stats.norm(-3, 0.5)))
+    journey = MonotoneMap(ScipySampler(stats.norm(1, 2)), ScipySampler(stats.norm(-3, 0.5)))
     x = np.linspace(-4, 6, 50)
     np.testing.assert_allclose(journey.forward(x), -3 + (x - 1) / 4, atol=1e-9)
     np.testing.assert_allclose(journey.inverse(journey.forward(x)), x, atol=1e-6)
@@ -144,7 +144,7 @@ def test_travelling_from_observed_numbers_to_a_density_arrives():
 
 
 def test_a_mapped_samplers_density_is_the_targets():
-    source, target = FrozenSampler(stats.expon()), FrozenSampler(stats.norm())
+    source, target = ScipySampler(stats.expon()), ScipySampler(stats.norm())
     mapped = MappedSampler(source, MonotoneMap(source, target))
     checks.a_mapped_density_is_the_targets()
     assert distance(mapped.sample(N, random_state=0), stats.norm.cdf) < KOLMOGOROV
@@ -248,7 +248,7 @@ def test_rows_are_decoded_from_an_estimators_codes(cls, name, digits):
 SAMPLERS = {
     "empirical": EmpiricalSampler([1.0, 2.0, 4.0]),
     "density": DensitySampler(lambda x: x, 0.0, 1.0),
-    "frozen": FrozenSampler(stats.norm()),
+    "frozen": ScipySampler(stats.norm()),
     "normal": NormalSampler(3),
     "ring": MappedSampler(NormalSampler(2), RingMap()),
 }
@@ -281,7 +281,7 @@ def test_every_sampler_draws_the_same_for_the_same_seed_and_other_for_another(na
         (lambda: DensitySampler(np.zeros_like, 0.0, 6.0), "zero on the whole interval"),
         (lambda: RingMap(0.0), "width must be positive"),
         (lambda: RingMap().forward([[0.0, 0.0]]), "origin has no direction"),
-        (lambda: FrozenSampler(stats.norm()).ppf([1.2]), "must lie in \\[0, 1\\]"),
+        (lambda: ScipySampler(stats.norm()).ppf([1.2]), "must lie in \\[0, 1\\]"),
         (lambda: LatentSampler("copula").fit(PCA(), None), "density must be one of"),
     ],
 )

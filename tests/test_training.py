@@ -11,7 +11,7 @@ from torch import nn
 
 from sfumato import ELBO, VAE, Autoencoder, EarlyStopping, Trainer
 from sfumato.artifacts import ArtifactError
-from sfumato.objectives import AnnealedObjective
+from sfumato.objectives import Objective
 from sfumato.training import LocalEngine, Rows, TrainingDivergedError, computes_bf16
 from sfumato.training.engine import is_wide
 from sfumato.training.state import TrainingState
@@ -371,7 +371,7 @@ def test_rows_in_a_file_and_in_memory_give_the_same_batches(tmp_path):
     assert torch.equal(batches[0], torch.from_numpy(X[index.numpy()]).float() * 2)
 
 
-class Seven(AnnealedObjective):
+class Seven(Objective):
     """Trains like the ELBO and reports seven for every row."""
 
     def at(self, epoch):

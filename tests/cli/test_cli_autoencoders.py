@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sfumato import Contractive, Correntropy, Gaussian, KSparse, Masking, SaltAndPepper, load
+from sfumato import Contractive, Correntropy, GaussianNoise, KSparse, MaskingNoise, SaltAndPepper, load
 from sfumato.cli import settings
 from sfumato.estimators import MODELS, StackedAutoencoder
 from sfumato.jobs.settings import apply_settings
@@ -37,8 +37,8 @@ def stacks(cli, data, tmp_path_factory):
 @pytest.mark.parametrize(
     ("words", "name", "value"),
     [
-        (("corruption=gaussian-noise", "sigma=0.1"), "corruption", Gaussian(0.1)),
-        (("p=0.4", "corruption=masking"), "corruption", Masking(0.4)),
+        (("corruption=gaussian-noise", "sigma=0.1"), "corruption", GaussianNoise(0.1)),
+        (("p=0.4", "corruption=masking"), "corruption", MaskingNoise(0.4)),
         (("corruption=salt-and-pepper",), "corruption", SaltAndPepper()),
         (("penalty=k-sparse", "k=5", "alpha=2"), "penalty", KSparse(5, 2)),
         (("penalty=contractive", "n_probes=3"), "penalty", Contractive(n_probes=3)),
@@ -74,9 +74,9 @@ def test_a_noise_and_a_loss_with_a_sigma_each_want_it_in_full():
             "'corruption' takes gaussian-noise, masking, salt-and-pepper or none; got KSparse()",
         ),
         ("corruption=0.3", "'corruption' takes gaussian-noise, masking, salt-and-pepper or none"),
-        ("loss=masking", "'loss' takes a word or correntropy; got Masking()"),
-        ("activation=masking", "'activation' takes a word; got Masking()"),
-        ("tied=masking", "'tied' takes true or false; got Masking()"),
+        ("loss=masking", "'loss' takes a word or correntropy; got MaskingNoise()"),
+        ("activation=masking", "'activation' takes a word; got MaskingNoise()"),
+        ("tied=masking", "'tied' takes true or false; got MaskingNoise()"),
         ("dropout=much", "'dropout' takes a number; got 'much'"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_process_fits_a_sparse_denoising_autoencoder(process, tmp_path):
     outcome = process("fit", "autoencoder", "digits", "--out", "run", *words, *rest)
     assert outcome.status == 0, outcome.err
     model = load(tmp_path / "run")
-    assert (repr(model.penalty), repr(model.corruption)) == ("KSparse(k=5)", "Masking(p=0.1)")
+    assert (repr(model.penalty), repr(model.corruption)) == ("KSparse(k=5)", "MaskingNoise(p=0.1)")
     assert ((model.transform("digits") != 0).sum(axis=1) == 5).all()
 
 

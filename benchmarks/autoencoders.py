@@ -11,12 +11,12 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Self
 
 import matplotlib
 import numpy as np
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from benchmarks import results
 from sfumato import (
+    MLP,
     Autoencoder,
     Contractive,
     Correntropy,
@@ -36,15 +37,16 @@ from sfumato import (
     KLSparsity,
     KSparse,
     MaskingNoise,
+    Optimizer,
     SaltAndPepper,
     StackedAutoencoder,
     Trainer,
 )
 from sfumato.data import load_data
 from sfumato.estimators import as_float
-from sfumato.inference import forked_rng
+from sfumato.noise import Noise
 from sfumato.objectives import jacobian_norm
-from sfumato.training import Engine, History, Rows
+from sfumato.training import History
 
 FOLDER = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache"))
 CACHE = FOLDER / "autoencoders.jsonl"
@@ -90,8 +92,9 @@ def mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 def trainer(epochs: int, **settings: Any) -> Trainer:
     """Return the trainer of all parts."""
-    common = {"schedule": "cosine", "averaging": 0.0, "batch_size": 256, "learning_rate": RATE}
-    return Trainer(max_epochs=epochs, **{**common, **settings})
+    common: dict[str, Any] = {"schedule": "cosine", "batch_size": 256, "learning_rate": RATE}
+    optimizer = Optimizer(averaging=0.0)
+    return Trainer(max_epochs=epochs, optimizer=optimizer, **{**common, **settings})
 
 
 def fitted(estimator: Any, X: np.ndarray, y: np.ndarray | None = None) -> float:
@@ -121,8 +124,8 @@ class Method:
 
 def k_sparse(k: int, rows: str = "clean") -> Method:
     """Return 1,000 linear units with tied weights, of which k are kept."""
-    params = {"latent_dim": 1000, "hidden": (), "tied": True, "activation": "identity"}
-    return Method({**params, "penalty": KSparse(k)}, rows)
+    backbone = MLP((), "identity", tied=True)
+    return Method({"latent_dim": 1000, "backbone": backbone, "penalty": KSparse(k)}, rows)
 
 
 def deep(**params: Any) -> Method:
@@ -132,7 +135,7 @@ def deep(**params: Any) -> Method:
 
 CODES: dict[str, Method | None] = {
     "PCA": None,
-    "linear 784-32": Method({"hidden": (), "activation": "identity"}),
+    "linear 784-32": Method({"backbone": MLP((), "identity")}),
     # Without a penalty a code has no activation: 784-32-784 alone would be linear too.
     "shallow 784-32, sigmoid code": Method({"hidden": (), "penalty": Contractive(0.0)}),
     "784-100-32": Method({"hidden": (100,)}),
@@ -278,7 +281,7 @@ CONTRACTIVE = {
     for (name, params), strength in product(
         (
             ("784-32", {"hidden": ()}),
-            ("784-32, tied", {"hidden": (), "tied": True}),
+            ("784-32, tied", {"hidden": (), "backbone": MLP(tied=True)}),
             ("deep, one probe", {"hidden": DEEP}),
         ),
         (0.0, 0.01, 0.1, 1.0),
@@ -342,7 +345,7 @@ def psnr(X: np.ndarray, other: np.ndarray) -> float:
 def measure_denoising(case: str, corruption: Any, seed: int, epochs: int) -> Figures:
     """Return the PSNR of corrupted test rows, and of what each method makes of them."""
     X_test = mnist()[2]
-    with forked_rng(seed):
+    with Noise(seed):
         noisy = corruption(torch.from_numpy(X_test)).numpy()
     median = median_filter(noisy.reshape(-1, 28, 28), size=(1, 3, 3)).reshape(len(noisy), -1)
     figures = {"PSNR in": psnr(X_test, noisy), "median 3x3": psnr(X_test, median)}
@@ -378,22 +381,20 @@ class FineTuned(StackedAutoencoder):
     start: list[Tensor] | None = None
     stages: Sequence[tuple[str, Trainer]] = ()
 
-    def _train(
-        self, rows: Rows, trainer: Trainer, engine: Engine, description: dict[str, Any] | None
-    ) -> tuple[Any, History]:
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the classifier; no prior is fitted, as nothing is drawn from it."""
+        X = self._begin(X)
         self.phase_losses_ = {}
-        with forked_rng(self.seed_):
-            model: Any = self._model()
+        self.classes_, targets = np.unique(y, return_inverse=True)
+        fit = self._start(X, targets)
+        model: Any = fit.build(self._build)
         if self.start is not None:
             load(model.encoder, self.start)
-        for part, schedule in self.stages or [("all", trainer)]:
+        for part, schedule in self.stages or [("all", fit.trainer)]:
             model.classifier.encoder.requires_grad_(part == "all")
-            train = partial(self._phase, trainer=schedule, engine=engine, description=description)
-            self._train_classifier(model, rows, train)
-        return model, History()
-
-    def _complete(self, model: Any, rows: Rows) -> None:
-        """Fit no prior: nothing is drawn from it."""
+            stage = replace(fit, trainer=schedule)
+            self._train_classifier(model, stage, torch.from_numpy(targets))
+        return self._finish(model, History())
 
 
 @torch.no_grad()
@@ -447,10 +448,10 @@ class Supervised:
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
     "no corruption of labelled rows": {"tuning": {"corruption": None}},
-    "dropout 0.2 of labelled rows": {"tuning": {"dropout": 0.2}},
+    "dropout 0.2 of labelled rows": {"tuning": {"backbone": MLP(dropout=0.2)}},
     "500 steps": {"min_steps": 500},
     "8,000 steps": {"min_steps": 8000},
-    "relu": {"params": {"activation": "relu"}},
+    "relu": {"params": {"backbone": MLP(activation="relu")}},
     "layers 500, 500, 2000": {"params": {"layers": (500, 500, 2000)}},
     "rate 2e-4": {"stages": (("all", 2e-4),)},
     "rate 5e-5": {"stages": (("all", 5e-5),)},

@@ -20,11 +20,12 @@ import numpy as np
 from benchmarks import results
 from sfumato.data import load_data
 from sfumato.estimators import find_model
+from sfumato.jobs.settings import apply_settings
 from sfumato.metrics import clustering_accuracy
 
 CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "clustpy.jsonl"
 WORKER = Path(__file__).parent / "peers" / "clustpy_worker.py"
-# name in sfumato -> (its settings, class of ClustPy)
+# name -> (model of ours, settings named as `--set` names them, class of ClustPy)
 MODELS: dict[str, tuple[str, dict[str, Any], str]] = {
     "dec": ("dec", {}, "DEC"),
     "dec (kmeans)": ("dec", {"init": "kmeans"}, "DEC"),
@@ -64,7 +65,8 @@ class Peer:
 def fit_ours(X: np.ndarray, name: str, seed: int) -> dict[str, Any]:
     """Fit one of our models with a pre-training of its own."""
     model, settings, _ = MODELS[name]
-    estimator: Any = find_model(model).build(seed, **settings)
+    estimator: Any = find_model(model).build(seed)
+    apply_settings(estimator, settings)
     wall, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

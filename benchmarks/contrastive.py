@@ -31,8 +31,8 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import results
 from sfumato import VAE, ContrastiveELBO, ContrastiveVAE, Trainer
 from sfumato.data import digits_in_noise, digits_on_textures, natural_patches, textures
+from sfumato.estimators.contrastive import walked
 from sfumato.metrics import clustering_accuracy
-from sfumato.report.sections import walked
 
 CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "contrastive.jsonl"
 SMALL_CACHE = CACHE.with_name("contrastive-collapse.jsonl")

@@ -63,6 +63,6 @@ def main(arguments: list[str]) -> None:
         columns,
         table,
         "Mean bound of the log-likelihood on held-out rows and its negative terms; 10 real or 40 "
-        "binary codes. A Gaussian likelihood gives densities, which may exceed 1, of pixels in "
-        "standardised units: its bound is not comparable with the Bernoulli's.",
+        "binary codes, the latter drawn as zeros and ones. A Gaussian likelihood gives densities "
+        "of pixels in the units of the data: its bound is not comparable with the Bernoulli's.",
     )

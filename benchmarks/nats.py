@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks import results
-from sfumato import IWAE, VAE, MixturePrior, Trainer, VampPrior, load
+from sfumato import IWAE, VAE, MixturePrior, Optimizer, Trainer, VampPrior, load
 from sfumato.data import load_data
 from sfumato.report import environment
 
@@ -137,7 +137,7 @@ def untrained(options: argparse.Namespace) -> VAE:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         schedule="cosine",
-        averaging=options.averaging,
+        optimizer=Optimizer(averaging=options.averaging),
         precision=options.precision,
         device=options.device,
         loggers=[Told()],

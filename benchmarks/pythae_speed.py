@@ -16,7 +16,7 @@ from torch import nn
 
 from benchmarks import results
 from benchmarks.speed import interleave, ratio
-from sfumato import VAE, Trainer
+from sfumato import MLP, VAE, Trainer
 from sfumato.data import load_data
 from sfumato.estimators import as_float
 from sfumato.inference import importance_sampling
@@ -35,8 +35,8 @@ def trained() -> VAE:
     """Return a 784-200-200-50 VAE of dynamically binarised digits, trained briefly."""
     X = as_float(load_data("mnist").X[:TRAIN_ROWS])
     trainer = Trainer(max_epochs=EPOCHS, precision="32", threads=1)
-    vae = VAE(50, (200, 200), activation="tanh", binarize=True, random_state=0, trainer=trainer)
-    return vae.fit(X)
+    backbone = MLP((200, 200), "tanh")
+    return VAE(50, backbone=backbone, binarize=True, random_state=0, trainer=trainer).fit(X)
 
 
 def test_rows(n_rows: int) -> np.ndarray:

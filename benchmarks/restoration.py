@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import results
-from sfumato import Colorizer, Denoiser, Inpainter, Upscaler
+from sfumato import Colorizer, Denoiser, Inpainter, Upscaler, load
 from sfumato.training import Progress
 
 CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "restoration"
@@ -39,7 +39,7 @@ def fitted(name: str, restorer: Any) -> Any:
     """Return the restorer trained on T91: from the cache if it is there."""
     folder = CACHE / name
     if (folder / "params.json").exists():
-        return type(restorer).load(folder)
+        return load(folder)
     restorer.set_params(random_state=0)
     trainer = restorer.default_trainer().set_params(
         checkpoint=str(folder), loggers=(Progress(name),)

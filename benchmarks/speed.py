@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import results
-from sfumato import VAE, Trainer
+from sfumato import MLP, VAE, Optimizer, Trainer
 from sfumato.training import computes_bf16
 
 HIDDEN, LATENT, BATCH, ROWS = (500, 500, 2000), 10, 256, 256 * 20
@@ -87,7 +87,7 @@ class Ours:
         trainer = Trainer(
             max_epochs=5 if self.averaging else 2,
             batch_size=BATCH,
-            averaging=self.averaging,
+            optimizer=Optimizer(averaging=self.averaging),
             precision=self.precision,
             threads=self.threads,
         )
@@ -152,11 +152,20 @@ def against_pythae(python: str, repeats: int) -> list[list[object]]:
         return float(json.loads(stdout.readline())["seconds"])
 
     def ours(precision: str) -> float:
-        trainer = Trainer(2, BATCH, averaging=0.0, precision=precision, threads=1)
+        trainer = Trainer(
+            max_epochs=2,
+            batch_size=BATCH,
+            optimizer=Optimizer(averaging=0.0),
+            precision=precision,
+            threads=1,
+        )
         vae = VAE(
-            latent_dim=16, hidden=(512,), activation="relu", scaling="none", trainer=trainer,
+            latent_dim=16,
+            backbone=MLP((512,), "relu"),
+            scaling="none",
             random_state=0,
-        )  # fmt: skip
+            trainer=trainer,
+        )
         return float(vae.fit(X).history_["seconds"][1])
 
     torch.set_num_threads(1)

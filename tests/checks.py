@@ -13,7 +13,15 @@ from torch.distributions import Bernoulli, Categorical, Independent, Normal, kl_
 from linear_gaussian import linear_gaussian
 from sfumato.distributions import GaussianMixture
 from sfumato.inference import importance_sampling
-from sfumato.models import DEC, GMVAE, LatentVariableModel, gmvae_elbo
+from sfumato.models import (
+    DECModel,
+    GMVAEModel,
+    LatentVariableModel,
+    StyledComponents,
+    embedded_clustering,
+    gmvae_elbo,
+    target_distribution,
+)
 from sfumato.nn import (
     BernoulliFamily,
     Conditional,
@@ -24,23 +32,20 @@ from sfumato.nn import (
     RunningCentres,
     StandardNormal,
     StudentAssignment,
-    StyledComponents,
     TopK,
     conv_pair,
     mlp,
 )
 from sfumato.objectives import (
-    LabelledBatch,
     KLSparsity,
     KSparse,
+    LabelledBatch,
     MaskingNoise,
     elbo,
-    embedded_clustering,
     jacobian_norm,
     reconstruction,
-    target_distribution,
 )
-from sfumato.samplers import ScipySampler, MappedSampler, MonotoneMap, NormalSampler, RingMap
+from sfumato.samplers import MappedSampler, MonotoneMap, NormalSampler, RingMap, ScipySampler
 
 
 def small_bernoulli_model() -> LatentVariableModel:
@@ -137,13 +142,13 @@ def posteriors_of_diagonal_components_equal_scikit_learns() -> None:
     np.testing.assert_allclose(posterior, fit.predict_proba(X), atol=1e-9)
 
 
-def small_gmvae(dim: int = 2, style_dim: int = 2) -> GMVAE:
+def small_gmvae(dim: int = 2, style_dim: int = 2) -> GMVAEModel:
     """Three classes, binary rows of length 5, all parameters at random, in float64."""
     torch.manual_seed(0)
     prior = StyledComponents(3, dim, style_dim, hidden=7, learned_weights=True)
     for parameter in (prior.logits, prior.log_scale):
         nn.init.normal_(parameter, std=0.5)
-    return GMVAE(
+    return GMVAEModel(
         Conditional(mlp([5, 8, 2 * dim], "tanh"), GaussianFamily(dim)),
         Conditional(mlp([dim, 8, 5], "tanh"), BernoulliFamily(5)),
         prior,
@@ -156,7 +161,7 @@ def small_binary_rows(n: int = 6) -> Tensor:
     return torch.randint(0, 2, (n, 5), generator=generator).double()
 
 
-def gmvae_by_hand(model: GMVAE, y: Tensor) -> dict[str, Tensor]:
+def gmvae_by_hand(model: GMVAEModel, y: Tensor) -> dict[str, Tensor]:
     """Return the means of the four terms by torch's distributions, z by Bayes' rule."""
     x_loc, x_log_scale = model.encoder.network(y).chunk(2, -1)
     w_loc, w_log_scale = model.style.network(y).chunk(2, -1)
@@ -307,13 +312,13 @@ def dec_by_hand(z: Tensor, mu: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     return q, p / p.sum(1, keepdim=True)
 
 
-def dec_of_identity(mu: Tensor, alpha: float) -> DEC:
-    """Return a DEC whose code is the row."""
+def dec_of_identity(mu: Tensor, alpha: float) -> DECModel:
+    """Return a DEC model whose code is the row."""
     k, dim = mu.shape
     assignment = StudentAssignment(k, dim, alpha)
     assignment.centres.data = mu
     point = Conditional(nn.Identity(), PointMassFamily(dim))
-    return DEC(point, point, GaussianComponents(k, dim), assignment, 1).double()
+    return DECModel(point, point, GaussianComponents(k, dim), assignment, 1).double()
 
 
 def decs_gradients_equal_the_papers(alpha: float = 1.0) -> None:

@@ -4,6 +4,7 @@ Kernels run on the processor. What is tested is where tensors lie: an operation 
 places fails as it would on a machine with a GPU, and so does NumPy's look at one that is there.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ TO_NUMPY = {Tensor.numpy, Tensor.__array__}
 
 
 def is_there(value: Any) -> bool:
-    """Tell whether a tensor is on the imagined GPU."""
+    """Tell whether a tensor, or a generator, is on the imagined GPU."""
     return getattr(value, "is_there", False)
 
 
@@ -66,7 +67,24 @@ class ImaginedGPU(TorchFunctionMode):
         if kwargs.get("device") is not None:
             there = bool(_place(kwargs["device"]))
             kwargs["device"] = "cpu"
+        if isinstance(kwargs.get("generator"), torch.Generator):
+            kwargs["generator"] = self._numbers(kwargs["generator"], there)
         return _mark(func(*args, **kwargs), there)
+
+    def _numbers(self, generator: torch.Generator, there: bool) -> torch.Generator:
+        """Return the processor's generator that fills a tensor here or there.
+
+        Raises
+        ------
+        RuntimeError
+            If the generator lies in the other place.
+        """
+        places = ["cuda" if place else "cpu" for place in (there, is_there(generator))]
+        if places[0] != places[1]:
+            raise RuntimeError(
+                f"Expected a {places[0]!r} device type for generator but found {places[1]!r}"
+            )
+        return getattr(generator, "numbers", generator)
 
     def _read(self, name: str, tensor: Tensor, func: Any) -> Any:
         if name == "device":
@@ -120,3 +138,24 @@ def copied_parameter(self: nn.Parameter, memo: dict[int, Any]) -> nn.Parameter:
     copy.is_there = is_there(self)
     memo[id(self)] = copy
     return copy
+
+
+class ImaginedGenerator(torch.Generator):
+    """A generator on the imagined GPU, whose numbers are those of one of the processor."""
+
+    is_there = True
+    numbers: torch.Generator
+
+
+def imagined_generator(generator: Callable[..., torch.Generator]) -> Callable[..., torch.Generator]:
+    """Return ``Noise.generator`` with a generator on the imagined GPU as well."""
+
+    def found(noise: Any, device: torch.device | str = "cpu") -> torch.Generator:
+        numbers = generator(noise)
+        if not _place(device):
+            return numbers
+        there = ImaginedGenerator()
+        there.numbers = numbers
+        return there
+
+    return found

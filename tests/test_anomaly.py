@@ -11,8 +11,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch.distributions import Bernoulli, Independent, Normal
 
-from sfumato import VAE, AnomalyDetector, Autoencoder, Trainer
-from sfumato.objectives import saturated_log_prob
+from sfumato import VAE, AnomalyDetector, Autoencoder, Trainer, likelihoods
 
 QUICK = Trainer(max_epochs=2, batch_size=64)
 STATISTICS = ["typicality", "deviance", "reconstruction", "likelihood"]
@@ -96,7 +95,8 @@ def test_typicality_is_the_log_density_of_the_statistics_up_to_a_constant(zeros,
 def test_no_bernoulli_explains_a_row_better_than_the_row_itself():
     x = torch.rand(20, 5, dtype=torch.float64)
     x[:10] = x[:10].round()
-    attained = saturated_log_prob(Independent(Bernoulli(torch.rand(20, 5).double()), 1), x)
+    any_p = Independent(Bernoulli(torch.rand(20, 5).double()), 1)
+    attained = likelihoods.Bernoulli().saturated(any_p, x)
     p = Bernoulli(x.clamp(1e-9, 1 - 1e-9), validate_args=False)
     best = p.log_prob(x).sum(1)
     # Clamped at 1e-9, each of five pixels misses at most 1e-9 times its logit, 21.
@@ -107,7 +107,8 @@ def test_no_bernoulli_explains_a_row_better_than_the_row_itself():
 def test_a_gaussians_best_log_likelihood_is_that_at_its_own_mean():
     loc, scale = torch.randn(4, 3), torch.rand(4, 3) + 0.1
     p = Independent(Normal(loc, scale), 1)
-    torch.testing.assert_close(saturated_log_prob(p, torch.randn(4, 3)), p.log_prob(loc))
+    attained = likelihoods.Normal().saturated(p, torch.randn(4, 3))
+    torch.testing.assert_close(attained, p.log_prob(loc))
 
 
 def test_the_deviance_is_negative(zeros, trained):

@@ -13,26 +13,28 @@ from torch import nn
 
 import checks
 from sfumato import (
+    MLP,
     VAE,
     Autoencoder,
     Contractive,
+    Conv,
     Correntropy,
     GaussianNoise,
     KLSparsity,
     KSparse,
     MaskingNoise,
+    Optimizer,
     SaltAndPepper,
     StackedAutoencoder,
     Trainer,
     load,
 )
-from sfumato.artifacts import ArtifactError
+from sfumato.artifacts import PHASES, ArtifactError
 from sfumato.estimators import MODELS, operations_of
 from sfumato.evaluation import Split, measure, run
-from sfumato.models import layers_of
+from sfumato.models import layer_reconstruction, layers_of
 from sfumato.nn import BernoulliFamily, PointMassFamily, conv_pair, dropping_out, mlp_pair
-from sfumato.objectives import jacobian_norm, layer_reconstruction
-from sfumato.training import PHASES
+from sfumato.objectives import jacobian_norm
 
 # Grey levels of digits run from 0 to 16.
 LEVELS = 16
@@ -45,7 +47,8 @@ def quick(epochs=2, **params):
 
 
 def thorough(epochs, learning_rate=3e-3, **params):
-    return quick(epochs, learning_rate=learning_rate, schedule="cosine", averaging=0.0, **params)
+    plain = Optimizer(averaging=0.0)
+    return quick(epochs, learning_rate=learning_rate, schedule="cosine", optimizer=plain, **params)
 
 
 @lru_cache
@@ -117,7 +120,9 @@ def test_the_reconstruction_of_corrupted_rows_is_compared_with_clean_rows():
 
 def test_only_training_is_corrupted_never_an_answer(digits):
     X = digits[0][:100]
-    model = Autoencoder(3, (16,), corruption=MaskingNoise(0.9), random_state=0, trainer=quick()).fit(X)
+    model = Autoencoder(
+        3, (16,), corruption=MaskingNoise(0.9), random_state=0, trainer=quick()
+    ).fit(X)
     x = model.scaling_.to_model(X)
     with torch.no_grad():
         rebuilt = model.model_.decoder(model.model_.encoder(x).mean).mean
@@ -325,16 +330,33 @@ def test_a_denoising_autoencoder_cleans_held_out_rows_and_better_than_a_plain_on
 @pytest.mark.parametrize(
     "params",
     [
-        {"tied": True, "dropout": 0.5, "latent_dim": 80},
-        {"tied": True, "penalty": KSparse(3), "corruption": MaskingNoise(0.2), "loss": Correntropy(0.3)},
-        {"tied": True, "penalty": Contractive(0.1), "hidden": (), "loss": "cross-entropy"},
-        {"backbone": "conv", "hidden": (3, 4), "dropout": 0.5, "latent_dim": 80},
-        {"backbone": "conv", "hidden": (3,), "penalty": Contractive(0.1, 1), "dropout": 0.2},
-        {"dropout": 0.5, "penalty": (KLSparsity(), KSparse(3), Contractive(0.1, 2))},
-        {"dropout": 0.5, "loss": "cross-entropy", "corruption": [SaltAndPepper(), GaussianNoise(0.1)]},
-        {"loss": "correntropy", "activation": "identity", "dropout": 0.5},
+        {"backbone": MLP(tied=True, dropout=0.5), "latent_dim": 80},
+        {
+            "backbone": MLP(tied=True),
+            "penalty": KSparse(3),
+            "corruption": MaskingNoise(0.2),
+            "loss": Correntropy(0.3),
+        },
+        {
+            "backbone": MLP(tied=True),
+            "penalty": Contractive(0.1),
+            "hidden": (),
+            "loss": "cross-entropy",
+        },
+        {"backbone": Conv(dropout=0.5), "hidden": (3, 4), "latent_dim": 80},
+        {"backbone": Conv((3,), dropout=0.2), "hidden": None, "penalty": Contractive(0.1, 1)},
+        {
+            "backbone": MLP(dropout=0.5),
+            "penalty": (KLSparsity(), KSparse(3), Contractive(0.1, 2)),
+        },
+        {
+            "backbone": MLP(dropout=0.5),
+            "loss": "cross-entropy",
+            "corruption": [SaltAndPepper(), GaussianNoise(0.1)],
+        },
+        {"loss": "correntropy", "backbone": MLP(activation="identity", dropout=0.5)},
     ],
-    ids=lambda params: "-".join(params),
+    ids=lambda params: "-".join(f"{name}={value}" for name, value in params.items()),
 )
 def test_combinations_train_and_answer_without_noise(digits, params):
     X = digits[0][:120]
@@ -346,7 +368,9 @@ def test_combinations_train_and_answer_without_noise(digits, params):
 
 
 def test_dropout_acts_in_training_only_and_lowers_no_mean(digits):
-    model = Autoencoder(3, (64,), dropout=0.5, random_state=0, trainer=quick()).fit(digits[0][:100])
+    backbone = MLP((64,), dropout=0.5)
+    model = Autoencoder(3, backbone=backbone, random_state=0, trainer=quick())
+    model.fit(digits[0][:100])
     x = model.scaling_.to_model(digits[0][:5])
     encoder = model.model_.encoder
     with torch.no_grad():
@@ -365,8 +389,16 @@ BAD = [
     (Autoencoder, {"corruption": MaskingNoise(1.2)}, "p must lie between 0 and 1, got 1.2"),
     (Autoencoder, {"corruption": SaltAndPepper(-0.1)}, "p must lie between 0 and 1, got -0.1"),
     (Autoencoder, {"corruption": GaussianNoise(-1)}, "sigma must not be negative, got -1"),
-    (Autoencoder, {"corruption": MaskingNoise}, r"corruption must be of Gaussian\(\), MaskingNoise\(\)"),
-    (Autoencoder, {"corruption": (MaskingNoise(), KSparse())}, "corruption must be of Gaussian"),
+    (
+        Autoencoder,
+        {"corruption": MaskingNoise},
+        r"corruption must be of GaussianNoise\(\), MaskingNoise\(\)",
+    ),
+    (
+        Autoencoder,
+        {"corruption": (MaskingNoise(), KSparse())},
+        "corruption must be of GaussianNoise",
+    ),
     (Autoencoder, {"penalty": MaskingNoise()}, r"penalty must be of KLSparsity\(\), KSparse\(\)"),
     (Autoencoder, {"penalty": KLSparsity(rho=1.5)}, "rho must lie between 0 and 1"),
     (Autoencoder, {"penalty": KLSparsity(beta=-1)}, "beta must not be negative"),
@@ -378,15 +410,23 @@ BAD = [
     (Autoencoder, {"loss": Correntropy(0)}, "sigma must be positive, got 0"),
     (Autoencoder, {"loss": Correntropy(-0.5)}, "sigma must be positive, got -0.5"),
     (Autoencoder, {"loss": MaskingNoise()}, "loss must be one of mse, cross-entropy, correntropy"),
-    (Autoencoder, {"dropout": 1}, r"dropout must lie in \[0, 1\), got 1"),
+    (Autoencoder, {"backbone": MLP(dropout=1)}, r"dropout must lie in \[0, 1\), got 1"),
     (StackedAutoencoder, {"layers": ()}, r"layers must hold positive whole numbers, got \(\)"),
     (StackedAutoencoder, {"layers": (8, 0)}, "layers must hold positive whole numbers"),
     (StackedAutoencoder, {"layers": 64}, "layers must hold positive whole numbers"),
     (StackedAutoencoder, {"layers": "64"}, "layers must hold positive whole numbers"),
     (StackedAutoencoder, {"layers": (4,), "backbone": "conv"}, "'conv' needs two layers or more"),
-    (StackedAutoencoder, {"layers": (4, 2), "corruption": "x"}, "corruption must be of Gaussian"),
+    (
+        StackedAutoencoder,
+        {"layers": (4, 2), "corruption": "x"},
+        "corruption must be of GaussianNoise",
+    ),
     (StackedAutoencoder, {"layers": (4, 2), "corruption": MaskingNoise(2)}, "p must lie between 0"),
-    (StackedAutoencoder, {"layers": (4, 2), "dropout": -0.1}, r"dropout must lie in \[0, 1\)"),
+    (
+        StackedAutoencoder,
+        {"layers": (4, 2), "backbone": MLP(dropout=-0.1)},
+        r"dropout must lie in \[0, 1\)",
+    ),
 ]
 
 
@@ -540,7 +580,8 @@ def test_one_layer_is_a_stack_too(digits):
 
 def test_images_of_odd_sizes_stack():
     X = np.random.default_rng(0).integers(0, 256, (60, 7, 5), dtype=np.uint8)
-    model = stacked(layers=(3, 4, 2), backbone="conv", dropout=0.1, corruption=GaussianNoise(0.1))
+    backbone, corruption = Conv(dropout=0.1), GaussianNoise(0.1)
+    model = stacked(layers=(3, 4, 2), backbone=backbone, corruption=corruption)
     assert model.fit(X, np.arange(60) % 3).reconstruct(X).shape == (60, 35)
     assert model.predict(X).shape == (60,)
 
@@ -625,7 +666,7 @@ def test_the_probabilities_of_all_classes_sum_to_one_and_the_largest_is_predicte
 
 def test_labels_change_neither_codes_nor_reconstructions(digits):
     X = digits[0][:250]
-    params = {"corruption": MaskingNoise(0.2), "dropout": 0.2}
+    params = {"corruption": MaskingNoise(0.2), "backbone": MLP(dropout=0.2)}
     with_labels, without = (fitted(labelled, **params) for labelled in (True, False))
     for answer in ("transform", "reconstruct", "score_samples"):
         found = getattr(with_labels, answer)(X)
@@ -723,7 +764,8 @@ def kept(folder, watch=None, **params):
     """Return an unfitted stack with noise of every kind that keeps its checkpoints in a folder."""
     loggers = () if watch is None else (watch,)
     trainer = quick(3, checkpoint=str(folder), loggers=loggers).set_params(**params)
-    return stacked(layers=(16, 4), corruption=MaskingNoise(0.2), dropout=0.2, trainer=trainer)
+    backbone = MLP(dropout=0.2)
+    return stacked(layers=(16, 4), corruption=MaskingNoise(0.2), backbone=backbone, trainer=trainer)
 
 
 @pytest.mark.parametrize("phase", ["layer-1", "layer-2", "all", "classifier"])

@@ -22,7 +22,6 @@ from benchmarks import (
 from sfumato import Trainer
 from sfumato.data import load_data
 from sfumato.estimators import TabularEstimator
-from sfumato.estimators.clusters import Clusterer
 
 FOLDER = Path(results.__file__).parent
 NAMES = sorted(
@@ -37,8 +36,7 @@ def tables(tmp_path, monkeypatch):
     few = replace(digits, X=digits.X[:300], y=digits.y[:300])
     for benchmark in (clustering, likelihoods):
         monkeypatch.setattr(benchmark, "load_data", lambda name: few)
-    for owner in (TabularEstimator, Clusterer):
-        monkeypatch.setattr(owner, "default_trainer", lambda self: Trainer(max_epochs=2))
+    monkeypatch.setattr(TabularEstimator, "default_trainer", lambda self: Trainer(max_epochs=2))
     monkeypatch.setattr(results, "FOLDER", tmp_path)
     monkeypatch.setattr(clustering, "CACHE", tmp_path / "clustering.jsonl")
     monkeypatch.setattr(clustpy, "CACHE", tmp_path / "clustpy.jsonl")

@@ -7,7 +7,7 @@ from torch.distributions import MultivariateNormal
 
 from sfumato import VAE, Trainer
 from sfumato.inference import importance_sampling, refine
-from sfumato.objectives import elbo, importance, total
+from sfumato.objectives import elbo, iwae_bound, total
 
 REPEATS = 60
 
@@ -42,7 +42,7 @@ def estimated(model, x: Tensor) -> list[tuple[float, float]]:
     torch.manual_seed(0)
     bounds = [
         lambda: elbo(model, x),
-        *(lambda k=k: importance(model, x, n_samples=k) for k in (1, 5, 50)),
+        *(lambda k=k: iwae_bound(model, x, n_samples=k) for k in (1, 5, 50)),
     ]
     draws = [torch.stack([-total(bound()).mean() for _ in range(REPEATS)]) for bound in bounds]
     return [(float(d.mean()), float(d.std()) / REPEATS**0.5) for d in draws]

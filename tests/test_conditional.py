@@ -107,7 +107,7 @@ def test_the_bound_lies_below_the_evidence_and_is_tight_at_the_exact_posterior()
 def test_binarising_a_row_leaves_its_condition_alone():
     seen = []
 
-    def watching(model, rows):
+    def watching(model, rows, noise=None):
         seen.append(rows)
         return {"loss": rows.sum(1)}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import ConvergenceWarning
@@ -13,14 +14,18 @@ from sfumato import (
     DCN,
     DEC,
     GMVAE,
+    MLP,
     Autoencoder,
+    Correntropy,
     DeepCluster,
+    Deformation,
     MaskingNoise,
+    Optimizer,
+    SelfTraining,
     StackedAutoencoder,
     Trainer,
     VaDE,
     load,
-    models,
 )
 from sfumato.artifacts import ArtifactError
 from sfumato.data import Data
@@ -28,6 +33,7 @@ from sfumato.estimators.deep_cluster import evenly, pseudo_labels
 from sfumato.evaluation import as_fitted, run
 from sfumato.evaluation.compare import Pretraining
 from sfumato.metrics import clustering_accuracy
+from sfumato.models import DCNModel, kmeans_friendly, target_distribution
 from sfumato.nn import (
     Conditional,
     GaussianComponents,
@@ -37,16 +43,18 @@ from sfumato.nn import (
     squared_distances,
     warped,
 )
-from sfumato.objectives import (
-    LabelledBatch,
-    Deformation,
-    kmeans_friendly,
-    target_distribution,
-)
-from sfumato.training import Relabelling, Rows, SelfLabelled
+from sfumato.noise import Noise
+from sfumato.objectives import LabelledBatch
+from sfumato.training import RelabelledBatches, Relabelling, Rows
 
 EMBEDDINGS = (DEC, DCN)
-TRAINER = Trainer(max_epochs=20, batch_size=128, learning_rate=2e-3, averaging=0.0)
+LAST = Optimizer(averaging=0.0)
+TRAINER = Trainer(max_epochs=20, batch_size=128, learning_rate=2e-3, optimizer=LAST)
+
+
+def teaching(cls, **settings):
+    """The recipe of a class with other settings."""
+    return cls().default_objects()["recipe"].set_params(**settings)
 
 
 def tiny(cls, **params):
@@ -122,7 +130,8 @@ def test_dec_makes_its_targets_of_all_rows_once_in_an_interval(digits, monkeypat
 
     monkeypatch.setattr(dec, "target_distribution", watched)
     trainer = Trainer(max_epochs=6, batch_size=50)
-    model = tiny(DEC, update_interval=8, tolerance=0.0, trainer=trainer).fit(digits[0][:200])
+    recipe = SelfTraining(update_interval=8, tolerance=0.0)
+    model = tiny(DEC, recipe=recipe, trainer=trainer).fit(digits[0][:200])
     # Six epochs of four steps, three intervals of eight.
     assert seen == [200] * 3
     assert len(model.history_) == 3
@@ -150,7 +159,7 @@ def test_dcns_terms_equal_those_by_hand():
     torch.manual_seed(0)
     encoder, decoder = nn.Linear(5, 2), nn.Linear(2, 5)
     point = PointMassFamily
-    model = models.DCN(
+    model = DCNModel(
         Conditional(encoder, point(2)),
         Conditional(decoder, point(5)),
         GaussianComponents(3, 2),
@@ -170,7 +179,7 @@ def test_dcns_terms_equal_those_by_hand():
 
 def test_online_centres_move_in_training_only():
     point = Conditional(nn.Identity(), PointMassFamily(2))
-    model = models.DCN(point, point, GaussianComponents(3, 2), RunningCentres(3, 2), 1)
+    model = DCNModel(point, point, GaussianComponents(3, 2), RunningCentres(3, 2), 1)
     model.assignment.centres = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
     before = model.assignment.centres.clone()
     batch = LabelledBatch(torch.randn(9, 2), torch.eye(3).repeat(3, 1), torch.zeros(9))
@@ -184,11 +193,12 @@ def test_online_centres_move_in_training_only():
 def test_offline_centres_do_not_flee_before_the_codes_of_deformed_rows(digits):
     X = digits[0][:300]
     # So many steps of this weight, that codes grow a hundredfold before centres of the rows' own.
-    trainer = Trainer(max_epochs=60, batch_size=64, learning_rate=2e-3, averaging=0.0)
-    model = DCN(hidden=(32,), centres="offline", clustering_weight=1.0, tolerance=0.0)
+    trainer = Trainer(max_epochs=60, batch_size=64, learning_rate=2e-3, optimizer=LAST)
+    recipe = SelfTraining(tolerance=0.0)
+    model = DCN(hidden=(32,), centres="offline", clustering_weight=1.0, recipe=recipe)
     model.set_params(random_state=0, trainer=trainer)
     pretrained = model.pretrain(X)
-    model.set_params(pretrained=pretrained).fit(X)
+    model.set_params(recipe=SelfTraining(tolerance=0.0, pretrained=pretrained)).fit(X)
     assert model.transform(X).std() < pretrained.transform(X).std()
 
 
@@ -201,10 +211,10 @@ def rows_of(n):
 
 
 def test_a_pass_has_its_number_of_whole_batches_with_their_rows_targets():
-    def relabel():
+    def relabel(noise):
         return Relabelling(torch.arange(10.0)[:, None], 0.5)
 
-    batches = list(SelfLabelled(rows_of(10), relabel, 4, 7))
+    batches = list(RelabelledBatches(rows_of(10), relabel, 4, 7).share(0, 1, Noise(0)))
     assert [len(batch) for batch in batches] == [4] * 7
     for batch in batches:
         assert torch.equal(batch.x, batch.responsibilities)
@@ -216,10 +226,10 @@ def test_a_pass_has_its_number_of_whole_batches_with_their_rows_targets():
 def test_an_order_of_the_models_own_is_kept():
     order = torch.tensor([3, 3, 1, 1])
 
-    def relabel():
+    def relabel(noise):
         return Relabelling(torch.zeros(4, 1), 0.5, order)
 
-    (batch,) = SelfLabelled(rows_of(4), relabel, 4, 1)
+    (batch,) = RelabelledBatches(rows_of(4), relabel, 4, 1).share(0, 1, Noise(0))
     assert batch.x[:, 0].tolist() == [3, 3, 1, 1]
 
 
@@ -232,10 +242,10 @@ class Still(nn.Module):
 def passes_with(changes, tolerance=0.1):
     """Return the passes of a fit whose shares of changed rows are given."""
     left = iter(changes)
-    batches = SelfLabelled(
-        rows_of(4), lambda: Relabelling(torch.zeros(4, 1), next(left)), 4, 1, tolerance
+    batches = RelabelledBatches(
+        rows_of(4), lambda noise: Relabelling(torch.zeros(4, 1), next(left)), 4, 1, tolerance
     )
-    trainer = Trainer(max_epochs=len(changes), averaging=0.0)
+    trainer = Trainer(max_epochs=len(changes), optimizer=LAST)
     history = trainer.fit(Still(), lambda m, b: {"loss_": m.weight + b.x[:, 0]}, batches)
     return len(history)
 
@@ -280,7 +290,8 @@ def first_labels(cls, X, monkeypatch, **params):
 def test_clusters_begin_with_k_means_of_the_codes_where_that_is_asked_for(cls, digits, monkeypatch):
     X = digits[0][:300]
     autoencoder = tiny(cls, n_clusters=10, latent_dim=10).pretrain(X)
-    labels, centres = first_labels(cls, X, monkeypatch, pretrained=autoencoder, init="kmeans")
+    recipe = teaching(cls, pretrained=autoencoder, init="kmeans")
+    labels, centres = first_labels(cls, X, monkeypatch, recipe=recipe)
     codes = autoencoder.transform(X)
     nearest = np.square(codes[:, None] - centres).sum(2).argmin(1)
     # A fixed point of k-means: codes at their nearest centres, centres at the means of their codes.
@@ -293,7 +304,9 @@ def test_clusters_that_know_their_neighbours_are_a_better_beginning(digits, monk
     X, y = digits
     autoencoder = tiny(DEC, n_clusters=10, latent_dim=10, trainer=TRAINER).pretrain(X)
     begun = {
-        init: first_labels(DEC, X, monkeypatch, pretrained=autoencoder, init=init)[0]
+        init: first_labels(
+            DEC, X, monkeypatch, recipe=teaching(DEC, pretrained=autoencoder, init=init)
+        )[0]
         for init in ("kmeans", "neighbours")
     }
     accuracy = {init: clustering_accuracy(y, labels) for init, labels in begun.items()}
@@ -327,10 +340,11 @@ def test_decs_probabilities_are_the_students_at_the_codes(digits):
 
 def test_a_decoder_that_rested_follows_the_codes(digits):
     X = digits[0]
-    trainer = Trainer(max_epochs=20, batch_size=64, learning_rate=2e-3, averaging=0.0)
+    trainer = Trainer(max_epochs=20, batch_size=64, learning_rate=2e-3, optimizer=LAST)
     common = {"latent_dim": 5, "hidden": (64,), "n_clusters": 10, "trainer": trainer}
-    model = tiny(DEC, **common, deformation=None).fit(X)
-    start = tiny(DEC, **common, deformation=None).pretrain(X)
+    common["recipe"] = teaching(DEC, deformation=None)
+    model = tiny(DEC, **common).fit(X)
+    start = tiny(DEC, **common).pretrain(X)
     stale = start.inverse_transform(model.transform(X))
     followed, fresh = model.reconstruct(X), start.reconstruct(X)
     errors = [np.square(X - rebuilt).mean() for rebuilt in (fresh, followed, stale)]
@@ -339,14 +353,14 @@ def test_a_decoder_that_rested_follows_the_codes(digits):
 
 def test_reconstruction_holds_the_codes_of_idec(digits):
     X = digits[0]
-    trainer = Trainer(max_epochs=30, batch_size=64, learning_rate=2e-3, averaging=0.0)
+    trainer = Trainer(max_epochs=30, batch_size=64, learning_rate=2e-3, optimizer=LAST)
     errors = [
         -tiny(
             DEC,
             latent_dim=5,
             hidden=(64,),
             n_clusters=10,
-            deformation=None,
+            recipe=teaching(DEC, deformation=None),
             reconstruction_weight=weight,
             trainer=trainer,
         )
@@ -355,6 +369,16 @@ def test_reconstruction_holds_the_codes_of_idec(digits):
         for weight in (0.0, 1.0)
     ]
     assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("cls", EMBEDDINGS)
+def test_a_reconstruction_is_judged_by_any_loss(cls, digits):
+    X = digits[0][:100]
+    model = tiny(cls, loss=Correntropy(0.5)).fit(X)
+    x = model.scaling_.to_model(X)
+    rebuilt = model.model_.decoder(model.model_.encoder(x).mean)
+    expected = Correntropy(0.5)(rebuilt, x).detach().numpy()
+    np.testing.assert_allclose(-model.score_samples(X), expected, rtol=1e-4)
 
 
 def test_deep_cluster_tells_signs_of_any_colour_and_place_apart(signs):
@@ -414,7 +438,9 @@ def test_a_shared_autoencoder_gives_the_same_bits_as_ones_own(cls, digits):
     params = {"hidden": (16,), "latent_dim": 3, name: 4, "random_state": 3}
     params["trainer"] = Trainer(max_epochs=3, batch_size=64)
     own = cls(**params).fit(X)
-    shared = cls(**params, pretrained=cls(**params).pretrain(X)).fit(X)
+    shared = cls(**params)
+    shared.start_from(cls(**params).pretrain(X))
+    shared.fit(X)
     assert (own.transform(X) == shared.transform(X)).all()
     assert (own.labels_ == shared.labels_).all()
 
@@ -428,17 +454,21 @@ def test_a_stacked_autoencoder_can_be_continued(cls, digits):
         random_state=0,
         trainer=Trainer(max_epochs=2, batch_size=64),
     ).fit(X)
-    model = tiny(cls, hidden=(16, 8), latent_dim=3, pretrained=stacked).fit(X)
+    recipe = teaching(cls, pretrained=stacked)
+    model = tiny(cls, hidden=(16, 8), latent_dim=3, recipe=recipe).fit(X)
     assert model.transform(X).shape == (200, 3)
 
 
 MISMATCHES = [
     ({"latent_dim": 4}, "latent_dim=2; to continue it, it must be 4"),
     ({"hidden": (17,)}, r"hidden=\(16,\); to continue it"),
-    ({"activation": "relu"}, "activation='silu'"),
-    ({"loss": "cross-entropy"}, "loss='mse'"),
-    ({"scaling": "standard"}, "scales its rows otherwise"),
-    ({"pretrained": KMeans()}, "pretrained must be a fitted Autoencoder or StackedAutoencoder"),
+    ({"backbone": MLP(activation="relu")}, "activation='silu'"),
+    ({"loss": "cross-entropy"}, r"loss='SquaredError\(\)'"),
+    ({"scaling": "standard"}, "scales its rows differently"),
+    (
+        {"recipe": SelfTraining(pretrained=KMeans())},
+        "pretrained must be a fitted Autoencoder or StackedAutoencoder",
+    ),
 ]
 
 
@@ -448,7 +478,7 @@ def test_an_autoencoder_that_does_not_fit_is_refused(params, message, digits):
     quick = Trainer(max_epochs=1, batch_size=64)
     pretrained = Autoencoder(2, (16,), random_state=0, trainer=quick).fit(X)
     with pytest.raises(ValueError, match=message):
-        tiny(DEC, **{"pretrained": pretrained, **params}).fit(X)
+        tiny(DEC, **{"recipe": teaching(DEC, pretrained=pretrained), **params}).fit(X)
 
 
 def test_a_comparison_pre_trains_once_for_each_seed(digits, monkeypatch):
@@ -503,7 +533,7 @@ class Breaker:
 
 PHASES = [
     (DEC, {}, "pretraining"),
-    (DEC, {"update_interval": 3}, "clusters"),
+    (DEC, {"recipe": SelfTraining(update_interval=3)}, "clusters"),
     (DEC, {}, "decoder"),
     (DCN, {}, "clusters"),
     (DCN, {"centres": "offline"}, "clusters"),
@@ -517,9 +547,9 @@ def test_an_interrupted_fit_continues_to_the_same_bits(cls, params, phase, digit
     X = digits[0][:200]
     common = {"hidden": (8,), "latent_dim": 3, "random_state": 0, "n_clusters": 5, **params}
     if cls is not DeepCluster:
-        common["tolerance"] = 0.0
+        common["recipe"] = clone(params.get("recipe", teaching(cls))).set_params(tolerance=0.0)
     # Six of them are for the decoder; DeepCluster's passes have a hundred steps or more.
-    settings = {"max_epochs": 24, "batch_size": 64, "averaging": 0.0}
+    settings = {"max_epochs": 24, "batch_size": 64, "optimizer": LAST}
     if cls is DeepCluster:
         settings["min_steps"] = 300
     whole = cls(**common, trainer=Trainer(**settings)).fit(X)
@@ -537,14 +567,15 @@ def test_an_interrupted_fit_continues_to_the_same_bits(cls, params, phase, digit
 BAD = [
     (DEC, {"alpha": 0.0}, "alpha must be positive"),
     (DEC, {"reconstruction_weight": -1.0}, "reconstruction_weight must not be negative"),
-    (DEC, {"update_interval": 0}, "update_interval must be None or a whole number"),
-    (DEC, {"tolerance": 2.0}, "tolerance must lie between 0 and 1"),
+    (DEC, {"recipe": SelfTraining(update_interval=0)}, "update_interval must be None or a whole"),
+    (DEC, {"recipe": SelfTraining(tolerance=2.0)}, "tolerance must lie between 0 and 1"),
     (DEC, {"n_clusters": 0}, "n_clusters must be a whole number"),
     (DEC, {"n_clusters": 61}, "n_clusters=61 must not exceed the number of rows, 60"),
-    (DEC, {"n_init": 0}, "n_init must be a whole number"),
-    (DCN, {"init": "random"}, "init must be"),
-    (DEC, {"loss": "correntropy"}, "loss must be one of mse, cross-entropy"),
-    (DEC, {"deformation": "much"}, "deformation must be one of auto, None"),
+    (DEC, {"recipe": SelfTraining("kmeans", 0)}, "n_init must be None or a whole number"),
+    (DEC, {"recipe": SelfTraining(n_init=4)}, "n_init has no effect with init='neighbours'"),
+    (DCN, {"recipe": SelfTraining("random")}, "init must be one of neighbours, kmeans"),
+    (DEC, {"loss": "huber"}, "loss must be one of mse, cross-entropy"),
+    (DEC, {"recipe": SelfTraining(deformation="much")}, "deformation must be one of auto, None"),
     (DCN, {"centres": "sometimes"}, "centres must be one of online, offline"),
     (DCN, {"clustering_weight": -0.1}, "clustering_weight must not be negative"),
     (DeepCluster, {"n_pseudo_labels": 0}, "n_pseudo_labels must be None or a whole number"),
@@ -575,8 +606,11 @@ def test_deep_cluster_is_loaded_with_the_same_answers(digits, tmp_path):
 @pytest.mark.parametrize("cls", [*EMBEDDINGS, DeepCluster])
 def test_rows_that_are_all_alike_have_an_answer(cls):
     X = np.ones((50, 6), np.float32)
+    still = {"deformation": None}
+    if cls is not DeepCluster:
+        still = {"recipe": teaching(cls, **still)}
     with pytest.warns(ConvergenceWarning):
-        model = tiny(cls, n_clusters=2, deformation=None).fit(X)
+        model = tiny(cls, n_clusters=2, **still).fit(X)
     assert len(np.unique(model.predict(X))) == 1
 
 
@@ -584,7 +618,7 @@ def test_rows_that_are_all_alike_have_an_answer(cls):
 def test_another_length_is_another_fit_whatever_the_schedule(cls, phase, digits, tmp_path):
     # Phases begin where others ended: a longer fit is no continuation of a shorter one.
     X = digits[0][:100]
-    params = {"update_interval": 1} if cls is DEC else {}
+    params = {"recipe": SelfTraining(update_interval=1)} if cls is DEC else {}
 
     def fit(n_epochs, *loggers):
         settings = {"max_epochs": n_epochs, "min_steps": 250, "batch_size": 64}

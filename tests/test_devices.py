@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 import sfumato
-from imagined_gpu import GPU, ImaginedGPU, copied_parameter, is_there
-from sfumato import Trainer
+from imagined_gpu import GPU, ImaginedGPU, copied_parameter, imagined_generator, is_there
+from sfumato import SelfTraining, Trainer
 from sfumato.estimators import FullPosterior, MixturePrior, VampPrior
+from sfumato.noise import Noise
 from sfumato.training import LocalEngine, engine
 
 # Two epochs leave codes unused and classes alike; where tensors lie does not depend on it.
@@ -22,7 +23,7 @@ CASES = [
     ("Autoencoder", SMALL),
     ("StackedAutoencoder", {"layers": (8, 2)}),
     ("DEC", CLUSTERS),
-    ("DEC", {**CLUSTERS, "reconstruction_weight": 0.1, "init": "kmeans"}),
+    ("DEC", {**CLUSTERS, "reconstruction_weight": 0.1, "recipe": SelfTraining(init="kmeans")}),
     ("DCN", CLUSTERS),
     ("DCN", {**CLUSTERS, "centres": "offline"}),
     ("DeepCluster", {"n_clusters": 4}),
@@ -51,6 +52,7 @@ def gpu(monkeypatch):
     )
     monkeypatch.setattr(LocalEngine, "records", property(lambda self: False))
     monkeypatch.setattr(nn.Parameter, "__deepcopy__", copied_parameter)
+    monkeypatch.setattr(Noise, "generator", imagined_generator(Noise.generator))
     with ImaginedGPU():
         yield
 
@@ -95,3 +97,13 @@ def test_the_imagined_gpu_is_a_place_of_its_own(gpu):
         layer(here)
     layer(there).sum().backward()
     assert is_there(layer.weight.grad)
+    noise = Noise(0)
+    with noise:
+        assert (torch.randn_like(here).device.type, torch.rand_like(there).device.type) == (
+            "cpu",
+            "cuda",
+        )
+    with pytest.raises(RuntimeError, match="'cuda' device type for generator but found 'cpu'"):
+        there.normal_(generator=noise.generator())
+    with pytest.raises(RuntimeError, match="'cpu' device type for generator but found 'cuda'"):
+        here.normal_(generator=noise.generator("cuda"))

@@ -1,4 +1,4 @@
-"""Coupled mixtures, evidence of the labels, diagnosis, deformations, assigned rows."""
+"""Coupled mixtures, evidence of the labels, diagnosis, deformations, labelled rows."""
 
 from types import SimpleNamespace
 
@@ -12,19 +12,20 @@ from sklearn.mixture import GaussianMixture as MixtureFit
 from torch import nn
 
 import checks
-from sfumato import ELBO, EarlyStopping, Trainer
+from sfumato import ELBO, Coupled, Deformation, EarlyStopping, GMVAEBound, Trainer
 from sfumato.coupling import coupled_bound, neighbour_graph
-from sfumato.estimators.recipe import joint_of_components
+from sfumato.distributions import categorical_kl
+from sfumato.estimators.fit import view_of
 from sfumato.inference import (
-    Seen,
+    LabelEvidence,
     coupled_mixture,
     diagnose_mixture,
     joint_of_views,
+    label_evidence,
     map_float64,
-    see,
 )
 from sfumato.inference.diagnostics import ALIKE, OVERLAPPING, REMEDY, UNBALANCED
-from sfumato.models import LatentVariableModel, MixtureVAE, categorical_kl
+from sfumato.models import LatentVariableModel, MixtureVAEModel
 from sfumato.nn import (
     BernoulliFamily,
     Conditional,
@@ -35,7 +36,8 @@ from sfumato.nn import (
     Views,
     warped,
 )
-from sfumato.objectives import LabelledBatch, PenalisedBound, Deformation, GMVAEBound
+from sfumato.noise import Noise
+from sfumato.objectives import LabelledBatch, PenalisedBound
 from sfumato.training import LabelledRows, Rows
 
 K = 3
@@ -131,7 +133,7 @@ def test_a_coupled_mixture_is_determined_by_its_seed_and_finds_clear_clusters():
 
 def small_model(recogniser=None):
     torch.manual_seed(0)
-    return MixtureVAE(
+    return MixtureVAEModel(
         Conditional(nn.Linear(6, 4), GaussianFamily(2)),
         Conditional(nn.Linear(2, 6), BernoulliFamily(6)),
         GaussianComponents(K, 2),
@@ -145,27 +147,27 @@ def test_the_evidence_of_rows_weighs_code_and_recogniser():
     with torch.no_grad():
         code = model.prior.log_weights + model.prior.expected_log_prob(model.encoder(x))
         expected = (code + 4.0 * model.recogniser(x)) / 5.0
-        seen = see(model, x, 4.0)
+        seen = label_evidence(model, x, 4.0)
         torch.testing.assert_close(seen.evidence, expected)
         torch.testing.assert_close(seen.points, model.recogniser.network(x))
         model.recogniser = None
-        alone = see(model, x, 4.0)
+        alone = label_evidence(model, x, 4.0)
         torch.testing.assert_close(alone.evidence, code)
         torch.testing.assert_close(alone.points, model.encoder(x).mean)
 
 
-def test_what_is_seen_is_joined_and_taken_apart_again():
-    seen = Seen(torch.rand(5, K), torch.rand(5, 4))
-    again = Seen.of(seen.joined(), K)
-    assert torch.equal(again.evidence, seen.evidence)
-    assert torch.equal(again.points, seen.points)
+def test_evidence_of_labels_is_joined_and_taken_apart_again():
+    found = LabelEvidence(torch.rand(5, K), torch.rand(5, 4))
+    again = LabelEvidence.of(found.joined(), K)
+    assert torch.equal(again.evidence, found.evidence)
+    assert torch.equal(again.points, found.points)
 
 
 def test_the_evidence_of_a_gmvaes_rows_is_prior_minus_divergence_at_the_mean_style():
     model, y = checks.small_gmvae(), checks.small_binary_rows(4)
     style = model.style(y).mean
     expected = model.prior.log_weights - model.divergences(model.encoder(y), style)
-    torch.testing.assert_close(see(model, y, 4.0).evidence, expected)
+    torch.testing.assert_close(label_evidence(model, y, 4.0).evidence, expected)
 
 
 def viewing(views):
@@ -219,7 +221,7 @@ def test_what_is_seen_in_views_does_not_depend_on_the_rows_beside():
     model.encoder = Conditional(nn.Linear(144, 4), GaussianFamily(2))
 
     def look(own, rows):
-        return see(own, rows, 4.0).joined()
+        return label_evidence(own, rows, 4.0).joined()
 
     together = map_float64(look, model, x)
     alone = torch.cat([map_float64(look, model, row[None]) for row in x])
@@ -240,13 +242,14 @@ def test_neighbours_in_the_first_graph_count_twice_what_two_views_do():
     r = torch.rand(60, K).softmax(1).numpy()
     first, later = neighbour_graph(x.numpy(), 5), neighbour_graph(x.numpy()[:, :1], 5)
     state = SimpleNamespace(responsibilities=r, graph=later, first_graph=first)
-    plan = SimpleNamespace(rows=x, view=None, seed=0, rounds=(1, 1))
-    alone = joint_of_components(SimpleNamespace(recogniser=recogniser), state, plan)
+    model, fit = SimpleNamespace(recogniser=recogniser), SimpleNamespace(rows=x, view=None, seed=0)
+    joint_of_components = Coupled(rounds=(1, 1))._joint_of_components
+    alone = joint_of_components(model, state, fit)
     np.testing.assert_allclose(alone, r.T @ first.toarray() @ r / (r.T @ (first @ r)).sum())
     assert alone.sum() == pytest.approx(1)
-    plan.view = lambda rows: rows
-    both = joint_of_components(SimpleNamespace(recogniser=recogniser), state, plan)
-    views = joint_of_views(recogniser, x, plan.view, 0)
+    fit.view = lambda rows: rows
+    both = joint_of_components(model, state, fit)
+    views = joint_of_views(recogniser, x, fit.view, 0)
     np.testing.assert_allclose(both, 2 * alone + views)
 
 
@@ -374,6 +377,9 @@ def test_the_remedies_name_settings_that_exist():
     assert {"warmup", "free_bits"} <= set(ELBO().get_params())
     assert "GMVAEBound(cutoff=1.0)" in ALIKE
     assert "cutoff" in GMVAEBound().get_params()
+    assert "recipe=Coupled(coupling='neighbours')" in OVERLAPPING
+    assert "(n_init)" in UNBALANCED
+    assert {"coupling", "n_init"} <= set(Coupled().get_params())
 
 
 # Deformations
@@ -407,6 +413,17 @@ def test_deformed_images_differ_from_row_to_row_and_follow_torchs_generator():
     # An image between 0 and 1 stays there.
     assert first.min() >= 0
     assert first.max() <= 1 + 1e-5
+
+
+def test_the_view_of_a_fit_deforms_rows_as_images_of_their_shape_and_nothing_else():
+    x, deformation = images(2), Deformation()
+    with Noise(0):
+        seen = view_of(deformation, (3, 8, 6))(x)
+    with Noise(0):
+        assert torch.equal(seen, deformation(x, (3, 8, 6)))
+    assert not torch.equal(seen, x)
+    assert view_of(None, SHAPE) is None
+    assert view_of(deformation, None) is None
 
 
 def draws(n):
@@ -484,10 +501,10 @@ def test_a_quarter_turn_is_scipys(monkeypatch):
     np.testing.assert_allclose(found, turned, atol=1e-4)
 
 
-# LabelledBatch rows and their training
+# Labelled rows and their training
 
 
-def assigned_rows(n=50):
+def labelled_rows(n=50):
     X = np.random.default_rng(0).random((n, 6), dtype=np.float32).round()
     r = torch.from_numpy(np.random.default_rng(1).dirichlet(np.ones(K), size=n)).float()
     rows = Rows(X, torch.from_numpy)
@@ -495,8 +512,8 @@ def assigned_rows(n=50):
 
 
 @pytest.mark.parametrize("index", [slice(3, 9), torch.tensor([7, 0, 7])])
-def test_a_batch_of_assigned_rows_keeps_each_rows_label_and_disagreement(index):
-    data, X, r = assigned_rows()
+def test_a_batch_of_labelled_rows_keeps_each_rows_label_and_disagreement(index):
+    data, X, r = labelled_rows()
     batch = data[index]
     assert isinstance(batch, LabelledBatch)
     assert torch.equal(batch.x, torch.from_numpy(X)[index])
@@ -507,8 +524,8 @@ def test_a_batch_of_assigned_rows_keeps_each_rows_label_and_disagreement(index):
 
 
 @pytest.mark.parametrize("early_stopping", [None, EarlyStopping(5, 0.2)])
-def test_a_trainer_trains_on_assigned_rows_and_the_terms_are_named(early_stopping):
-    data, _, _ = assigned_rows()
+def test_a_trainer_trains_on_labelled_rows_and_the_terms_are_named(early_stopping):
+    data, _, _ = labelled_rows()
     model = small_model(Recogniser(6, K))
     trainer = Trainer(max_epochs=3, batch_size=16, precision="32", early_stopping=early_stopping)
     history = trainer.fit(model, PenalisedBound(2.0, 0.5), data)
@@ -542,7 +559,7 @@ def test_few_rows_get_as_many_epochs_as_the_least_number_of_steps_takes(settings
 
 
 def test_the_steps_are_counted_on_the_rows_that_are_trained_on():
-    data, _, _ = assigned_rows()
+    data, _, _ = labelled_rows()
     # 40 of 50 rows train: four batches of ten, six epochs for 24 steps.
     trainer = Trainer(
         max_epochs=2, min_steps=24, batch_size=10, early_stopping=EarlyStopping(50, 0.2)

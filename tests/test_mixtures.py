@@ -7,13 +7,29 @@ import pytest
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
-from sfumato import GMVAE, Autoencoder, Coupling, MixtureVAE, Trainer, VaDE, load
-from sfumato.estimators import recipe
+from sfumato import (
+    GMVAE,
+    Autoencoder,
+    Coupled,
+    Coupling,
+    MixtureELBO,
+    MixtureVAE,
+    Optimizer,
+    Published,
+    Trainer,
+    VaDE,
+    load,
+)
+from sfumato.estimators import recipes
 from sfumato.metrics import clustering_accuracy
 
 MODELS = (MixtureVAE, GMVAE, VaDE)
 # Fits this short may end anywhere; what they prove does not depend on it.
 SHORT = pytest.mark.filterwarnings("ignore:The (code has|mixture has|components lie)")
+
+LONGER = Trainer(
+    max_epochs=60, batch_size=128, learning_rate=2e-3, optimizer=Optimizer(averaging=0.0)
+)
 
 
 def tiny(cls, **params):
@@ -37,8 +53,7 @@ def blobs():
 @pytest.mark.parametrize("cls", MODELS)
 def test_separate_clusters_of_a_table_are_found(cls, blobs):
     X, y = blobs
-    trainer = Trainer(max_epochs=60, batch_size=128, learning_rate=2e-3, averaging=0.0)
-    model = tiny(cls, likelihood="gaussian", trainer=trainer).fit(X)
+    model = tiny(cls, likelihood="gaussian", trainer=LONGER).fit(X)
     assert clustering_accuracy(y, model.labels_) == 1.0
     assert (model.predict(X) == model.labels_).all()
     found = model.diagnose(X)
@@ -51,8 +66,7 @@ def test_separate_clusters_of_a_table_are_found(cls, blobs):
 @pytest.mark.parametrize("cls", MODELS)
 def test_a_components_samples_fall_into_its_own_cluster(cls, blobs):
     X, _ = blobs
-    trainer = Trainer(max_epochs=60, batch_size=128, learning_rate=2e-3, averaging=0.0)
-    model = tiny(cls, likelihood="gaussian", trainer=trainer).fit(X)
+    model = tiny(cls, likelihood="gaussian", trainer=LONGER).fit(X)
     for component in range(4):
         drawn = model.sample(50, component=component)
         # The decoder's mean of a draw may cross a border now and then.
@@ -77,14 +91,15 @@ def test_components_are_merged_by_neighbours_and_once_there_is_a_recogniser_by_v
     deformation, rounds, total, digits, monkeypatch
 ):
     seen = []
-    original = recipe.merge_components
+    original = recipes.merge_components
 
     def watched(joint, n_clusters, seed):
         seen.append(joint)
         return original(joint, n_clusters, seed)
 
-    monkeypatch.setattr(recipe, "merge_components", watched)
-    tiny(MixtureVAE, n_components=3, rounds=rounds, deformation=deformation).fit(digits[0][:200])
+    monkeypatch.setattr(recipes, "merge_components", watched)
+    recipe = Coupled(rounds=rounds, deformation=deformation)
+    tiny(MixtureVAE, n_components=3, recipe=recipe).fit(digits[0][:200])
     (joint,) = seen
     # Forty rows for each component at least.
     assert joint.shape == (5, 5)
@@ -100,7 +115,8 @@ def test_a_fit_that_ends_with_merging_answers_for_a_row_alone_as_among_others(
     latent, rounds, digits
 ):
     X = digits[0][:200]
-    model = tiny(MixtureVAE, n_components=3, rounds=rounds, latent_likelihood=latent).fit(X)
+    settings = {"n_components": 3, "recipe": Coupled(rounds=rounds)}
+    model = tiny(MixtureVAE, **settings, latent_likelihood=latent).fit(X)
     assert not model.model_.training
     together = model.predict_proba(X)
     np.testing.assert_array_equal(
@@ -111,9 +127,8 @@ def test_a_fit_that_ends_with_merging_answers_for_a_row_alone_as_among_others(
         np.testing.assert_array_equal(values, before[name])
     # Training rows lie where the same rows lie when they are asked for.
     x, _ = model._rows(X)
-    np.testing.assert_allclose(
-        model._seen(model.model_, x).points, model.model_.memory.points, atol=1e-5
-    )
+    found = recipes.evidence_alone(model.model_, x, 3)
+    np.testing.assert_allclose(found.points, model.model_.memory.points, atol=1e-5)
 
 
 class InterruptionError(Exception):
@@ -157,7 +172,7 @@ def test_an_interrupted_fit_continues_to_the_same_bits(phase, digits, tmp_path):
 def test_restarts_keep_the_highest_bound(digits):
     X = digits[0][:200]
     losses = [
-        tiny(GMVAE, recipe="paper", random_state=0, n_init=n).fit(X).history_["loss"][-1]
+        tiny(GMVAE, recipe=Published(n_init=n), random_state=0).fit(X).history_["loss"][-1]
         for n in (1, 4)
     ]
     # The first of the four starts is the one start; a minimum over more cannot be worse.
@@ -167,7 +182,7 @@ def test_restarts_keep_the_highest_bound(digits):
 @SHORT
 def test_without_rounds_the_mixture_of_codes_answers(digits):
     X = digits[0][:300]
-    model = tiny(GMVAE, rounds=(0, 0)).fit(X)
+    model = tiny(GMVAE, recipe=Coupled(rounds=(0, 0))).fit(X)
     assert len(model.history_) == 0
     assert model.predict(X).shape == (300,)
 
@@ -178,8 +193,8 @@ def test_without_rounds_the_mixture_of_codes_answers(digits):
 def test_networks_of_images_have_as_many_channels_as_the_autoencoders(cls, backbone, digits):
     X = digits[0][:100]
     trainer = Trainer(max_epochs=1)
-    settings = {"hidden": None, "backbone": backbone, "rounds": (0, 1), "trainer": trainer}
-    model = tiny(cls, **settings).fit(X)
+    settings = {"hidden": None, "backbone": backbone, "trainer": trainer}
+    model = tiny(cls, **settings, recipe=Coupled(rounds=(0, 1))).fit(X)
     alone = Autoencoder(2, backbone=backbone, random_state=0, trainer=trainer).fit(X)
     sizes = [sum(p.numel() for p in m.model_.encoder.parameters()) for m in (model, alone)]
     # The code's variances are two outputs more: the rest is the autoencoder's, to the last weight.
@@ -194,8 +209,8 @@ def test_a_pretrained_autoencoder_is_continued_and_shared(digits):
     settings = {"latent_dim": 2, "hidden": (16,), "loss": "cross-entropy"}
     autoencoder = Autoencoder(**settings, random_state=0, trainer=Trainer(max_epochs=3)).fit(X)
     before = autoencoder.transform(X)
-    models = [tiny(cls, pretrained=autoencoder).fit(X) for cls in MODELS]
-    assert all(model.pretrained is autoencoder for model in models)
+    models = [tiny(cls, recipe=Coupled(pretrained=autoencoder)).fit(X) for cls in MODELS]
+    assert all(model.recipe.pretrained is autoencoder for model in models)
     assert (autoencoder.transform(X) == before).all()
 
 
@@ -205,8 +220,8 @@ def test_a_pretrained_autoencoder_is_continued_and_shared(digits):
     [
         ({"hidden": (8,)}, "hidden=.16,.; to continue it, it must be .8,."),
         ({"latent_dim": 3}, "latent_dim=2"),
-        ({"likelihood": "gaussian"}, "loss='cross-entropy'"),
-        ({"scaling": "none"}, "scales its rows otherwise"),
+        ({"likelihood": "gaussian"}, r"loss='CrossEntropy\(\)'.* must be 'SquaredError\(\)'"),
+        ({"scaling": "none"}, "scales its rows differently"),
     ],
 )
 def test_a_pretrained_autoencoder_of_another_kind_is_refused(params, message, digits):
@@ -214,7 +229,7 @@ def test_a_pretrained_autoencoder_of_another_kind_is_refused(params, message, di
     settings = {"latent_dim": 2, "hidden": (16,), "loss": "cross-entropy"}
     autoencoder = Autoencoder(**settings, random_state=0, trainer=Trainer(max_epochs=1)).fit(X)
     with pytest.raises(ValueError, match=message):
-        tiny(VaDE, pretrained=autoencoder, **params).fit(X)
+        tiny(VaDE, recipe=Coupled(pretrained=autoencoder), **params).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -222,19 +237,92 @@ def test_a_pretrained_autoencoder_of_another_kind_is_refused(params, message, di
     [
         ({"n_components": 0}, "n_components must be"),
         ({"n_components": 201}, "must not exceed the number of rows, 200"),
-        ({"n_subcomponents": 0}, "n_subcomponents must be"),
-        ({"rounds": (1,)}, "rounds must be two whole numbers"),
-        ({"rounds": (1, -1)}, "rounds must be two whole numbers"),
-        ({"recipe": "secret"}, "recipe must be one of default, report"),
-        ({"inference": "guess"}, "inference must be one of exact, marginal, gumbel"),
+        ({"recipe": Coupled(n_subcomponents=0)}, "n_subcomponents must be"),
+        ({"recipe": Coupled(n_init=0)}, "n_init must be"),
+        ({"recipe": Published(n_init=0)}, "n_init must be"),
+        ({"recipe": Coupled(rounds=(1,))}, "rounds must be two whole numbers"),
+        ({"recipe": Coupled(rounds=(1, -1))}, "rounds must be two whole numbers"),
+        (
+            {"recipe": "secret"},
+            "recipe must be one of default, coupled, published, paper, report, or a Recipe",
+        ),
+        ({"inference": "guess"}, "inference must be one of auto, exact, marginal, gumbel"),
         ({"latent_likelihood": "poisson"}, "latent_likelihood must be one of"),
-        ({"coupling": "strong"}, "coupling must be one of"),
-        ({"deformation": "wild"}, "deformation must be one of"),
+        ({"recipe": Coupled("strong")}, "coupling must be one of"),
+        ({"recipe": Coupled(deformation="wild")}, "deformation must be one of"),
     ],
 )
 def test_a_wrong_setting_is_named(params, message, digits):
     with pytest.raises(ValueError, match=message):
         tiny(MixtureVAE, **params).fit(digits[0][:200])
+
+
+@pytest.mark.parametrize(
+    ("cls", "params", "message"),
+    [
+        (MixtureVAE, {"recipe": "report", "rounds": (1, 0)}, "rounds has no effect with recipe="),
+        (VaDE, {"recipe": "paper", "coupling": None}, "coupling has no effect with recipe="),
+        (GMVAE, {"objective": None}, "objective has no effect with recipe=Coupled"),
+    ],
+)
+def test_a_setting_that_the_recipe_has_no_use_for_is_refused(cls, params, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(cls, **params)
+
+
+def test_what_a_published_recipe_would_ignore_is_refused(digits):
+    X = digits[0][:100]
+    autoencoder = Autoencoder(2, (16,), loss="cross-entropy", trainer=Trainer(max_epochs=1)).fit(X)
+    with pytest.raises(ValueError, match="pretrained has no effect here"):
+        tiny(GMVAE, recipe=Published(pretrained=autoencoder)).fit(X)
+    differing = tiny(MixtureVAE, inference="exact", recipe=Published(MixtureELBO("gumbel")))
+    with pytest.raises(ValueError, match=r"inference='exact' and objective=.* differ"):
+        differing.fit(X)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name", "value"),
+    [
+        ("default", "coupling", None),
+        ("default", "n_subcomponents", 3),
+        ("default", "rounds", (1, 0)),
+        ("default", "n_init", 2),
+        ("default", "deformation", None),
+        ("report", "objective", MixtureELBO("marginal")),
+        ("report", "n_init", 2),
+    ],
+)
+def test_a_former_setting_goes_to_the_recipe_with_a_warning(recipe, name, value):
+    kind = {"default": "Coupled", "report": "Published"}[recipe]
+    with pytest.warns(DeprecationWarning, match=rf"use recipe={kind}\({name}="):
+        model = tiny(MixtureVAE, recipe=recipe, **{name: value})
+    assert getattr(model.recipe, name) == value
+    same = tiny(MixtureVAE, recipe=recipe)
+    with pytest.warns(DeprecationWarning, match=rf"use recipe={kind}\({name}="):
+        same.set_params(**{name: value})
+    assert str(same.recipe) == str(model.recipe)
+
+
+def test_a_former_setting_goes_to_the_recipe_that_is_set_along_with_it():
+    model = tiny(MixtureVAE)
+    with pytest.warns(DeprecationWarning, match="use recipe=Published"):
+        model.set_params(n_init=3, recipe="report")
+    assert str(model.recipe) == str(Published(n_init=3))
+    with pytest.raises(ValueError, match="rounds has no effect with recipe="):
+        model.set_params(rounds=(1, 0), recipe="report")
+
+
+@SHORT
+@pytest.mark.parametrize("recipe", ["default", "report"])
+@pytest.mark.parametrize("latent", ["gaussian", "bernoulli"])
+def test_the_terms_of_rows_bound_their_likelihood_in_data_units(latent, recipe, digits):
+    # The scaling is worth 119 nats; binary codes are zeros and ones in either estimate.
+    X = 3 * digits[0][:150] + 7
+    settings = {"likelihood": "gaussian", "latent_likelihood": latent, "recipe": recipe}
+    model = tiny(MixtureVAE, **settings, trainer=Trainer(max_epochs=8, batch_size=64)).fit(X)
+    gap = model.score_samples(X, 500) + sum(model.terms(X).values())
+    # One draw a row for the bound: four standard errors of the mean.
+    assert -4 * gap.std() / len(gap) ** 0.5 < gap.mean() < 5
 
 
 def test_the_reports_recipe_collapses_on_digits_and_says_so(digits):
@@ -251,17 +339,17 @@ def test_the_reports_recipe_collapses_on_digits_and_says_so(digits):
 @SHORT
 def test_coupling_reaches_the_votes_and_survives_saving(digits, tmp_path):
     X = digits[0][:300]
-    model = tiny(VaDE, coupling=Coupling(strength=0.5, n_neighbors=5)).fit(X)
+    recipe = Coupled(Coupling(strength=0.5, n_neighbors=5))
+    model = tiny(VaDE, recipe=recipe).fit(X)
     model.save(tmp_path)
     same = load(tmp_path)
-    assert same.coupling.strength == 0.5
+    assert same.recipe.coupling.strength == 0.5
     assert (same.predict_proba(X) == model.predict_proba(X)).all()
-    model.coupling = None
+    model.recipe.coupling = None
     assert not (same.predict_proba(X) == model.predict_proba(X)).all()
 
 
 def test_a_healthy_fit_does_not_warn(blobs):
-    trainer = Trainer(max_epochs=60, batch_size=128, learning_rate=2e-3, averaging=0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tiny(VaDE, likelihood="gaussian", trainer=trainer).fit(blobs[0])
+        tiny(VaDE, likelihood="gaussian", trainer=LONGER).fit(blobs[0])

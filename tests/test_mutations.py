@@ -12,15 +12,9 @@ import sfumato.distributions
 import sfumato.inference.likelihood
 import sfumato.nn.components
 import sfumato.objectives.penalties
-from sfumato.models import gmvae_elbo
+from sfumato.models import gmvae_elbo, target_distribution
 from sfumato.nn import RunningCentres, StudentAssignment, TopK, squared_distances
-from sfumato.objectives import (
-    KLSparsity,
-    elbo,
-    jacobian_norm,
-    reconstruction,
-    target_distribution,
-)
+from sfumato.objectives import KLSparsity, elbo, jacobian_norm, reconstruction
 from sfumato.samplers import MonotoneMap, RingMap
 
 
@@ -42,8 +36,8 @@ def mean_reduced_reconstruction(original, model, x, **options):
     return {"reconstruction": terms["reconstruction"] / x.shape[1], "kl": terms["kl"]}
 
 
-def samples_ignored(original, model, prior, row, q, n_samples):
-    return original(model, prior, row, q, 10)
+def samples_ignored(original, model, prior, row, q, n_samples, noise):
+    return original(model, prior, row, q, 10, noise)
 
 
 def test_a_misplaced_parenthesis_in_the_responsibilities_is_caught(monkeypatch):

@@ -8,13 +8,16 @@ import checks
 from linear_gaussian import linear_gaussian
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Conditional, PointMassFamily, StandardNormal
+from sfumato.noise import Noise
 from sfumato.objectives import (
     ELBO,
     IWAE,
     Binarized,
+    FunctionObjective,
+    Objective,
+    as_objective,
     elbo,
-    importance,
-    objective_at,
+    iwae_bound,
     reconstruction,
 )
 
@@ -33,8 +36,8 @@ def test_the_bounds_are_ordered_elbo_iwae_5_iwae_50_evidence():
     torch.manual_seed(0)
     bounds = [
         -sum(elbo(model, x, n_samples=20).values()).mean(),
-        -importance(model, x, n_samples=5)["importance_bound"].mean(),
-        -importance(model, x, n_samples=50)["importance_bound"].mean(),
+        -iwae_bound(model, x, n_samples=5)["importance_bound"].mean(),
+        -iwae_bound(model, x, n_samples=50)["importance_bound"].mean(),
         evidence.log_prob(x).mean(),
     ]
     # The gaps are 0.5, 0.1 and 0.01 nats; the errors of the means are below 0.005.
@@ -45,7 +48,7 @@ def test_iwae_with_one_sample_is_the_elbo():
     model = checks.small_bernoulli_model()
     x = torch.rand(4000, 12).round()
     torch.manual_seed(0)
-    one = importance(model, x, n_samples=1)["importance_bound"].mean()
+    one = iwae_bound(model, x, n_samples=1)["importance_bound"].mean()
     bound = sum(elbo(model, x, n_samples=10).values()).mean()
     # The estimates differ in the noise of the KL term only, 0.03 nats over 4,000 rows.
     torch.testing.assert_close(one, bound, atol=0.1, rtol=0)
@@ -116,7 +119,7 @@ def test_binarised_objectives_see_zeros_and_ones_with_the_pixels_means():
     x = torch.full((20_000, 1), 0.3)
     torch.manual_seed(0)
     model = LatentVariableModel(nn.Identity(), nn.Identity(), nn.Identity())
-    objective_at(Binarized(record), 0)(model, x)
+    Binarized(FunctionObjective(record)).at(0)(model, x)
     assert set(seen[0].unique().tolist()) == {0.0, 1.0}
     # One standard error is 0.0032.
     assert seen[0].mean().item() == pytest.approx(0.3, abs=0.013)
@@ -128,3 +131,42 @@ def test_objectives_return_one_number_in_float32_for_every_row():
         for term in objective(model, x).values():
             assert term.shape == (5,)
             assert term.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [ELBO(), IWAE(3), Binarized(ELBO()), FunctionObjective(elbo)],
+    ids=["bound", "importance", "binarised", "function"],
+)
+def test_a_step_draws_from_the_noise_that_it_is_given_and_from_nothing_else(objective):
+    model, x = checks.small_bernoulli_model(), torch.rand(5, 12)
+    before = torch.get_rng_state()
+    first, second, other = (objective.at(0)(model, x, noise=Noise(seed)) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, term in first.items():
+        assert torch.equal(term, second[name])
+    assert any((term != other[name]).any() for name, term in first.items())
+    # Noise of a seed is what torch's own generator gives after that seed.
+    torch.manual_seed(0)
+    for name, term in objective.at(0)(model, x).items():
+        assert torch.equal(term, first[name])
+
+
+def test_a_function_is_an_objective_and_its_terms_are_its_own():
+    def energy(model, x):
+        return {"energy": x.square().sum(-1)}
+
+    objective = as_objective(energy)
+    x = torch.randn(4, 3)
+    for found in (objective(None, x), objective.at(7)(None, x)):
+        torch.testing.assert_close(found, energy(None, x))
+    assert objective.per_row
+    assert as_objective(objective) is objective
+    default = ELBO()
+    assert as_objective(None, default) is default
+
+
+@pytest.mark.parametrize("value", ["elbo", ELBO, Objective, None, 3])
+def test_what_is_no_objective_is_refused(value):
+    with pytest.raises(ValueError, match="objective must be an Objective such as ELBO"):
+        as_objective(value)

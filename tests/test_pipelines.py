@@ -198,16 +198,26 @@ def test_an_unfitted_model_is_not_saved(name, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+DAMAGED = "is damaged or was written by another version"
+
+
 @pytest.mark.parametrize(
-    "encoder",
-    [{}, {"estimator": "os.system"}, {"estimator": "Trainer", "params": {}, "fitted": {}}, [], 3],
+    ("encoder", "sentence"),
+    [
+        ({}, DAMAGED),
+        ({"estimator": "os.system"}, "'os.system' is not known here"),
+        ({"estimator": "os:system"}, "'os:system' is not known here"),
+        ({"estimator": "Trainer", "params": {}, "fitted": {}}, DAMAGED),
+        ([], DAMAGED),
+        (3, DAMAGED),
+    ],
 )
-def test_an_encoder_that_is_none_of_ours_is_refused(X, tmp_path, monkeypatch, encoder):
+def test_an_encoder_that_is_none_of_ours_is_refused(X, tmp_path, monkeypatch, encoder, sentence):
     monkeypatch.setattr(os, "system", lambda *args: pytest.fail("os.system was called"))
     save(fitted("ae-gmm", X), tmp_path)
     description = json.loads((tmp_path / "params.json").read_text())
     (tmp_path / "params.json").write_text(json.dumps({**description, "encoder": encoder}))
-    with pytest.raises(ArtifactError, match="is damaged or was written by another version"):
+    with pytest.raises(ArtifactError, match=sentence):
         load(tmp_path)
 
 

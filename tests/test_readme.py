@@ -1,7 +1,9 @@
 """What the README shows works as it stands."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ README = (ROOT / "README.md").read_text()
 
 def run_blocks(page):
     """Run all Python of a page one after the other; returns the names that it defines."""
-    names = {}
+    # As in a script or a notebook, what the page defines can be found again in a module.
+    module = sys.modules["page"] = ModuleType("page")
+    names = vars(module)
     for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         exec(compile(block, page, "exec"), names)
     return names

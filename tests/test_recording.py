@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from sfumato import ELBO, IWAE, VAE, EarlyStopping, SemiAmortised, Trainer
-from sfumato.objectives import Binarized, elbo, is_recordable
+from sfumato import ELBO, IWAE, VAE, EarlyStopping, Optimizer, SemiAmortised, Trainer
+from sfumato.noise import Noise
+from sfumato.objectives import Binarized, FunctionObjective, as_objective, elbo
 from sfumato.training import LocalEngine
 from sfumato.training.recording import WARM_UP, RecordedStep, is_same
 
@@ -51,8 +52,8 @@ def fitted(objective, *, records, epochs=4, **settings):
 
 
 def remembering(build, made):
-    def init(step, module):
-        build(step, module)
+    def init(step, module, noise):
+        build(step, module, noise)
         made.append(step)
 
     return init
@@ -82,7 +83,7 @@ def test_a_recorded_fit_is_the_same_bit_for_bit_each_time():
     [
         {"early_stopping": EarlyStopping(3, 0.2)},
         {"learning_rate": np.float64(1e-3)},
-        {"weight_decay": 1e-3},
+        {"optimizer": Optimizer(weight_decay=1e-3)},
     ],
     ids=["early-stopping", "numpy-rate", "weight-decay"],
 )
@@ -119,17 +120,24 @@ def test_the_learning_rate_of_a_recorded_step_follows_its_schedule():
     ],
     ids=["waits", "draws", "carries"],
 )
-def test_what_a_gpu_cannot_repeat_alone_is_not_recorded(function):
-    step, x = RecordedStep(nn.Identity()), torch.ones(3, device="cuda")
+@pytest.mark.parametrize("around", [Noise(0), nullcontext()], ids=["from-the-fit", "from-torch"])
+def test_what_a_gpu_cannot_repeat_alone_is_not_recorded(function, around):
+    noise = around if isinstance(around, Noise) else Noise(0)
+    step, x = RecordedStep(nn.Identity(), noise), torch.ones(3, device="cuda")
+
+    def drawing(x):
+        with around:
+            return function(x)
+
     for _ in range(6):
-        step(function, x)
+        step(drawing, x)
     assert not step.repeatable
     assert not step.recorded
 
 
 @on_gpu
 def test_a_batch_of_another_shape_and_new_rows_are_seen_by_a_recorded_step():
-    step, x = RecordedStep(nn.Identity()), torch.ones(3, device="cuda")
+    step, x = RecordedStep(nn.Identity(), Noise(0)), torch.ones(3, device="cuda")
 
     def function(x):
         return x.square().sum()[None]
@@ -144,8 +152,8 @@ def test_a_batch_of_another_shape_and_new_rows_are_seen_by_a_recorded_step():
 class Imagined(RecordedStep):
     """A recording that a processor replays by running the step."""
 
-    def __init__(self, module):
-        super().__init__(module)
+    def __init__(self, module, noise):
+        super().__init__(module, noise)
         self.replays = 0
 
     def _run(self, step, x):
@@ -160,14 +168,12 @@ class Imagined(RecordedStep):
 def imagined(monkeypatch):
     """Let a processor pass for a GPU whose waiting nobody sees."""
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: torch.zeros(1))
-    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: None)
     monkeypatch.setattr("sfumato.training.recording._waiting_forbidden", nullcontext)
     return Imagined
 
 
 def test_only_batches_of_the_first_shape_are_replayed(imagined):
-    step = imagined(nn.Identity())
+    step = imagined(nn.Identity(), Noise(0))
     for n in (4, 4, 2, 4, 4, 2, 4):
         assert len(step(lambda x: x, torch.ones(n))) == n
     # Five of four rows, three of them to warm up.
@@ -181,24 +187,42 @@ def test_a_step_that_moves_a_buffer_is_never_replayed(imagined):
         norm.running_mean = norm.running_mean + 1
         return x
 
-    step = imagined(norm)
+    step = imagined(norm, Noise(0))
     for _ in range(6):
         step(moving, torch.ones(3, 2))
     assert not step.repeatable
     assert step.replays == 0
 
 
-def test_a_step_that_breaks_off_is_repeated_as_if_for_the_first_time(imagined):
+@pytest.mark.parametrize("around", [Noise(0), nullcontext()], ids=["from-the-fit", "from-torch"])
+def test_a_step_that_draws_on_the_processor_is_never_replayed(imagined, around):
+    noise = around if isinstance(around, Noise) else Noise(0)
+
+    def drawing(x):
+        with around:
+            return x * torch.rand(())
+
+    step = imagined(nn.Identity(), noise)
+    for _ in range(6):
+        step(drawing, torch.ones(3, 2))
+    assert not step.repeatable
+    assert step.replays == 0
+
+
+@pytest.mark.parametrize("around", [Noise(0), nullcontext()], ids=["from-the-fit", "from-torch"])
+def test_a_step_that_breaks_off_is_repeated_as_if_for_the_first_time(imagined, around):
+    noise = around if isinstance(around, Noise) else Noise(0)
     norm, seen = nn.BatchNorm1d(2), []
 
     def breaking(x):
         norm.running_mean += 1
-        seen.append(float(torch.rand(())))
+        with around:
+            seen.append(float(torch.rand(())))
         if len(seen) == WARM_UP:
             raise RuntimeError("waited for the GPU")
         return x
 
-    step = imagined(norm)
+    step = imagined(norm, noise)
     for _ in range(5):
         step(breaking, torch.ones(3, 2))
     assert not step.repeatable
@@ -218,7 +242,7 @@ class Counting(ELBO):
         (ELBO(), True),
         (IWAE(3), True),
         (Binarized(ELBO()), True),
-        (Binarized(elbo), False),
+        (Binarized(FunctionObjective(elbo)), False),
         (elbo, False),
         (Counting(), False),
         (SemiAmortised(), False),
@@ -226,7 +250,7 @@ class Counting(ELBO):
     ids=["bound", "importance", "binarised", "binarised-function", "function", "own", "inner-loop"],
 )
 def test_functions_that_may_change_unseen_are_not_recorded(objective, expected):
-    assert is_recordable(objective) is expected
+    assert as_objective(objective).recordable is expected
 
 
 def test_an_engine_that_says_nothing_of_recording_records_nothing(digits):

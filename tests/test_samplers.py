@@ -14,12 +14,12 @@ from sfumato import (
     Autoencoder,
     DensitySampler,
     EmpiricalSampler,
-    ScipySampler,
     LatentSampler,
     MappedSampler,
     MonotoneMap,
     NormalSampler,
     RingMap,
+    ScipySampler,
     Trainer,
 )
 

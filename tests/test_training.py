@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
-from sfumato import ELBO, VAE, Autoencoder, EarlyStopping, Trainer
+from sfumato import ELBO, VAE, Autoencoder, EarlyStopping, Optimizer, Trainer
 from sfumato.artifacts import ArtifactError
 from sfumato.objectives import Objective
 from sfumato.training import LocalEngine, Rows, TrainingDivergedError, computes_bf16
@@ -34,11 +34,11 @@ def weights(model):
     "settings",
     [
         {},
-        {"averaging": 0.0},
-        {"averaging": 0.9},
+        {"optimizer": Optimizer(averaging=0.0)},
+        {"optimizer": Optimizer(averaging=0.9)},
         {"early_stopping": EarlyStopping(5, 0.2)},
-        {"weight_decay": 1e-3},
-        {"clipping": 1.0},
+        {"optimizer": Optimizer(weight_decay=1e-3)},
+        {"optimizer": Optimizer(clipping=1.0)},
     ],
     ids=["defaults", "plain", "averaging", "early-stopping", "weight-decay", "clipping"],
 )
@@ -59,7 +59,8 @@ def test_a_resumed_fit_of_weights_laid_out_by_channels_equals_an_uninterrupted_o
     def fitted(epochs, folder):
         torch.manual_seed(0)
         model = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
-        trainer = Trainer(epochs, learning_rate=0.01, averaging=0.0, checkpoint=str(folder))
+        plain = Optimizer(averaging=0.0)
+        trainer = Trainer(epochs, learning_rate=0.01, optimizer=plain, checkpoint=str(folder))
         trainer.fit(model, lambda m, x: {"square": (m(x) - 1).square().sum((1, 2, 3))}, [x])
         return model.weight
 
@@ -106,48 +107,56 @@ def test_a_checkpoint_of_something_else_is_refused(digits, tmp_path, change):
         other.fit(X + 1 if change == "data" else X)
 
 
-def breaking(at_step, term="kl"):
-    """Return an objective whose term becomes NaN at a step, and stays."""
-    count = [0]
+class Breaking(Objective):
+    """An objective whose term becomes NaN at a step, and stays."""
 
-    def objective(model, x):
-        count[0] += 1
+    def __init__(self, at_step, term="kl"):
+        self.at_step = at_step
+        self.term = term
+        self.count = 0
+
+    def __call__(self, model, x):
+        self.count += 1
         q = model.encoder(x)
         error = (x - model.decoder(q.mean).mean).square().sum(1)
-        bad = error * math.nan if count[0] > at_step else error * 0
-        return {"error": error, term: bad}
-
-    return objective
+        bad = error * math.nan if self.count > self.at_step else error * 0
+        return {"error": error, self.term: bad}
 
 
 def test_nan_stops_restores_the_last_good_epoch_and_names_the_term(digits):
     X = digits[0][:200]
-    broken = quick(max_epochs=9).set_params(objective=breaking(8))
+    broken = quick(max_epochs=9).set_params(objective=Breaking(8))
     with pytest.warns(ConvergenceWarning, match="epoch 3: the term 'kl' became NaN") as caught:
         broken.fit(X)
     assert sum("Training stopped" in str(warning.message) for warning in caught) == 1
-    good = quick(max_epochs=2).set_params(objective=breaking(99)).fit(X)
+    good = quick(max_epochs=2).set_params(objective=Breaking(99)).fit(X)
     assert torch.equal(weights(broken), weights(good))
     assert len(broken.history_) == 2
 
 
 def test_nan_in_the_first_epoch_is_an_error_that_says_what_to_do(digits):
-    model = quick().set_params(objective=breaking(1))
+    model = quick().set_params(objective=Breaking(1))
     with pytest.raises(TrainingDivergedError, match="'kl' is NaN or infinite; lower the learning"):
         model.fit(digits[0][:200])
 
 
+class Exploding(Objective):
+    """An objective that grows a millionfold after a number of steps."""
+
+    def __init__(self, at_step):
+        self.at_step = at_step
+        self.count = 0
+
+    def __call__(self, model, x):
+        self.count += 1
+        error = (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)
+        return {"error": error * (1e6 if self.count > self.at_step else 1)}
+
+
 def test_a_loss_that_explodes_to_a_number_stops_the_training_too(digits):
     X = digits[0][:200]
-    count = [0]
-
-    def objective(model, x):
-        count[0] += 1
-        error = (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)
-        # Four batches an epoch: the third begins with the ninth step.
-        return {"error": error * (1e6 if count[0] > 8 else 1)}
-
-    model = quick(max_epochs=9).set_params(objective=objective)
+    # Four batches an epoch: the third begins with the ninth step.
+    model = quick(max_epochs=9).set_params(objective=Exploding(8))
     with pytest.warns(ConvergenceWarning, match="epoch 3: the loss grew a thousandfold; the weig"):
         model.fit(X)
     assert len(model.history_) == 2
@@ -162,7 +171,7 @@ def gradient_steps(clipping, lengths):
         before = model.weight.item()
         model.weight.grad = torch.full((1, 1), float(length))
         state.step()
-        state.follow()
+        state.update_average()
         moves.append(before - model.weight.item())
     return moves
 
@@ -174,13 +183,14 @@ def test_a_gradient_far_longer_than_the_average_is_shortened():
     assert gradient_steps(0.0, [1, 100]) == pytest.approx([1, 100])
 
 
-def test_an_infinite_weight_is_noticed_though_the_terms_are_finite(digits):
-    def objective(model, x):
-        weight = next(model.parameters())
-        weight.register_hook(lambda gradient: gradient * math.inf)
-        return {"error": (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)}
+def with_infinite_gradients(model, x):
+    weight = next(model.parameters())
+    weight.register_hook(lambda gradient: gradient * math.inf)
+    return {"error": (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)}
 
-    model = quick(max_epochs=1, batch_size=500).set_params(objective=objective)
+
+def test_an_infinite_weight_is_noticed_though_the_terms_are_finite(digits):
+    model = quick(max_epochs=1, batch_size=500).set_params(objective=with_infinite_gradients)
     with pytest.raises(TrainingDivergedError, match="a weight"):
         model.fit(digits[0][:200])
 
@@ -211,43 +221,89 @@ def test_early_stopping_stops_and_keeps_the_best_epoch(digits):
     assert torch.equal(weights(model)[:100], weights(shorter)[:100])
 
 
+def test_any_optimiser_of_torchs_takes_the_steps():
+    model = nn.Linear(2, 1, bias=False)
+    first = model.weight.detach().clone()
+    sgd = Optimizer(torch.optim.SGD, {"momentum": 0.5}, averaging=0.0)
+    trainer = Trainer(2, batch_size=4, learning_rate=0.1, optimizer=sgd, precision="32")
+    # The gradient of the mean of w.x is the mean of the rows, whatever the weights.
+    x = torch.tensor([[1.0, 3.0]]).expand(4, 2).clone()
+    trainer.fit(model, lambda model, x: {"output": model(x).squeeze(1)}, x)
+    # Two steps with momentum: 0.1 times the gradient, then 1.5 times as far.
+    torch.testing.assert_close(first - model.weight, 0.1 * 2.5 * x[:1])
+
+
+def halved(progress):
+    return 0.5 if progress >= 0.5 else 1.0
+
+
+def test_a_schedule_may_be_a_function_of_the_progress(digits):
+    model = quick(max_epochs=4, learning_rate=0.01, schedule=halved).fit(digits[0][:50])
+    assert model.history_["learning_rate"] == [0.01, 0.01, 0.005, 0.005]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("averaging", 0.5), ("weight_decay", 0.1), ("clipping", 2.0)]
+)
+def test_a_setting_that_has_moved_into_the_optimiser_warns_and_means_the_same(name, value):
+    with pytest.warns(DeprecationWarning, match=rf"use optimizer=Optimizer\({name}={value}\)"):
+        trainer = Trainer(**{name: value})
+    assert repr(trainer) == repr(Trainer(optimizer=Optimizer(**{name: value})))
+    with pytest.warns(DeprecationWarning, match=rf"use optimizer=Optimizer\({name}={value}\)"):
+        changed = Trainer(optimizer=Optimizer(averaging=0.9)).set_params(**{name: value})
+    assert repr(changed.optimizer) == repr(Optimizer(**{"averaging": 0.9, name: value}))
+    with pytest.raises(TypeError, match="Trainer takes no argument 'momentum'"):
+        Trainer(momentum=0.9)
+
+
 def test_averaged_weights_differ_from_the_last_ones_and_lie_near_them(digits):
     X = digits[0][:300]
-    plain, averaged = (quick(max_epochs=9, averaging=decay).fit(X) for decay in (0, 0.9))
+    plain, averaged = (
+        quick(max_epochs=9, optimizer=Optimizer(averaging=decay)).fit(X) for decay in (0, 0.9)
+    )
     assert plain.history_["loss"] == averaged.history_["loss"]
     difference = (weights(plain) - weights(averaged)).norm()
     assert 0 < difference < 0.2 * weights(plain).norm()
 
 
+DECAY = 0.1
+
+
+def drawn_error(model, x):
+    return {"error": (x - model.decoder(model.encoder(x).rsample()).mean).square().sum(1)}
+
+
+def penalised(model, x):
+    squares = sum(p.square().sum() for p in model.parameters() if p.ndim > 1)
+    return {**drawn_error(model, x), "penalty": 0.5 * DECAY * squares.expand(len(x))}
+
+
 def test_weight_decay_is_half_lambda_times_the_squared_weights_without_biases(digits):
-    X, decay = digits[0][:64], 0.1
-
-    def penalised(model, x):
-        error = (x - model.decoder(model.encoder(x).rsample()).mean).square().sum(1)
-        squares = sum(p.square().sum() for p in model.parameters() if p.ndim > 1)
-        return {"error": error, "penalty": 0.5 * decay * squares.expand(len(x))}
-
-    def plain(model, x):
-        return {"error": penalised(model, x)["error"]}
-
+    X, optimizer = digits[0][:64], Optimizer(weight_decay=DECAY)
     explicit = quick(precision="32").set_params(objective=penalised).fit(X)
-    decayed = quick(precision="32", weight_decay=decay).set_params(objective=plain).fit(X)
+    decayed = quick(precision="32", optimizer=optimizer).set_params(objective=drawn_error).fit(X)
     torch.testing.assert_close(weights(explicit), weights(decayed), atol=1e-5, rtol=1e-4)
+
+
+class Remembering(Objective):
+    """An objective that keeps what it returns."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, model, x):
+        error = (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)
+        self.seen.append(error.detach())
+        return {"error": error, "nothing": error * 0}
 
 
 def test_the_history_holds_every_term_and_the_mean_over_rows(digits):
     X = digits[0][:100]
-    seen = []
-
-    def objective(model, x):
-        error = (x - model.decoder(model.encoder(x).mean).mean).square().sum(1)
-        seen.append(error.detach())
-        return {"error": error, "nothing": error * 0}
-
+    objective = Remembering()
     record = quick(max_epochs=1, batch_size=64).set_params(objective=objective).fit(X).history_
     assert record.terms == ["error", "nothing"]
     # Batches of 64 and 36 rows: the mean over rows is not the mean of the batches' means.
-    assert record["error"][0] == pytest.approx(float(torch.cat(seen).mean()), rel=1e-5)
+    assert record["error"][0] == pytest.approx(float(torch.cat(objective.seen).mean()), rel=1e-5)
 
 
 def test_any_logger_receives_the_settings_and_every_epoch(digits):
@@ -395,12 +451,13 @@ def test_early_stopping_without_rows_to_hold_out_is_refused(digits):
         trainer.fit(quick().fit(digits[0][:50]).model_, ELBO(), [torch.zeros(4, 64)])
 
 
-def test_a_term_may_not_take_the_name_of_a_record(digits):
-    def objective(model, x):
-        return {"loss": model.decoder(model.encoder(x).mean).mean.sum(1)}
+def named_like_a_record(model, x):
+    return {"loss": model.decoder(model.encoder(x).mean).mean.sum(1)}
 
+
+def test_a_term_may_not_take_the_name_of_a_record(digits):
     with pytest.raises(ValueError, match="may not be named"):
-        quick().set_params(objective=objective).fit(digits[0][:50])
+        quick().set_params(objective=named_like_a_record).fit(digits[0][:50])
 
 
 def test_another_length_of_a_cosine_schedule_is_another_fit(digits, tmp_path):
@@ -438,5 +495,5 @@ def test_a_logger_that_is_a_context_is_closed_after_the_fit_and_after_a_failure(
 
     quick(loggers=(Log(),)).fit(digits[0][:50])
     with pytest.raises(TrainingDivergedError):
-        quick(loggers=(Log(),)).set_params(objective=breaking(0)).fit(digits[0][:50])
+        quick(loggers=(Log(),)).set_params(objective=Breaking(0)).fit(digits[0][:50])
     assert log == ["open", "closed"] * 2

@@ -55,17 +55,11 @@ if TYPE_CHECKING:
         GMVAEBound,
         MixtureELBO,
     )
-    from sfumato.nn import (
-        MLP,
-        Conv,
-        Modules,
-        ResNet,
-    )
+    from sfumato.nn import MLP, Conv, Deformation, Modules, ResNet
     from sfumato.objectives import (
         ELBO,
         IWAE,
         Contractive,
-        Deformation,
         FunctionObjective,
         GaussianNoise,
         KLSparsity,
@@ -129,13 +123,14 @@ _HOMES = {
     "Coupled": "sfumato.estimators",
     "Published": "sfumato.estimators",
     "SelfTraining": "sfumato.estimators",
-    "load": "sfumato.storage",
-    "save": "sfumato.storage",
+    # Through the room above storage: it knows how models of scikit-learn are kept.
+    "load": "sfumato.estimators",
+    "save": "sfumato.estimators",
     "register": "sfumato.storage",
     "ELBO": "sfumato.objectives",
     "IWAE": "sfumato.objectives",
     "SemiAmortised": "sfumato.objectives",
-    "Deformation": "sfumato.objectives",
+    "Deformation": "sfumato.nn",
     "GaussianNoise": "sfumato.objectives",
     "MaskingNoise": "sfumato.objectives",
     "SaltAndPepper": "sfumato.objectives",
@@ -274,16 +269,22 @@ __all__ = [
 
 
 # Importing torch takes seconds; `sfumato --help` and `import sfumato` should not wait for it.
-def __getattr__(name: str) -> Any:
-    if name in _RENAMED:
-        new = _RENAMED[name]
-        warnings.warn(
-            f"sfumato.{name} is now called sfumato.{new}.", DeprecationWarning, stacklevel=2
-        )
-        name = new
-    if name not in _HOMES:
-        raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+# Type checkers know the names by the imports above.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _RENAMED:
+            new = _RENAMED[name]
+            warnings.warn(
+                f"sfumato.{name} is now called sfumato.{new}.", DeprecationWarning, stacklevel=2
+            )
+            name = new
+        if name not in _HOMES:
+            raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
+        value = getattr(import_module(_HOMES[name]), name)
+        # The next look finds it without a call.
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

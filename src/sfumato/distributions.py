@@ -301,7 +301,9 @@ class DiagonalMixture(MixtureOfGaussians):
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
-    r"""KL(q_j || p_j) of every latent dimension, shape (n, d); None where they do not factorise.
+    r"""KL(q_j || p_j) of every latent dimension, shape (n, d).
+
+    None where they do not factorise, or where torch knows no closed form.
 
     Parameters
     ----------
@@ -310,7 +312,10 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
     """
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
         return None
-    return kl_divergence(q.base_dist, p.base_dist)
+    try:
+        return kl_divergence(q.base_dist, p.base_dist)
+    except NotImplementedError:
+        return None
 
 
 def kl(q: Distribution, p: Distribution, z: Tensor) -> Tensor:

@@ -209,18 +209,23 @@ def find(name: str, trust: Trust = ()) -> Any:
     if name in _REGISTERED:
         return _REGISTERED[name]
     public = _imported(name) if _is_ours(name) else _public(name)
+    if name in _REGISTERED:
+        # By the module of ours that has just been imported.
+        return _REGISTERED[name]
     if isinstance(public, type) and issubclass(public, BaseEstimator):
         return public
     for point in declared(GROUP):
         if name in (point.name, point.value):
             return register(point.load(), point.name)
     if name.startswith("torch.optim."):
-        return getattr(torch.optim, name.rpartition(":")[2])
+        optimizer = getattr(torch.optim, name.rpartition(":")[2], None)
+        if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
+            return optimizer
     if name in trust:
         return _imported(name)
     raise ArtifactError(
         f"{name!r} is not known here: import the module that registers it, or, if you trust that "
-        f"code, load(path, trust=[{name!r}])."
+        f"code, load(path, trust=[{name!r}]); on the command line, --trust {name}."
     )
 
 
@@ -265,7 +270,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, np.random.RandomState):
         # Its state at the fit is gone; the seed that was drawn from it is stored.
         return None
-    if isinstance(value, BaseEstimator) and not isinstance(value, type):
+    if isinstance(value, BaseEstimator) and not is_storable(type(value)):
         return {"class": name_of(type(value)), "params": params_to_json(value)}
     if isinstance(value, type) or callable(value):
         return {"reference": name_of(value)}
@@ -294,7 +299,7 @@ def from_json(value: Any, trust: Trust = ()) -> Any:
     if "reference" in value:
         return find(value["reference"], trust)
     cls = find(value["class"], trust)
-    if not isinstance(cls, type) or not issubclass(cls, BaseEstimator):
+    if not isinstance(cls, type) or not issubclass(cls, BaseEstimator) or is_storable(cls):
         raise ArtifactError(f"{value['class']!r} is no class of settings.")
     return cls(**params_from_json(value["params"], trust))
 
@@ -368,7 +373,8 @@ def load(path: str | os.PathLike[str], trust: Trust = ()) -> Any:
 def _restored(path: Path, stored: Stored) -> Any:
     with understanding(path):
         # Models of scikit-learn were saved without a class of ours in earlier releases.
-        default = "ScikitLearnModel" if "baseline" in stored.description else None
+        default = f"{__package__}.estimators.baselines:ScikitLearnModel"
+        default = default if "baseline" in stored.description else None
         name = stored.description.get("estimator", default)
         if not isinstance(name, str):
             raise ArtifactError(f"{str(path)!r} does not say what it holds; fit it anew.")

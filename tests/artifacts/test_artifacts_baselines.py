@@ -1,5 +1,9 @@
 """Every scikit-learn baseline is stored as numbers and comes back giving the same numbers."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +17,8 @@ from sklearn.neighbors import KernelDensity
 
 from sfumato import load
 from sfumato.artifacts import ArtifactError
-from sfumato.estimators import MODELS, save
+from sfumato.estimators import MODELS, ScikitLearnModel, save
+from sfumato.storage import find
 
 METHODS = ("transform", "predict", "predict_proba", "score_samples", "inverse_transform")
 VARIANTS = {
@@ -103,6 +108,28 @@ def test_the_classes_of_a_classifier_keep_their_words(rows, tmp_path):
     estimator = LinearDiscriminantAnalysis().fit(rows[0], words)
     save(estimator, tmp_path)
     np.testing.assert_array_equal(load(tmp_path).predict(rows[0]), estimator.predict(rows[0]))
+
+
+def test_a_baseline_is_saved_and_loaded_by_processes_that_know_the_package_alone(rows, tmp_path):
+    np.save(tmp_path / "x.npy", rows[0])
+    fit = f"PCA(2).fit(numpy.load({str(tmp_path / 'x.npy')!r}))"
+    folder = str(tmp_path / "run")
+    for task in (
+        f"import numpy; from sklearn.decomposition import PCA; from sfumato import save; "
+        f"save({fit}, {folder!r})",
+        f"from sfumato import load; assert load({folder!r}).n_components_ == 2",
+        f"from sfumato.storage import load; assert load({folder!r}).n_components_ == 2",
+    ):
+        subprocess.run([sys.executable, "-c", task], check=True)
+
+
+def test_a_baseline_of_an_earlier_release_is_loaded(rows, tmp_path):
+    estimator = PCA(3).fit(rows[0])
+    save(estimator, tmp_path)
+    description = json.loads((tmp_path / "params.json").read_text())
+    assert find(description.pop("estimator")) is ScikitLearnModel
+    (tmp_path / "params.json").write_text(json.dumps({**description, "format": 1}))
+    np.testing.assert_array_equal(load(tmp_path).transform(rows[0]), estimator.transform(rows[0]))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,20 @@ import json
 import numpy as np
 import pytest
 
-from sfumato import Contractive, Correntropy, GaussianNoise, KSparse, MaskingNoise, SaltAndPepper, load
+from sfumato import (
+    Contractive,
+    Correntropy,
+    GaussianNoise,
+    KSparse,
+    MaskingNoise,
+    SaltAndPepper,
+    load,
+)
+from sfumato.artifacts import PHASES
 from sfumato.cli import settings
 from sfumato.estimators import MODELS, StackedAutoencoder
 from sfumato.jobs.settings import apply_settings
-from sfumato.training import PHASES, Progress
+from sfumato.training import Progress
 
 STACK = ("stacked-autoencoder", "--epochs", 1, "--set", "layers=16,4")
 
@@ -67,14 +76,27 @@ def test_a_noise_and_a_loss_with_a_sigma_each_want_it_in_full():
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("penalty=masking", "'penalty' takes sparsity, k-sparse, contractive or none; got Mask"),
-        ("penalty=often", "'penalty' takes sparsity, k-sparse, contractive or none; got 'often'"),
+        (
+            "penalty=masking",
+            "'penalty' takes kl-sparsity, k-sparse, contractive or none; got MaskingNoise()",
+        ),
+        (
+            "penalty=often",
+            "'penalty' takes kl-sparsity, k-sparse, contractive or none; got 'often'",
+        ),
         (
             "corruption=k-sparse",
-            "'corruption' takes gaussian-noise, masking, salt-and-pepper or none; got KSparse()",
+            "'corruption' takes gaussian-noise, masking-noise, salt-and-pepper or none; "
+            "got KSparse()",
         ),
-        ("corruption=0.3", "'corruption' takes gaussian-noise, masking, salt-and-pepper or none"),
-        ("loss=masking", "'loss' takes a word or correntropy; got MaskingNoise()"),
+        (
+            "corruption=0.3",
+            "'corruption' takes gaussian-noise, masking-noise, salt-and-pepper or none; got 0.3",
+        ),
+        (
+            "loss=masking",
+            "'loss' takes correntropy, cross-entropy, squared-error or a word; got MaskingNoise()",
+        ),
         ("activation=masking", "'activation' takes a word; got MaskingNoise()"),
         ("tied=masking", "'tied' takes true or false; got MaskingNoise()"),
         ("dropout=much", "'dropout' takes a number; got 'much'"),
@@ -223,5 +245,6 @@ def test_an_interrupted_stack_goes_on_with_resume_to_the_same_weights(
 
 def test_the_run_records_the_losses_of_every_phase(stacks):
     fitted = json.loads((stacks / "taught" / "params.json").read_text())["fitted"]
-    assert list(fitted["phase_losses_"]) == ["layer-1", "layer-2", "classifier"]
-    assert fitted["classes_"] == list(range(10))
+    assert list(fitted["phase_losses_"]["mapping"]) == ["layer-1", "layer-2", "classifier"]
+    assert fitted["classes_"]["array"] == list(range(10))
+    assert list(load(stacks / "taught").phase_losses_) == ["layer-1", "layer-2", "classifier"]

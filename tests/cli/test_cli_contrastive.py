@@ -63,7 +63,7 @@ def test_the_page_walks_either_code_alone(cli, files, tmp_path):
     assert cli("report", run).status == 0
     html = (run / "report.html").read_text(encoding="utf-8")
     assert "Salient against shared" in html
-    assert "to 3 others: above the salient code alone walks" in html
+    assert "to 3 others: above, the salient code alone walks" in html
 
 
 def test_a_page_without_a_background_does_not_claim_to_tell_codes_apart(cli, files, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 
 from sfumato.data import Data
 from sfumato.estimators import MODELS
-from sfumato.evaluation import Cell, Result, as_fitted, measure, tabulate
+from sfumato.estimators.contrastive import walked
+from sfumato.evaluation import Result, Summary, as_fitted, measure, tabulate
 from sfumato.report import figures, sections
 from sfumato.report.figures import Look
 
@@ -72,7 +73,7 @@ def test_a_comparison_of_any_models_is_drawn_and_written(digits, models):
 
 def test_a_comparison_shows_every_seed_as_a_dot():
     accuracies = {"kmeans": (0.5, 0.7, 0.6), "gmm": (0.4, 0.8, 0.3)}
-    table = {model: {"accuracy": Cell.of(values)} for model, values in accuracies.items()}
+    table = {model: {"accuracy": Summary.of(values)} for model, values in accuracies.items()}
     (panel,) = figures.comparison(table).axes
     dots = [tuple(line.get_xdata()) for line in panel.lines if line.get_marker() == "."]
     assert dots == list(accuracies.values())
@@ -97,7 +98,7 @@ def test_a_code_of_one_dimension_has_no_map(digits):
 @pytest.mark.parametrize("part", [slice(None, 2), slice(2, None)])
 def test_a_walk_moves_one_part_of_a_code_through_every_station(part):
     codes = np.random.default_rng(0).normal(size=(3, 5))
-    path = sections.walked(codes, part, 4)
+    path = walked(codes, part, 4)
     assert path.shape == (9, 5)
     np.testing.assert_allclose(path[::4, part], codes[:, part])
     np.testing.assert_allclose(path[2, part], (codes[0, part] + codes[1, part]) / 2)

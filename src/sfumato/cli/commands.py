@@ -29,49 +29,51 @@ NEXT = (
 
 
 @click.command()
+@click.argument("model", required=False)
 @json_option
-def models(as_json: bool) -> None:
-    """List the models and what each can do."""
-    from rich.table import Table
-
+@plain_messages
+def models(model: str | None, as_json: bool) -> None:
+    """List the models and what each can do, or the settings of MODEL with their defaults."""
     from sfumato.cli import output
-    from sfumato.estimators import MODELS
+    from sfumato.estimators import all_models
+    from sfumato.jobs.settings import settings_of
 
+    if model is not None:
+        settings = settings_of(model)
+        if as_json:
+            output.emit({name: str(value) for name, value in settings.items()})
+        else:
+            output.print_pairs(settings, f"Settings of {model}, each as --set NAME=VALUE")
+        return
+    entries = all_models()
     if as_json:
         output.emit(
             {
                 name: {"summary": entry.summary, "operations": sorted(entry.operations)}
-                for name, entry in MODELS.items()
+                for name, entry in entries.items()
             }
         )
         return
-    table = Table(box=None)
-    for heading in ("model", "what it is", "commands"):
-        table.add_column(heading, no_wrap=heading == "model")
-    for name, entry in MODELS.items():
-        commands = sorted(entry.operations - {"density"})
-        table.add_row(name, entry.summary, ", ".join(commands))
-    output.console.print(table)
+    rows = [
+        (name, entry.summary, ", ".join(sorted(entry.operations - {"density"})))
+        for name, entry in entries.items()
+    ]
+    output.print_columns(("model", "what it is", "commands"), rows)
 
 
 @click.command()
 @json_option
 def datasets(as_json: bool) -> None:
     """List the named data sets."""
-    from rich.table import Table
-
     from sfumato.cli import output
-    from sfumato.data import DATASETS
+    from sfumato.data import DATASETS, declared_data
 
+    known = {name: spec.summary for name, spec in DATASETS.items()}
+    known |= {name: f"of {point.value}" for name, point in declared_data().items()}
     if as_json:
-        output.emit({name: spec.summary for name, spec in DATASETS.items()})
-        return
-    table = Table(box=None)
-    table.add_column("data set", no_wrap=True)
-    table.add_column("what it is")
-    for name, spec in DATASETS.items():
-        table.add_row(name, spec.summary)
-    output.console.print(table)
+        output.emit(known)
+    else:
+        output.print_columns(("data set", "what it is"), list(known.items()))
 
 
 @click.command()

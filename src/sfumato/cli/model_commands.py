@@ -11,6 +11,7 @@ from sfumato.cli.options import (
     model_settings,
     plain_messages,
     set_option,
+    trust_option,
 )
 
 samples_option = click.option(
@@ -82,15 +83,18 @@ def fit(
 @click.argument("run")
 @click.argument("data", required=False)
 @samples_option
+@trust_option
 @json_option
 @plain_messages
-def evaluate(run: str, data: str | None, samples: int, as_json: bool) -> None:
+def evaluate(
+    run: str, data: str | None, samples: int, trust: tuple[str, ...], as_json: bool
+) -> None:
     """Measure RUN on its data's test rows (all rows where there is no test split), or on DATA."""
     from sfumato.cli import output
     from sfumato.cli.terminal import Terminal
     from sfumato.jobs.evaluation import evaluate_run
 
-    found = evaluate_run(run, data, n_samples=samples, progress=Terminal())
+    found = evaluate_run(run, data, n_samples=samples, trust=trust, progress=Terminal())
     if as_json:
         output.emit({"run": run, **vars(found)})
         return
@@ -105,12 +109,15 @@ def _computing(operation: str, help_text: str) -> click.Command:
     @click.argument("run")
     @click.argument("data", required=False)
     @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
+    @trust_option
     @json_option
     @plain_messages
-    def command(run: str, data: str | None, out: str, as_json: bool) -> None:
+    def command(
+        run: str, data: str | None, out: str, trust: tuple[str, ...], as_json: bool
+    ) -> None:
         from sfumato.jobs.rows import compute_rows
 
-        _print_array(compute_rows(operation, run, data, out=out), out, as_json)
+        _print_array(compute_rows(operation, run, data, out=out, trust=trust), out, as_json)
 
     return command
 
@@ -140,6 +147,7 @@ reconstruct = _computing("reconstruct", "Write every row's reconstruction.")
 @click.option("--component", type=click.IntRange(0), help="Of a mixture model: only from this one.")
 @click.option("--condition", help="Of a conditional model: the class, or attributes as 0.5,1,0.")
 @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
+@trust_option
 @json_option
 @plain_messages
 def sample(
@@ -149,12 +157,21 @@ def sample(
     component: int | None,
     condition: str | None,
     out: str,
+    trust: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Generate rows from RUN."""
     from sfumato.jobs.rows import sample_rows
 
-    rows = sample_rows(run, number, out=out, seed=seed, component=component, condition=condition)
+    rows = sample_rows(
+        run,
+        number,
+        out=out,
+        seed=seed,
+        component=component,
+        condition=condition,
+        trust=trust,
+    )
     _print_array(rows, out, as_json)
 
 
@@ -233,15 +250,23 @@ def compare(
 @click.argument("data", required=False)
 @samples_option
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+@trust_option
 @json_option
 @plain_messages
-def report(run: str, data: str | None, samples: int, open_page: bool, as_json: bool) -> None:
+def report(
+    run: str,
+    data: str | None,
+    samples: int,
+    open_page: bool,
+    trust: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Write RUN/report.html: what was asked, what was learned, how good it is."""
     from sfumato.cli import output
     from sfumato.cli.terminal import Terminal
     from sfumato.jobs.pages import report_run
 
-    path = report_run(run, data, n_samples=samples, progress=Terminal())
+    path = report_run(run, data, n_samples=samples, trust=trust, progress=Terminal())
     if as_json:
         output.emit({"report": str(path)})
     else:

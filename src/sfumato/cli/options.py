@@ -11,6 +11,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
 )
+trust_option = click.option(
+    "--trust",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="Code of another package that the run may name.",
+)
 epochs_option = click.option("--epochs", type=click.IntRange(1), help="Short for max_epochs.")
 
 

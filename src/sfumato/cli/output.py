@@ -1,7 +1,7 @@
 """What commands print: tables for people, JSON for programs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -19,6 +19,16 @@ errors = Console(stderr=True)
 def emit(value: Any) -> None:
     """Print one JSON object on standard output; numbers that JSON lacks become null."""
     click.echo(json.dumps(finite(value)))
+
+
+def print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; the first column is never wrapped."""
+    table = RichTable(box=None)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def print_pairs(values: Mapping[str, Any], title: str) -> None:

@@ -23,7 +23,7 @@ from sfumato.data.pictures import (
     write_image,
     write_photograph,
 )
-from sfumato.data.sources import as_table, load_data
+from sfumato.data.sources import as_table, declared_data, load_data
 from sfumato.data.video import (
     ClipWriter,
     Frame,
@@ -47,6 +47,7 @@ __all__ = [
     "Video",
     "as_table",
     "cache_folder",
+    "declared_data",
     "digits_in_noise",
     "digits_on_textures",
     "encode_jpeg",

@@ -3,7 +3,10 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +19,8 @@ from sfumato.data.images import read_image_folder
 from sfumato.data.named import DATASETS, load_named
 from sfumato.data.tables import from_frame, read_csv, read_parquet
 
+# Entry points of other packages.
+GROUP = "sfumato.data"
 READERS: Mapping[str, Callable[[Path], Data]] = MappingProxyType(
     {
         ".npy": read_npy,
@@ -34,7 +39,9 @@ def load_data(source: Any) -> Data:
     Parameters
     ----------
     source : str, path-like, Data or array-like
-        The exact name of a data set (a key of ``DATASETS``); a path to a ``.npy``, ``.npz``,
+        The exact name of a data set (a key of ``DATASETS``), or of one that an installed package
+        declares (an entry point of the group ``sfumato.data``: a function without arguments that
+        returns any of the following); a path to a ``.npy``, ``.npz``,
         ``.csv``, ``.parquet`` or IDX file, an IDX folder or a folder of images; a NumPy array,
         a pandas or polars frame, a torch tensor or data set, or nested lists.
         A ``.npy`` file is memory-mapped. In a CSV or Parquet file or a frame, a column named
@@ -62,7 +69,20 @@ def load_data(source: Any) -> Data:
         return source
     if isinstance(source, str) and source in DATASETS:
         return load_named(source)
+    if isinstance(source, str) and source in declared_data():
+        return _load_declared(source)
     return _load_path(source) if isinstance(source, str | os.PathLike) else _load_array(source)
+
+
+@cache
+def declared_data() -> Mapping[str, EntryPoint]:
+    """Return the data sets that installed packages declare, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _load_declared(name: str) -> Data:
+    found = load_data(declared_data()[name].load()())
+    return replace(found, name=name)
 
 
 def as_table(X: Any) -> tuple[Any, ImageShape | None]:
@@ -99,8 +119,8 @@ def as_table(X: Any) -> tuple[Any, ImageShape | None]:
     if _is(X, "torch.utils.data", "Dataset"):
         return flatten(_stacked(X)[0])
     if _is(X, "torch", "Tensor"):
-        return flatten(_numpy(X))
-    return flatten(X) if isinstance(X, np.ndarray) else (X, None)
+        X = _numpy(X)
+    return flatten(X) if isinstance(X, np.ndarray) and X.ndim > 2 else (X, None)
 
 
 def _is(value: object, module: str, name: str) -> bool:
@@ -123,8 +143,9 @@ def _load_path(source: str | os.PathLike[str]) -> Data:
 def _not_found(source: str | os.PathLike[str], path: Path) -> str:
     if not isinstance(source, str) or path.suffix or len(path.parts) > 1:
         return f"{path} does not exist: check the path."
-    near = get_close_matches(source, DATASETS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(DATASETS)}"
+    names = [*DATASETS, *declared_data()]
+    near = get_close_matches(source, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the names are {', '.join(names)}"
     return (
         f"{source!r} is neither a data set nor a file: {hint} "
         "(a path is written like ./folder or data.csv)."

@@ -18,6 +18,7 @@ from sfumato.estimators.capabilities import (
 from sfumato.estimators.catalogue import (
     MODELS,
     Entry,
+    all_models,
     as_float,
     entry_of,
     find_model,
@@ -42,7 +43,12 @@ from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
 from sfumato.estimators.pretraining import StartsFromCodes
-from sfumato.estimators.priors import (
+from sfumato.estimators.recipes import Coupled, Published, Recipe
+from sfumato.estimators.scaling import Scaler, Scaling, Standardised, ToRange, Unscaled
+from sfumato.estimators.stacked import StackedAutoencoder
+from sfumato.estimators.vade import VaDE
+from sfumato.estimators.vae import VAE
+from sfumato.priors import (
     DiagonalPosterior,
     FlowPosterior,
     FlowPrior,
@@ -53,11 +59,6 @@ from sfumato.estimators.priors import (
     Prior,
     VampPrior,
 )
-from sfumato.estimators.recipes import Coupled, Published, Recipe
-from sfumato.estimators.scaling import Scaler, Scaling, Standardised, ToRange, Unscaled
-from sfumato.estimators.stacked import StackedAutoencoder
-from sfumato.estimators.vade import VaDE
-from sfumato.estimators.vae import VAE
 from sfumato.storage import load, save
 
 __all__ = [
@@ -116,6 +117,7 @@ __all__ = [
     "Unscaled",
     "VaDE",
     "VampPrior",
+    "all_models",
     "as_float",
     "entry_of",
     "find_model",

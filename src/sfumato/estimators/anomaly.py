@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sfumato.data import as_table
-from sfumato.estimators.capabilities import Saturates
+from sfumato.estimators.capabilities import HasLikelihood, HasLoss
 from sfumato.estimators.vae import VAE
 from sfumato.nn import ImageShape
 from sfumato.training import check_choice
@@ -179,13 +179,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         inner = self.estimator
         if isinstance(inner, FrozenEstimator):
             inner = inner.estimator
-        return inner is None or isinstance(inner, Saturates)
+        return inner is None or isinstance(inner, (HasLikelihood, HasLoss))
 
     def _build(self, image_shape: ImageShape | None) -> Any:
         if self.estimator is None:
             return VAE(image_shape=image_shape, random_state=self.random_state)
         estimator = clone(self.estimator)
-        if estimator.get_params(deep=False).get("image_shape", image_shape) is None:
+        params = estimator.get_params(deep=False)
+        if "image_shape" in params and params["image_shape"] is None:
             estimator.set_params(image_shape=image_shape)
         return estimator
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.base import CODES, GENERATES, TabularEstimator
 from sfumato.estimators.capabilities import (
     Decodes,
@@ -17,21 +18,23 @@ from sfumato.estimators.capabilities import (
     loss_of,
 )
 from sfumato.estimators.exhibits import Exhibit, Pictures
-from sfumato.estimators.fit import view_of
-from sfumato.estimators.views import deformation_of
+from sfumato.estimators.fit import deformation_of, view_of
+from sfumato.estimators.scaling import Scaler
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
     Backbone,
     Conditional,
+    Deformation,
     FittedMixture,
     ImageShape,
     PointMassFamily,
     TopK,
+    backbone_of,
     chained,
 )
-from sfumato.objectives import Corruption, Deformation, Penalty, Reconstruction
+from sfumato.objectives import Corruption, Penalty, Reconstruction
 from sfumato.training import Rows, Trainer
 
 # The prior is fitted to at most this many codes.
@@ -118,6 +121,7 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
 
     operations = CODES | {"score"} | GENERATES
     shows = (filters,)
+    resolvers = {"backbone": backbone_of, "loss": loss_of}
     homes = dict.fromkeys(("activation", "tied", "dropout"), "backbone")
 
     def __init__(
@@ -129,7 +133,7 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
         penalty: Penalty | Sequence[Penalty] | None = None,
         loss: Loss | str = "mse",
         deformation: Deformation | str | None = None,
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -146,16 +150,10 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter cannot be used; the message says why.
-        """
+        """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
         X = self._begin(X)
         self._check_network()
         objective = self._objective()
@@ -181,14 +179,6 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
             kinds_of("penalty", self.penalty, Penalty),
             view_of(deformation_of(self.deformation, self.image_shape_), self.image_shape_),
         )
-
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "backbone": self._backbone(),
-            "loss": loss_of(self.loss),
-        }
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import blake2b
+from inspect import Signature
 from math import isqrt
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -24,10 +25,12 @@ from torch import Tensor
 
 from sfumato import __version__
 from sfumato.artifacts import tensor_tree
+from sfumato.checks import check_count
 from sfumato.data import as_table
+from sfumato.deprecation import accept_moved, apart, present_signature
 from sfumato.estimators.exhibits import Exhibit
 from sfumato.estimators.fit import Fit
-from sfumato.estimators.scaling import Scaling, scaling_of
+from sfumato.estimators.scaling import Scaler, Scaling, scaling_of
 from sfumato.inference import RowSource, map_float64, seeded_rows
 from sfumato.nn import Backbone, ImageShape, Networks, Sizes, backbone_of
 from sfumato.noise import Noise
@@ -43,10 +46,8 @@ from sfumato.storage import (
 )
 from sfumato.training import (
     History,
-    Moved,
     Rows,
     Trainer,
-    check_count,
     is_memory_mapped,
 )
 
@@ -65,14 +66,12 @@ Show = Callable[[Any, np.ndarray], list[Exhibit]]
 class Unit(NamedTuple):
     """What rows are in model units: which scaling is meant, and whether it must end in [0, 1]."""
 
-    scaling: str
+    scaling: Scaler | str
     bounded: bool
 
 
 @storable()
-class TabularEstimator(
-    Moved, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC
-):
+class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """A thin shell around a model whose ``encoder(x)`` is the posterior of a row's code.
 
     A subclass stores its parameters, builds the model (``_build``), names the objective
@@ -107,12 +106,15 @@ class TabularEstimator(
     trainer_defaults: ClassVar[Mapping[str, Any]] = {}
     # Further fitted numbers that the model's shape depends on.
     stored: ClassVar[tuple[str, ...]] = ()
-    homes = {"activation": "backbone"}  # noqa: RUF012
+    # Parameters that stand for objects, and what finds these.
+    resolvers: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    # Former arguments, and the present ones whose objects hold them.
+    homes: ClassVar[Mapping[str, str]] = {"activation": "backbone"}
 
     latent_dim: int
     hidden: tuple[int, ...] | None
     backbone: Backbone | str
-    scaling: str
+    scaling: Scaler | str
     image_shape: ImageShape | None
     random_state: int | np.random.RandomState | None
     trainer: Trainer | None
@@ -125,6 +127,13 @@ class TabularEstimator(
     seed_: int
     # The labels that were seen, where there were any.
     classes_: np.ndarray | None = None
+    __signature__: ClassVar[Signature]
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "__init__" in vars(cls):
+            # What help and scikit-learn's checks see.
+            cls.__signature__ = present_signature(cls.__init__)
 
     @abstractmethod
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -152,6 +161,18 @@ class TabularEstimator(
     @abstractmethod
     def _unit(self) -> Unit:
         """Return which model units the model takes."""
+
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        found = {name: of(getattr(self, name)) for name, of in self.resolvers.items()}
+        return found | {"trainer": self.default_trainer()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those that have moved into an object among them."""
+        present, moved = apart(self, params)
+        super().set_params(**present)
+        accept_moved(self, moved)
+        return self
 
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""

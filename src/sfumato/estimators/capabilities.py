@@ -12,9 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sfumato.data import as_table
-from sfumato.estimators.base import Unit
+from sfumato.estimators.base import TabularEstimator, Unit
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
-from sfumato.estimators.scaling import Scaling
 from sfumato.inference import (
     Diagnosis,
     LikelihoodEstimate,
@@ -26,41 +25,17 @@ from sfumato.inference import (
     map_float64,
 )
 from sfumato.likelihoods import LIKELIHOODS, LOSSES, Likelihood, Loss
-from sfumato.noise import Noise
-from sfumato.training import Rows, check_count
+from sfumato.training import check_count
 
 RandomState = int | np.random.RandomState | None
 DRAWN = 1024
 
 
-class Needs:
-    """What the mixins take from the estimator that they are mixed into."""
-
-    model_: Any
-    scaling_: Scaling
-    latent_dim: int
-    seed_: int
-    n_features_in_: int
-
-    if TYPE_CHECKING:
-
-        def _rows(self, X: Any) -> tuple[Rows, np.dtype]:
-            """Return rows in model units, and the type of the answers."""
-
-        def _device(self) -> torch.device:
-            """Return where the model lies."""
-
-        def _seeded(self, random_state: RandomState) -> Noise:
-            """Return the generators of draws."""
-
-        def _log_volume(self) -> float:
-            """Return what a log density of scaled rows has more than one in data units."""
-
-        def transform(self, X: Any) -> np.ndarray:
-            """Return the posterior mean of every row."""
-
-        def terms(self, X: Any) -> dict[str, np.ndarray]:
-            """Return the objective's named terms for every row."""
+if TYPE_CHECKING:
+    # What the mixins take from the class that they are mixed into.
+    Host = TabularEstimator
+else:
+    Host = object
 
 
 def checked_codes(Z: Any, *lengths: int) -> np.ndarray:
@@ -101,7 +76,7 @@ def generated(estimator: Any, z: Tensor, *, mean: bool) -> np.ndarray:
     return rows.astype(np.float32)
 
 
-class Decodes(Needs):
+class Decodes(Host):
     """Codes that are decoded."""
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -114,30 +89,18 @@ class Decodes(Needs):
         return self.inverse_transform(self.transform(X))
 
 
-class Saturates(Needs):
-    """Rows that are compared with a perfect reconstruction."""
+def saturated(estimator: Any, X: Any, judge: Likelihood | Loss) -> np.ndarray:
+    """Return what a perfect reconstruction of every row would have, shape (n,), in data units."""
+    x, _ = estimator._rows(X)
 
-    @abstractmethod
-    def _judge(self) -> Likelihood | Loss:
-        """Return what reconstructions are judged by."""
+    def attainable(model: Any, block: Tensor) -> Tensor:
+        return judge.saturated(model.decoder(model.encoder(block).mean), block)
 
-    def saturated(self, X: Any) -> np.ndarray:
-        """Return the log-likelihood that a perfect reconstruction would have, shape (n,), in nats.
-
-        A row's log-likelihood less this is its deviance, negative; see
-        :meth:`~sfumato.likelihoods.Likelihood.saturated`.
-        """
-        x, _ = self._rows(X)
-        judge = self._judge()
-
-        def attainable(model: Any, block: Tensor) -> Tensor:
-            return judge.saturated(model.decoder(model.encoder(block).mean), block)
-
-        attained: np.ndarray = map_float64(attainable, self.model_, x).cpu().numpy()
-        return attained - self._log_volume()
+    attained: np.ndarray = map_float64(attainable, estimator.model_, x).cpu().numpy()
+    return attained - estimator._log_volume()
 
 
-class HasLikelihood(Saturates):
+class HasLikelihood(Host):
     """A model of p(x|z).
 
     Attributes
@@ -148,6 +111,12 @@ class HasLikelihood(Saturates):
 
     likelihood: Likelihood | str
     likelihood_: Likelihood
+    binarize: bool = False
+
+    @property
+    def likelihood_measure_(self) -> str:
+        """Name of the negative log-likelihood in tables."""
+        return "nll_dynamic" if self.binarize else self.likelihood_.measure
 
     def _unit(self) -> Unit:
         return Unit(self.likelihood_.scaling, self.likelihood_.bounded)
@@ -156,8 +125,13 @@ class HasLikelihood(Saturates):
         density = self.likelihood_.is_density
         return self.scaling_.log_volume(self.n_features_in_) if density else 0.0
 
-    def _judge(self) -> Likelihood:
-        return self.likelihood_
+    def saturated(self, X: Any) -> np.ndarray:
+        """Return the log-likelihood that a perfect reconstruction would have, shape (n,), in nats.
+
+        A row's log-likelihood less this is its deviance, negative; see
+        :meth:`~sfumato.likelihoods.Likelihood.saturated`.
+        """
+        return saturated(self, X, self.likelihood_)
 
     def _check_values(self, X: Any) -> None:
         """Check that rows can have a likelihood, in data units."""
@@ -166,7 +140,7 @@ class HasLikelihood(Saturates):
         self.likelihood_.check(np.asarray(table), low, low + float(self.scaling_.scale[0]))
 
 
-class HasLoss(Saturates):
+class HasLoss(Host):
     """A model that is judged by a loss, as it has no density."""
 
     loss: Loss | str
@@ -179,6 +153,10 @@ class HasLoss(Saturates):
 
     def _judge(self) -> Loss:
         return loss_of(self.loss)
+
+    def saturated(self, X: Any) -> np.ndarray:
+        """Return minus the loss that a perfect reconstruction would have, shape (n,)."""
+        return saturated(self, X, self._judge())
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return minus the reconstruction error of every row, shape (n,): high is typical.
@@ -226,7 +204,7 @@ def loss_of(value: Any) -> Loss:
     return LOSSES[value]()
 
 
-class Samples(Needs):
+class Samples(Host):
     """Rows that are generated from the prior."""
 
     @torch.no_grad()
@@ -249,14 +227,8 @@ class Samples(Needs):
             return generated(self, self.model_.prior().sample((n_samples,)), mean=mean)
 
 
-class SamplesComponents(Needs):
+class SamplesComponents(Host):
     """Rows that are generated from a mixture, or from one of its components."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def n_clusters_(self) -> int | None:
-            """How many clusters there are."""
 
     @torch.no_grad()
     def sample(
@@ -301,7 +273,7 @@ def component_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
     return [Pictures("Samples of each component", groups, caption)]
 
 
-class HasDensity(Needs):
+class HasDensity(Host):
     """Rows whose likelihood is estimated."""
 
     @abstractmethod
@@ -326,7 +298,7 @@ def sampled_likelihood(
     return found._replace(log_likelihood=found.log_likelihood - estimator._log_volume())
 
 
-class DiagnosesCode(Needs):
+class DiagnosesCode(Host):
     """Codes whose use is diagnosed."""
 
     def diagnose(self, X: Any) -> Diagnosis:
@@ -335,7 +307,7 @@ class DiagnosesCode(Needs):
         return diagnose(self.model_, x)
 
 
-class Clusters(Needs):
+class Clusters(Host):
     """Rows that belong to clusters.
 
     Attributes
@@ -345,11 +317,6 @@ class Clusters(Needs):
     """
 
     labels_: np.ndarray
-
-    if TYPE_CHECKING:
-
-        def fit(self, X: Any, y: Any = None) -> Any:
-            """Fit the model."""
 
     @abstractmethod
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
@@ -372,8 +339,12 @@ class Clusters(Needs):
         return diagnose_mixture(self.model_, x, self._posterior(self.model_, x))
 
 
-class SoftClusters(Clusters):
+class SoftClusters(Host):
     """Rows that belong to clusters with a probability."""
+
+    @abstractmethod
+    def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
+        """Return the probability of every cluster for every row, shape (n, K)."""
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of every cluster for every row, shape (n, K)."""

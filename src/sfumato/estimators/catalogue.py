@@ -213,6 +213,12 @@ MODELS: dict[str, Entry] = {
 }
 
 
+def all_models() -> dict[str, Entry]:
+    """Return the catalogue with the models that installed packages declare."""
+    names = [point.name for point in declared(GROUP) if is_storable(find(point.name))]
+    return MODELS | {name: find_model(name) for name in names}
+
+
 def find_model(name: str) -> Entry:
     """Return the entry of a name: ours, one that an installed package declares, or a class's.
 

@@ -8,6 +8,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
 from sfumato.estimators.capabilities import (
     HasLikelihood,
@@ -27,7 +28,8 @@ from sfumato.estimators.conditions import (
     to_dict,
 )
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures, spread
-from sfumato.estimators.vae import ESTIMATES, check_binarize, observed
+from sfumato.estimators.scaling import Scaler
+from sfumato.estimators.vae import ESTIMATES, check_binarize, objective_of, observed
 from sfumato.inference import Diagnosis, LikelihoodEstimate, RowSource, diagnose
 from sfumato.likelihoods import Likelihood
 from sfumato.models import ConditionalModel
@@ -40,10 +42,11 @@ from sfumato.nn import (
     Injected,
     StandardNormal,
     Unconditioned,
+    backbone_of,
     chained,
 )
 from sfumato.noise import Noise
-from sfumato.objectives import ELBO, Binarized, Objective, as_objective
+from sfumato.objectives import Binarized, Objective
 from sfumato.training import JoinedRows, Trainer, check_choice, check_count
 
 CONDITIONINGS = ("concatenate", "inject")
@@ -124,6 +127,11 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
 
     operations = CODES | CLUSTERS | DENSITY | GENERATES
     supervised = True
+    resolvers = {
+        "backbone": backbone_of,
+        "likelihood": likelihood_of,
+        "objective": objective_of,
+    }
     stored = ("likelihood_", "condition_")
     shows = (class_pictures,)
 
@@ -136,7 +144,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         conditioning: str = "inject",
         prior: str = "conditional",
         objective: Any = None,
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         binarize: bool = False,
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
@@ -155,7 +163,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the model to rows and their conditions.
@@ -217,22 +225,8 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         return ConditionalModel(q, Conditional(decoder, likelihood), prior, width)
 
     def _objective(self) -> Objective:
-        objective = as_objective(self.objective, ELBO())
+        objective = objective_of(self.objective)
         return Binarized(objective) if self.binarize else objective
-
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "objective": ELBO(),
-            "backbone": self._backbone(),
-            "likelihood": likelihood_of(self.likelihood),
-        }
-
-    @property
-    def likelihood_measure_(self) -> str:
-        """Name of the negative log-likelihood in tables."""
-        return "nll_dynamic" if self.binarize else self.likelihood_.measure
 
     def _conditioned(self, X: Any, y: Any) -> tuple[JoinedRows, np.dtype]:
         """Return rows with their conditions; where y is missing, the most probable class."""

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sfumato.data import as_table
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator
 from sfumato.estimators.capabilities import (
     HasDensity,
@@ -25,6 +26,7 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.exhibits import Exhibit, Pictures, spread
 from sfumato.estimators.fit import Fit
+from sfumato.estimators.scaling import Scaler
 from sfumato.inference import (
     ContrastiveDiagnosis,
     LikelihoodEstimate,
@@ -43,6 +45,7 @@ from sfumato.nn import (
     MaskedDecoder,
     PointMassFamily,
     StandardNormal,
+    backbone_of,
     chained,
     mlp,
 )
@@ -181,7 +184,12 @@ class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
 
     operations = CODES | DENSITY | GENERATES
     contrastive = True
-    trainer_defaults = {"max_epochs": 20, "min_steps": 1500, "schedule": "cosine"}  # noqa: RUF012
+    resolvers = {
+        "backbone": backbone_of,
+        "likelihood": likelihood_of,
+        "objective": lambda value: as_objective(value, ContrastiveELBO()),
+    }
+    trainer_defaults = {"max_epochs": 20, "min_steps": 1500, "schedule": "cosine"}
     stored = ("likelihood_", "contrasted_")
     shows = (contrast_pictures,)
 
@@ -194,7 +202,7 @@ class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
         decoder: str = "layered",
         likelihood: Likelihood | str = "gaussian",
         objective: Any = None,
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -211,7 +219,7 @@ class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def fit(self, X: Any, y: Any = None, *, background: Any = None) -> Self:
         """Fit the model.
@@ -280,6 +288,11 @@ class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
         )
 
     def _layered(self, likelihood: Family) -> MaskedDecoder:
+        if likelihood.n_parameters != likelihood.dim:
+            raise ValueError(
+                f"A layered decoder has one number a value, and likelihood={self.likelihood!r} "
+                "needs several: give decoder='joint', or another likelihood."
+            )
         # A value, and how much it hides.
         twice = PointMassFamily(2 * self.n_features_in_).n_parameters
         _, foreground = self._networks(twice, twice)
@@ -290,20 +303,6 @@ class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
 
     def _objective(self) -> Objective:
         return as_objective(self.objective, ContrastiveELBO())
-
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "objective": ContrastiveELBO(),
-            "backbone": self._backbone(),
-            "likelihood": likelihood_of(self.likelihood),
-        }
-
-    @property
-    def likelihood_measure_(self) -> str:
-        """Name of the negative log-likelihood in tables."""
-        return self.likelihood_.measure
 
     def transform(self, X: Any, which: str = "salient") -> np.ndarray:
         """Return the posterior mean of every row's code.

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.embedding import EmbeddingEstimator, SelfTraining, relabel
 from sfumato.estimators.fit import Fit
+from sfumato.estimators.scaling import Scaler
 from sfumato.inference import RowSource, map_blocks, map_float64, posterior_means
 from sfumato.likelihoods import Loss
 from sfumato.models import DCNModel, kmeans_friendly, nearest_centres
@@ -78,7 +80,7 @@ class DCN(EmbeddingEstimator):
         clustering_weight: float = 0.1,
         centres: str = "online",
         recipe: SelfTraining | None = None,
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -96,7 +98,7 @@ class DCN(EmbeddingEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def _default_recipe(self) -> SelfTraining:
         return SelfTraining()

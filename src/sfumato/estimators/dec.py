@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState, SoftClusters
 from sfumato.estimators.embedding import EmbeddingEstimator, SelfTraining, relabel
 from sfumato.estimators.fit import Fit
+from sfumato.estimators.scaling import Scaler
 from sfumato.inference import RowSource, map_blocks, map_float64
 from sfumato.likelihoods import Loss
 from sfumato.models import DECModel, dec_targets, embedded_clustering, target_distribution
@@ -90,7 +92,7 @@ class DEC(SoftClusters, EmbeddingEstimator):
         alpha: float = 1.0,
         reconstruction_weight: float = 0.0,
         recipe: SelfTraining | None = None,
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -108,7 +110,7 @@ class DEC(SoftClusters, EmbeddingEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def _default_recipe(self) -> SelfTraining:
         return SelfTraining(update_interval=140)

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from sfumato.coupling import merge_components, neighbour_graph
 from sfumato.estimators.base import CLUSTERS, TabularEstimator, Unit
-from sfumato.estimators.capabilities import RandomState, SoftClusters, check_clusters
-from sfumato.estimators.fit import Fit
+from sfumato.estimators.capabilities import Clusters, RandomState, SoftClusters, check_clusters
+from sfumato.estimators.fit import Fit, deformation_of, fixed_views
 from sfumato.estimators.mixture import CLUSTER_TRAINER
-from sfumato.estimators.views import deformation_of, fixed_views
+from sfumato.estimators.scaling import Scaler
 from sfumato.inference import (
     RowSource,
     joint_of_views,
@@ -25,9 +25,17 @@ from sfumato.inference import (
     posterior_means,
 )
 from sfumato.models import DeepClusterModel, likeliest_pseudo_labels, pseudo_classification
-from sfumato.nn import MLP, Conditional, ImageShape, PointMassFamily, mlp, normalised_conv
+from sfumato.nn import (
+    MLP,
+    Conditional,
+    Deformation,
+    ImageShape,
+    PointMassFamily,
+    mlp,
+    normalised_conv,
+)
 from sfumato.noise import Noise
-from sfumato.objectives import Deformation, SelfLabelled
+from sfumato.objectives import SelfLabelled
 from sfumato.training import (
     Engine,
     History,
@@ -50,7 +58,7 @@ LAST_SHARE = 4
 GRAPH_ROWS, N_NEIGHBORS = 20_000, 15
 
 
-class DeepCluster(SoftClusters, TabularEstimator):
+class DeepCluster(SoftClusters, Clusters, TabularEstimator):
     r"""Network that is taught by k-means of its own features, clustered anew at every pass.
 
     .. math:: \min_{f, W} -\frac1n \sum_i \log \mathrm{softmax}\big(W f(T x_i)\big)_{a_i}, \qquad
@@ -107,7 +115,7 @@ class DeepCluster(SoftClusters, TabularEstimator):
     stored = ("n_rows_",)
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER | {"max_epochs": 20}
-    homes = {}  # noqa: RUF012
+    homes = {}
 
     n_rows_: int
 
@@ -118,7 +126,7 @@ class DeepCluster(SoftClusters, TabularEstimator):
         hidden: tuple[int, ...] | None = None,
         n_pseudo_labels: int | None = None,
         deformation: Deformation | str | None = "auto",
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -134,13 +142,7 @@ class DeepCluster(SoftClusters, TabularEstimator):
         self.trainer = trainer
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter cannot be used; the message says why.
-        """
+        """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
         X = self._begin(X)
         deformation = deformation_of(self.deformation, self.image_shape_)
         check_clusters("n_clusters", self.n_clusters, len(X))
@@ -161,10 +163,6 @@ class DeepCluster(SoftClusters, TabularEstimator):
 
     def _log_volume(self) -> float:
         return 0.0
-
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None stand for."""
-        return {"trainer": self.default_trainer()}
 
     @property
     def _n_pseudo(self) -> int:

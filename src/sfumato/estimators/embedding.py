@@ -20,16 +20,23 @@ from sfumato.estimators.capabilities import (
     component_pictures,
     loss_of,
 )
-from sfumato.estimators.fit import Fit
+from sfumato.estimators.fit import Fit, deformation_of
 from sfumato.estimators.mixture import CLUSTER_TRAINER
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipes import coupled_clusters
-from sfumato.estimators.views import deformation_of
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss
-from sfumato.nn import Components, Conditional, GaussianComponents, PointMassFamily, RunningCentres
+from sfumato.nn import (
+    Components,
+    Conditional,
+    Deformation,
+    GaussianComponents,
+    PointMassFamily,
+    RunningCentres,
+    backbone_of,
+)
 from sfumato.noise import Noise
-from sfumato.objectives import Deformation, SelfLabelled
+from sfumato.objectives import SelfLabelled
 from sfumato.training import (
     History,
     RelabelledBatches,
@@ -106,12 +113,12 @@ class EmbeddingEstimator(
 
     operations = CODES | CLUSTERS | {"score"} | GENERATES
     clusters_named = "n_clusters"
+    resolvers = {"backbone": backbone_of, "loss": loss_of}
     shows = (component_pictures,)
     stored = ("n_rows_",)
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
-    starts_pretrained = True
-    homes = {  # noqa: RUF012
+    homes = {
         "activation": "backbone",
         **dict.fromkeys(SelfTraining().get_params(), "recipe"),
     }
@@ -156,13 +163,7 @@ class EmbeddingEstimator(
         return centres
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter cannot be used; the message says why.
-        """
+        """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
         X = self._begin(X)
         self._check_network()
         loss_of(self.loss)
@@ -184,6 +185,10 @@ class EmbeddingEstimator(
         self._settle(model, fit)
         return self._finish(model, history)
 
+    def default_objects(self) -> dict[str, Any]:
+        """Return the objects that parameters of None, or names, stand for."""
+        return super().default_objects() | {"recipe": self._recipe()}
+
     def _recipe(self) -> SelfTraining:
         return self._default_recipe() if self.recipe is None else self.recipe
 
@@ -198,23 +203,16 @@ class EmbeddingEstimator(
             self._recipe().pretrained,
         )
 
+    @property
+    def starts_pretrained(self) -> bool:
+        """Whether a fit starts with an autoencoder: always."""
+        return True
+
     def _first_loss(self) -> Loss:
         return self._judge()
 
     def _first_scaling(self) -> str:
         return self._unit().scaling
-
-    def _first_deformation(self) -> Deformation | str | None:
-        return self._recipe().deformation
-
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "backbone": self._backbone(),
-            "loss": self._judge(),
-            "recipe": self._recipe(),
-        }
 
     def _build(self) -> Any:
         code = PointMassFamily(self.latent_dim)

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from sfumato.nn import ImageShape
+from sfumato.checks import check_choice
+from sfumato.nn import Deformation, ImageShape, Views
 from sfumato.noise import Noise
-from sfumato.objectives import Deformation
 from sfumato.training import (
     Engine,
     History,
@@ -115,3 +115,28 @@ def view_of(
         return deformation(x, image_shape)
 
     return view
+
+
+def deformation_of(value: Any, image_shape: ImageShape | None) -> Deformation | None:
+    """Return the deformation that an argument stands for: for images only.
+
+    Raises
+    ------
+    ValueError
+        If the argument is none.
+    """
+    if isinstance(value, Deformation):
+        if image_shape is None:
+            raise ValueError(
+                "deformation has no effect on rows that are no images: leave it out, or give "
+                "image_shape=(channels, height, width)."
+            )
+        return value
+    check_choice("deformation", str(value), ["auto", "None"])
+    return Deformation() if value == "auto" and image_shape else None
+
+
+def fixed_views(deformation: Deformation | None, image_shape: ImageShape | None) -> Views:
+    """Return the fixed views over which a trained network averages its answers."""
+    maps = None if deformation is None else deformation.views()
+    return Views(maps, image_shape)

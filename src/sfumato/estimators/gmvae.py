@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.recipes import Published, Recipe
+from sfumato.estimators.scaling import Scaler
 from sfumato.likelihoods import Likelihood
 from sfumato.models import GMVAEBound, GMVAEModel, LatentVariableModel, StyledComponents
 from sfumato.nn import Backbone, Conditional, Family, GaussianFamily, ImageShape, mlp
@@ -75,7 +77,7 @@ class GMVAE(MixtureEstimator):
         style_dim: int = 10,
         learned_weights: bool = False,
         recipe: Recipe | str = "default",
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -93,7 +95,7 @@ class GMVAE(MixtureEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def build(self, n_components: int) -> LatentVariableModel:
         """Build the untrained model with ``n_components`` components."""

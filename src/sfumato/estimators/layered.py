@@ -7,6 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator, Unit
 from sfumato.estimators.capabilities import (
     RandomState,
@@ -24,6 +25,7 @@ from sfumato.estimators.conditions import (
     to_dict,
 )
 from sfumato.estimators.exhibits import Exhibit, Pictures, spread
+from sfumato.estimators.vae import objective_of
 from sfumato.inference import (
     LayeredDiagnosis,
     LikelihoodEstimate,
@@ -41,11 +43,12 @@ from sfumato.nn import (
     Sizes,
     StandardNormal,
     Unconditioned,
+    backbone_of,
     chained,
     mlp,
 )
 from sfumato.noise import Noise
-from sfumato.objectives import ELBO, Objective, as_objective
+from sfumato.objectives import Objective
 from sfumato.training import IndexedRows, JoinedRows, Trainer, check_choice, check_count
 
 # Width of the one layer between a code and colours on a coarse grid.
@@ -149,6 +152,7 @@ class LayeredVAE(TabularEstimator):
 
     operations = CODES | DENSITY | GENERATES
     stored = ("condition_",)
+    resolvers = {"backbone": backbone_of, "objective": objective_of}
     shows = (layer_pictures,)
     scaling = "range"
 
@@ -176,7 +180,7 @@ class LayeredVAE(TabularEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     @property
     def latent_dim(self) -> int:  # type: ignore[override]
@@ -239,15 +243,7 @@ class LayeredVAE(TabularEstimator):
         return self.scaling_.log_volume(self.n_features_in_)
 
     def _objective(self) -> Objective:
-        return as_objective(self.objective, ELBO())
-
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "objective": ELBO(),
-            "backbone": self._backbone(),
-        }
+        return objective_of(self.objective)
 
     @property
     def likelihood_measure_(self) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sfumato.coupling import neighbour_votes
 from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
 from sfumato.estimators.capabilities import (
+    Clusters,
     Decodes,
     HasDensity,
     HasLikelihood,
@@ -22,15 +23,14 @@ from sfumato.estimators.capabilities import (
     sampled_likelihood,
     warn_of_collapse,
 )
+from sfumato.estimators.fit import deformation_of, fixed_views
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipes import MixtureTask, Recipe, Trained, evidence_alone, recipe_of
-from sfumato.estimators.views import deformation_of, fixed_views
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture
 from sfumato.likelihoods import Likelihood, Loss
 from sfumato.models import LatentVariableModel
-from sfumato.nn import Family, Recogniser, chained
+from sfumato.nn import Deformation, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
-from sfumato.objectives import Deformation
 from sfumato.training import Optimizer
 
 # Former arguments that belong to the recipe.
@@ -67,6 +67,7 @@ class MixtureEstimator(
     SamplesComponents,
     HasDensity,
     SoftClusters,
+    Clusters,
     StartsFromCodes,
     TabularEstimator,
 ):
@@ -77,11 +78,16 @@ class MixtureEstimator(
 
     operations = CODES | CLUSTERS | DENSITY | GENERATES
     clusters_named = "n_components"
+    resolvers = {
+        "backbone": backbone_of,
+        "likelihood": likelihood_of,
+        "recipe": recipe_of,
+    }
     shows = (component_pictures,)
     stored = ("likelihood_", "memory_shape_")
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
-    homes = {"activation": "backbone", **RECIPE}  # noqa: RUF012
+    homes = {"activation": "backbone", **RECIPE}
     # Whether the paper starts from an autoencoder's codes.
     published_from_codes: ClassVar[bool] = False
 
@@ -104,13 +110,7 @@ class MixtureEstimator(
         """Check the parameters that the other mixture models lack."""
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter cannot be used; the message says why.
-        """
+        """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
         X = self._begin(X)
         self._check_network()
         self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
@@ -175,15 +175,6 @@ class MixtureEstimator(
     def _recipe(self) -> Recipe:
         return recipe_of(self.recipe)
 
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "backbone": self._backbone(),
-            "likelihood": likelihood_of(self.likelihood),
-            "recipe": self._recipe(),
-        }
-
     @property
     def starts_pretrained(self) -> bool:
         """Whether a fit starts with an autoencoder at all."""
@@ -194,9 +185,6 @@ class MixtureEstimator(
 
     def _first_scaling(self) -> str:
         return likelihood_of(self.likelihood).scaling
-
-    def _first_deformation(self) -> Deformation | str | None:
-        return self._recipe().deformation
 
     def _parts(self, n_code: int) -> tuple[nn.Module, nn.Module, Family]:
         """Return the networks of encoder and decoder, and the family of p(x|z)."""
@@ -235,11 +223,6 @@ class MixtureEstimator(
         logits = found.evidence.double().numpy() + coupling.strength * votes
         r: np.ndarray = softmax(logits, axis=1)
         return r
-
-    @property
-    def likelihood_measure_(self) -> str:
-        """Name of the negative log-likelihood in tables."""
-        return self.likelihood_.measure
 
     def log_likelihood(self, X: Any, n_samples: int = 5000) -> LikelihoodEstimate:
         """Estimate log p(x) of every row in nats by importance sampling, with standard errors.

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.recipes import Published, Recipe
+from sfumato.estimators.scaling import Scaler
 from sfumato.likelihoods import Likelihood
 from sfumato.models import LatentVariableModel, MixtureELBO, MixtureVAEModel
 from sfumato.nn import (
@@ -97,7 +99,7 @@ class MixtureVAE(MixtureEstimator):
         latent_likelihood: str = "gaussian",
         inference: str = "auto",
         recipe: Recipe | str = "default",
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -115,7 +117,7 @@ class MixtureVAE(MixtureEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def build(self, n_components: int) -> LatentVariableModel:
         """Build the untrained model with ``n_components`` components."""
@@ -140,6 +142,7 @@ class MixtureVAE(MixtureEstimator):
         check_choice("latent_likelihood", self.latent_likelihood, CODES)
         check_choice("inference", self.inference, INFERENCES)
         given = self._given_objective()
+        self._objective().validate()
         if given is not None and self.inference not in ("auto", given.inference):
             raise ValueError(
                 f"inference={self.inference!r} and objective={given!r} differ: give one of them."

@@ -1,5 +1,6 @@
 """The autoencoder whose codes are clustered: given, or fitted to the rows first."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sfumato.estimators.autoencoder import Autoencoder
+from sfumato.estimators.base import TabularEstimator
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.scaling import Scaling
 from sfumato.estimators.stacked import StackedAutoencoder
@@ -17,7 +19,7 @@ from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Backbone, Conditional, Family, PointMassFamily, Sizes, chained
-from sfumato.objectives import Deformation, Reconstruction
+from sfumato.objectives import Reconstruction
 from sfumato.training import Trainer, phase_of
 
 Pretrained = Autoencoder | StackedAutoencoder
@@ -139,38 +141,34 @@ def pretraining_trainer(trainer: Trainer) -> Trainer:
     return phase.set_params(max_epochs=PRETRAINING_EPOCHS * phase.max_epochs)
 
 
-class StartsFromCodes:
+if TYPE_CHECKING:
+    # What the mixin takes from the class that it is mixed into.
+    Host = TabularEstimator
+else:
+    Host = object
+
+
+class StartsFromCodes(Host):
     """A model that starts from the codes of an autoencoder, which several fits can share."""
 
-    latent_dim: int
-    scaling: Any
-    image_shape: Any
-    random_state: Any
     recipe: Any
 
-    if TYPE_CHECKING:
+    @abstractmethod
+    def _recipe(self) -> Any:
+        """Return the recipe, which may hold a fitted autoencoder."""
 
-        def _trainer(self) -> Trainer:
-            """Return the trainer of the fit."""
+    @abstractmethod
+    def _first_loss(self) -> Loss:
+        """Return the loss of the autoencoder."""
 
-        def _backbone(self) -> Backbone:
-            """Return the backbone."""
+    @abstractmethod
+    def _first_scaling(self) -> str:
+        """Return the default scaling."""
 
-        def _recipe(self) -> Any:
-            """Return the recipe, which may hold a fitted autoencoder."""
-
-        def _first_loss(self) -> Loss:
-            """Return the loss of the autoencoder."""
-
-        def _first_scaling(self) -> str:
-            """Return the default scaling."""
-
-        def _first_deformation(self) -> Deformation | str | None:
-            """Return the deformation that the autoencoder sees rows under."""
-
-        @property
-        def starts_pretrained(self) -> bool:
-            """Whether a fit starts with an autoencoder at all."""
+    @property
+    @abstractmethod
+    def starts_pretrained(self) -> bool:
+        """Whether a fit starts with an autoencoder at all."""
 
     def start_from(self, autoencoder: Pretrained) -> None:
         """Let the next fit start from a fitted autoencoder."""
@@ -183,7 +181,7 @@ class StartsFromCodes:
             latent_dim=self.latent_dim,
             backbone=self._backbone(),
             loss=self._first_loss(),
-            deformation=self._first_deformation(),
+            deformation=self._recipe().deformation,
             scaling=self._first_scaling() if self.scaling == "auto" else self.scaling,
             image_shape=self.image_shape,
             random_state=self.random_state,

@@ -31,9 +31,9 @@ from sfumato.inference import (
     map_float64,
     posterior_means,
 )
-from sfumato.nn import Recogniser
+from sfumato.nn import Deformation, Recogniser
 from sfumato.noise import Noise
-from sfumato.objectives import Deformation, Objective, PenalisedBound
+from sfumato.objectives import Objective, PenalisedBound
 from sfumato.training import History, LabelledRows, Rows, check_choice, check_count
 
 # Neighbours are first looked for among this many principal components of the rows.

@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.autoencoder import filters, fit_prior, kinds_of
 from sfumato.estimators.base import CODES, GENERATES, TabularEstimator
 from sfumato.estimators.capabilities import (
@@ -23,6 +24,7 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.exhibits import Exhibit, Figures
 from sfumato.estimators.fit import Fit
+from sfumato.estimators.scaling import Scaler
 from sfumato.inference import map_float64
 from sfumato.likelihoods import Loss, squared_error
 from sfumato.models import (
@@ -122,8 +124,9 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
 
     operations = CODES | {"score"} | GENERATES
     teachable = True
+    resolvers = {"backbone": backbone_of, "loss": loss_of}
     trained_in_phases = True
-    trainer_defaults = {  # noqa: RUF012
+    trainer_defaults = {
         "max_epochs": 20,
         "min_steps": 2000,
         "schedule": "cosine",
@@ -142,7 +145,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         corruption: Corruption | Sequence[Corruption] | None = None,
         loss: Loss | str = "mse",
         layerwise: bool = True,
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -157,7 +160,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     @property
     def _layers(self) -> tuple[int, ...]:
@@ -198,7 +201,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         X = self._begin(X)
         self._check_layers()
         objective = self._objective()
-        self.phase_losses_: dict[str, list[float]] = {}
+        self.phase_losses_: dict[str, tuple[float, ...]] = {}
         self.classes_, targets = _encoded(y, len(X))
         fit = self._start(X, targets)
         model: Any = fit.build(self._build)
@@ -240,14 +243,6 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
             loss_of(self.loss), kinds_of("corruption", self.corruption, Corruption)
         )
 
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "backbone": backbone_of(self.backbone),
-            "loss": loss_of(self.loss),
-        }
-
     def _train_layers(self, model: Any, fit: Fit) -> None:
         encoder, decoder = model.encoder.network, model.decoder.network
         layers = layers_of(encoder, decoder, model.decoder.family)
@@ -259,7 +254,8 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
                 corruptions=kinds_of("corruption", self.corruption, Corruption),
             )
             name = f"layer-{k + 1}"
-            self.phase_losses_[name] = fit.phase(name, layer, SameStep(step))["loss"]
+            losses = fit.phase(name, layer, SameStep(step))["loss"]
+            self.phase_losses_[name] = tuple(losses)
 
     def _train_classifier(self, model: Any, fit: Fit, targets: Tensor) -> None:
         known = targets != UNLABELLED
@@ -271,7 +267,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         step = SameStep(partial(classification, corruptions=corruptions))
         data = LabelledRows(labelled, one_hot, one_hot.new_zeros(len(one_hot)))
         history = fit.phase("classifier", model.classifier, step, data)
-        self.phase_losses_["classifier"] = history["loss"]
+        self.phase_losses_["classifier"] = tuple(history["loss"])
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of every class, shape (n, n_classes).

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.recipes import Published, Recipe
+from sfumato.estimators.scaling import Scaler
 from sfumato.likelihoods import Likelihood
 from sfumato.models import LatentVariableModel, MixtureELBO, MixtureVAEModel
 from sfumato.nn import (
@@ -71,7 +73,7 @@ class VaDE(MixtureEstimator):
         backbone: Backbone | str = "mlp",
         likelihood: Likelihood | str = "bernoulli",
         recipe: Recipe | str = "default",
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
@@ -87,7 +89,7 @@ class VaDE(MixtureEstimator):
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def build(self, n_components: int) -> LatentVariableModel:
         """Build the untrained model with ``n_components`` components."""

@@ -5,6 +5,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from sfumato.deprecation import accept_moved
 from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator
 from sfumato.estimators.capabilities import (
     Decodes,
@@ -17,7 +18,7 @@ from sfumato.estimators.capabilities import (
     sampled_likelihood,
     warn_of_collapse,
 )
-from sfumato.estimators.priors import Posterior, Prior, posterior_of, prior_of
+from sfumato.estimators.scaling import Scaler
 from sfumato.inference import (
     LikelihoodEstimate,
     Refinement,
@@ -30,13 +31,19 @@ from sfumato.inference import (
 )
 from sfumato.likelihoods import Bernoulli, Likelihood
 from sfumato.models import LatentVariableModel
-from sfumato.nn import Backbone, Conditional, ImageShape, chained
+from sfumato.nn import Backbone, Conditional, ImageShape, backbone_of, chained
 from sfumato.noise import Noise
 from sfumato.objectives import ELBO, Binarized, Objective, as_objective
+from sfumato.priors import Posterior, Prior, posterior_of, prior_of
 from sfumato.training import Trainer, check_choice, check_count
 
 # method -> estimate of log p(x)
 ESTIMATES = {"importance": importance_sampling, "naive": naive_monte_carlo}
+
+
+def objective_of(value: Any) -> Objective:
+    """Return the objective that an argument is, by default the evidence lower bound."""
+    return as_objective(value, ELBO())
 
 
 class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEstimator):
@@ -102,6 +109,13 @@ class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEst
     """
 
     operations = CODES | DENSITY | GENERATES
+    resolvers = {
+        "backbone": backbone_of,
+        "likelihood": likelihood_of,
+        "prior": prior_of,
+        "posterior": posterior_of,
+        "objective": objective_of,
+    }
     stored = ("likelihood_",)
 
     def __init__(
@@ -113,7 +127,7 @@ class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEst
         prior: Prior | str = "normal",
         posterior: Posterior | str = "diagonal",
         objective: Any = None,
-        scaling: str = "auto",
+        scaling: Scaler | str = "auto",
         binarize: bool = False,
         image_shape: ImageShape | None = None,
         random_state: RandomState = None,
@@ -132,16 +146,10 @@ class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEst
         self.image_shape = image_shape
         self.random_state = random_state
         self.trainer = trainer
-        self._accept(moved)
+        accept_moved(self, moved)
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Fit the model to rows X, of shape (n, d) or whatever holds such; y is ignored.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter cannot be used; the message says why.
-        """
+        """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
         X = self._begin(X)
         self._check_network()
         self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
@@ -167,24 +175,8 @@ class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEst
         return LatentVariableModel(q, Conditional(decoder, likelihood), prior)
 
     def _objective(self) -> Objective:
-        objective = as_objective(self.objective, ELBO())
+        objective = objective_of(self.objective)
         return Binarized(objective) if self.binarize else objective
-
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return {
-            "trainer": self.default_trainer(),
-            "objective": ELBO(),
-            "backbone": self._backbone(),
-            "likelihood": likelihood_of(self.likelihood),
-            "prior": prior_of(self.prior),
-            "posterior": posterior_of(self.posterior),
-        }
-
-    @property
-    def likelihood_measure_(self) -> str:
-        """Name of the negative log-likelihood in tables."""
-        return "nll_dynamic" if self.binarize else self.likelihood_.measure
 
     def log_likelihood(
         self, X: Any, n_samples: int = 5000, *, method: str = "importance"

@@ -156,7 +156,7 @@ ALIKE = (
 )
 OVERLAPPING = (
     "The components lie on top of each other: their centres are closer than their widths. Train "
-    "longer, use coupling='neighbours', or ask for fewer components."
+    "longer, use recipe=Coupled(coupling='neighbours'), or ask for fewer components."
 )
 REMEDY = (
     "The code has collapsed: no unit is active. Warm the divergence up (ELBO(warmup=10)), grant "

@@ -1,12 +1,12 @@
 """Measuring a run."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sfumato.data import Data, load_data
-from sfumato.estimators import load
 from sfumato.evaluation import Measures, Split, as_fitted, measure_beside
 from sfumato.jobs import runs
 from sfumato.jobs.files import finite
@@ -49,10 +49,14 @@ class MeasuredRun:
 
 
 def measure_run(
-    run: str | os.PathLike[str], data: Any, n_samples: int, progress: Display
+    run: str | os.PathLike[str],
+    data: Any,
+    n_samples: int,
+    trust: Sequence[str],
+    progress: Display,
 ) -> MeasuredRun:
     """Load a run and measure it and the baselines, without writing anything."""
-    estimator = load(run)
+    estimator = runs.load_model(run, trust)
     source = runs.data_of(run, data)
     bundle = load_data(source)
     split = as_fitted(bundle)
@@ -66,6 +70,7 @@ def evaluate_run(
     data: Any = None,
     *,
     n_samples: int = 500,
+    trust: Sequence[str] = (),
     progress: Display = SILENT,
 ) -> Evaluation:
     """Measure a run on the test rows of its data, on all rows where they have no test split.
@@ -79,6 +84,8 @@ def evaluate_run(
         By default what the run was fitted to.
     n_samples : int
         Importance samples for the likelihood of each row.
+    trust : sequence of str
+        Code of other packages that the run may name; see :func:`~sfumato.load`.
     progress : Display
 
     Returns
@@ -104,7 +111,7 @@ def evaluate_run(
     >>> found.n_rows, round(found.measures["accuracy"], 2)
     (1797, 0.79)
     """
-    measured = measure_run(run, data, n_samples, progress)
+    measured = measure_run(run, data, n_samples, trust, progress)
     results, split = dict(measured.results), measured.split
     if data is None:
         runs.write_json(Path(run), runs.METRICS, finite(results))

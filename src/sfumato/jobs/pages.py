@@ -1,6 +1,7 @@
 """The page of a run."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ def report_run(
     data: Any = None,
     *,
     n_samples: int = 500,
+    trust: Sequence[str] = (),
     progress: Display = SILENT,
 ) -> Path:
     """Measure a run and write its page, ``report.html`` in its folder.
@@ -28,6 +30,8 @@ def report_run(
         By default what the run was fitted to.
     n_samples : int
         Importance samples for the likelihood of each row.
+    trust : sequence of str
+        Code of other packages that the run may name; see :func:`~sfumato.load`.
     progress : Display
 
     Returns
@@ -53,7 +57,7 @@ def report_run(
     ...     report_run(folder).name
     'report.html'
     """
-    measured = measure_run(run, data, n_samples, progress)
+    measured = measure_run(run, data, n_samples, trust, progress)
     content = _content(measured, runs.read(run))
     rows, values = measured.data.X.shape
     name, model = measured.data.name, type(measured.estimator).__name__

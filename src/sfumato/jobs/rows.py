@@ -1,13 +1,13 @@
 """What a fitted model answers for rows, and rows that it generates, written to a file."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from sfumato.data import load_data
-from sfumato.estimators import MODELS, as_float, load, operations_of, reconstruct, sample
+from sfumato.estimators import MODELS, as_float, operations_of, reconstruct, sample
 from sfumato.jobs import runs
 from sfumato.jobs.files import array_writer
 from sfumato.jobs.settings import choose
@@ -26,6 +26,7 @@ def compute_rows(
     data: Any = None,
     *,
     out: str | os.PathLike[str],
+    trust: Sequence[str] = (),
 ) -> np.ndarray:
     """Ask a run for one value or row per row of the data, and write the answers to a file.
 
@@ -37,6 +38,8 @@ def compute_rows(
         By default what the run was fitted to.
     out : str or path-like
         A ``.npy``, ``.npz`` or ``.csv`` file.
+    trust : sequence of str
+        Code of other packages that the run may name; see :func:`~sfumato.load`.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def compute_rows(
     """
     compute = choose(OPERATIONS, operation, "operation")
     write = array_writer(out)
-    estimator = load(run)
+    estimator = runs.load_model(run, trust)
     _require(estimator, operation)
     answers = compute(estimator, as_float(load_data(runs.data_of(run, data)).X))
     write(answers)
@@ -70,6 +73,7 @@ def sample_rows(
     seed: int = 0,
     component: int | None = None,
     condition: str | None = None,
+    trust: Sequence[str] = (),
 ) -> np.ndarray:
     """Generate rows from a run and write them to a file.
 
@@ -84,6 +88,8 @@ def sample_rows(
         Sample from this component of a mixture model.
     condition : str, optional
         Class or attributes of a conditional model, such as "3" or "0.5,1,0".
+    trust : sequence of str
+        Code of other packages that the run may name; see :func:`~sfumato.load`.
 
     Returns
     -------
@@ -99,7 +105,7 @@ def sample_rows(
         If the run cannot be read, or the file cannot be written.
     """
     write = array_writer(out)
-    estimator = load(run)
+    estimator = runs.load_model(run, trust)
     _require(estimator, "sample")
     rows = sample(estimator, n_samples, seed, component, condition)
     write(rows)

@@ -21,6 +21,7 @@ from sfumato.artifacts import (
     to_json,
 )
 from sfumato.data import Data
+from sfumato.estimators import MODELS, TabularEstimator, load
 from sfumato.report import environment
 
 RUN, METRICS, REPORT = "run.json", "metrics.json", "report.html"
@@ -134,6 +135,22 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         return dict(json.loads(file.read_text()))
     except (OSError, ValueError, TypeError):
         raise ArtifactError(f"{file} is damaged; name the data on the command line.") from None
+
+
+def load_model(path: str | os.PathLike[str], trust: Sequence[str] = ()) -> Any:
+    """Return the model of rows that a folder holds.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder is no run, is damaged, or holds something else.
+    """
+    model = load(path, trust)
+    known = isinstance(model, TabularEstimator)
+    if not known and type(model) not in {entry.cls for entry in MODELS.values()}:
+        kind = type(model).__name__
+        raise ArtifactError(f"{str(path)!r} holds a {kind}, which is no model of rows.")
+    return model
 
 
 def data_of(path: str | os.PathLike[str], data: Any) -> Any:

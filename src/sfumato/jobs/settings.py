@@ -5,6 +5,7 @@ import re
 import types
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from math import inf
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sklearn.base import BaseEstimator
@@ -12,15 +13,16 @@ from sklearn.mixture import GaussianMixture
 
 import sfumato
 from sfumato.artifacts import ArtifactError
-from sfumato.estimators import find_model
-from sfumato.estimators.priors import POSTERIORS, PRIORS
+from sfumato.estimators import TabularEstimator, find_model
 from sfumato.estimators.recipes import RECIPES
 from sfumato.estimators.scaling import SCALINGS
 from sfumato.likelihoods import LIKELIHOODS, LOSSES
 from sfumato.nn import BACKBONES
 from sfumato.objectives import Corruption, Objective, Penalty
+from sfumato.priors import POSTERIORS, PRIORS
+from sfumato.restoration import Restorer
 from sfumato.storage import GROUP, declared, find, is_storable, registered
-from sfumato.training import Moved
+from sfumato.training import Trainer
 
 T = TypeVar("T")
 
@@ -113,8 +115,6 @@ def _words() -> dict[str, Callable[..., Any]]:
 
 def _named(word: str) -> Any:
     """Return the class or function that a word names, or None."""
-    if word in PLAIN:
-        return None
     words = _words()
     if word.lower() in words or kebab(word) in words:
         return words.get(word.lower(), words.get(kebab(word)))
@@ -134,14 +134,14 @@ def named_object(value: Any) -> Any:
     --------
     >>> named_object("iwae"), named_object("conv"), named_object(3)
     (IWAE(), 'conv', 3)
-    >>> named_object("VampPrior(300)"), named_object("elbo(beta=4)")
-    (VampPrior(n_components=300), ELBO(beta=4))
+    >>> named_object("VampPrior(300)"), named_object("conv(dropout=0.1)")
+    (VampPrior(n_components=300), Conv(dropout=0.1))
     """
     if not isinstance(value, str):
         return value
     call = CALL.match(value)
     word, arguments = call.groups() if call else (value, "")
-    made = _named(word)
+    made = _named(word) if call or word not in PLAIN else None
     if made is None:
         return value
     if not call and not isinstance(made, type):
@@ -163,6 +163,24 @@ def _arguments(text: str, arguments: str) -> tuple[list[Any], dict[str, Any]]:
         raise SettingError(
             f"{text!r} is no object with plain arguments, such as VampPrior(300)."
         ) from None
+
+
+def settings_of(model: str) -> dict[str, Any]:
+    """Return the settings of a model of the catalogue with their defaults, by dotted names.
+
+    Examples
+    --------
+    >>> settings_of("vae")["latent_dim"], settings_of("vae")["trainer.max_epochs"]
+    (40, 100)
+    """
+    entry = model_entry(model)
+    estimator = entry.build(None)
+    give_objects(estimator)
+    return {
+        name.replace("__", "."): value
+        for name, value in estimator.get_params(deep=True).items()
+        if not isinstance(value, BaseEstimator) or not value.get_params()
+    }
 
 
 def apply_settings(
@@ -193,10 +211,10 @@ def apply_settings(
     >>> vae.latent_dim, vae.trainer.batch_size
     (3, 50)
     """
+    give_trainer(estimator)
     resolved = {name: named_object(value) for name, value in settings.items()}
     used = set()
-    # The estimator's own parameters first, so that settings inside of objects are not lost.
-    for name in sorted(resolved, key=lambda name: _full(estimator, name) not in _own(estimator)):
+    for name in sorted(resolved, key=lambda name: _order(estimator, name, resolved[name])):
         found = _find(estimator, name)
         if found is None:
             give_objects(estimator)
@@ -209,16 +227,29 @@ def apply_settings(
     return used
 
 
+def _order(estimator: BaseEstimator, name: str, value: Any) -> tuple[float, bool]:
+    """Return what puts an object, by its own name or as a value, before the settings inside it."""
+    depths = [found.count("__") for found in _matching(estimator, name)]
+    return min(depths, default=inf), not isinstance(value, BaseEstimator)
+
+
+def give_trainer(estimator: Any) -> None:
+    """Set the trainer that None stands for: a job gives it a checkpoint and loggers."""
+    if isinstance(estimator, (TabularEstimator, Restorer)) and estimator.trainer is None:
+        estimator.set_params(trainer=estimator.default_objects()["trainer"])
+
+
 def give_objects(estimator: Any) -> None:
     """Set the objects that parameters of None, or names, stand for, so that they have settings."""
-    if not isinstance(estimator, Moved):
-        return
-    own = _own(estimator)
-    for name, value in estimator.default_objects().items():
-        if not isinstance(own[name], BaseEstimator):
-            estimator.set_params(**{name: value})
+    if isinstance(estimator, (TabularEstimator, Restorer, Trainer)):
+        own = _own(estimator)
+        for name, value in estimator.default_objects().items():
+            # A subclass may leave a parameter out.
+            if name in own and not isinstance(own[name], BaseEstimator):
+                estimator.set_params(**{name: value})
     for value in _own(estimator).values():
-        give_objects(value)
+        if isinstance(value, BaseEstimator):
+            give_objects(value)
 
 
 def _own(estimator: Any) -> dict[str, Any]:
@@ -260,7 +291,14 @@ def _in_words(kind: Any) -> str:
         return f"{', '.join(first)} or {last}"
     if get_origin(kind) is tuple:
         return "whole numbers such as 64,32"
-    return str(IN_WORDS.get(kind) or getattr(kind, "__name__", kind))
+    return str(IN_WORDS.get(kind) or _named_kind(kind) or getattr(kind, "__name__", kind))
+
+
+def _named_kind(kind: Any) -> str:
+    """Return the words of the objects of a kind."""
+    classes = {word: cls for word, cls in _words().items() if isinstance(cls, type)}
+    is_kind = isinstance(kind, type) and issubclass(kind, BaseEstimator)
+    return ", ".join(word for word, cls in classes.items() if is_kind and issubclass(cls, kind))
 
 
 def _full(estimator: Any, name: str) -> str:
@@ -273,15 +311,18 @@ def _full(estimator: Any, name: str) -> str:
 
 
 def _find(estimator: BaseEstimator, name: str) -> str | None:
+    found = _matching(estimator, name)
+    if len(found) > 1:
+        choices = ", ".join(full.replace("__", ".") for full in found)
+        raise SettingError(f"The setting {name!r} could be any of {choices}; name one in full.")
+    return found[0] if found else None
+
+
+def _matching(estimator: BaseEstimator, name: str) -> list[str]:
+    """Return the parameters that a name can mean: the one of that full name, or all that end so."""
     known: dict[str, Any] = estimator.get_params(deep=True)
     full = _full(estimator, name)
-    if full in known:
-        return full
-    ends = [key for key in known if key.endswith(f"__{full}")]
-    if len(ends) > 1:
-        choices = ", ".join(end.replace("__", ".") for end in ends)
-        raise SettingError(f"The setting {name!r} could be any of {choices}; name one in full.")
-    return ends[0] if ends else None
+    return [full] if full in known else [key for key in known if key.endswith(f"__{full}")]
 
 
 def _unknown(estimator: BaseEstimator, name: str) -> str:

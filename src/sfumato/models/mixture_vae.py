@@ -214,6 +214,22 @@ class MixtureELBO(Objective):
         self.hard = hard
         self.closed_form = closed_form
 
+    def validate(self) -> None:
+        """Check that no setting of relaxed labels is given where labels are not relaxed.
+
+        Raises
+        ------
+        ValueError
+            Naming the setting.
+        """
+        given, plain = self.get_params(), MixtureELBO().get_params()
+        relaxing = ("temperature", "final_temperature", "annealing", "hard")
+        idle = [name for name in relaxing if given[name] != plain[name]]
+        if idle and self.inference != "gumbel":
+            raise ValueError(
+                f"{idle[0]} has no effect with inference={self.inference!r}: it is of 'gumbel'."
+            )
+
     def temperature_at(self, epoch: int) -> float:
         """Temperature in an epoch, counted from 0."""
         return max(self.final_temperature, self.temperature * exp(-self.annealing * epoch))

@@ -31,10 +31,10 @@ from sfumato.nn.components import (
     diagonal_log_prob,
     moments,
 )
-from sfumato.nn.conditional import Conditional
 from sfumato.nn.families import (
     BernoulliFamily,
     CategoricalFamily,
+    Conditional,
     Family,
     FixedScaleGaussianFamily,
     FullGaussianFamily,
@@ -59,7 +59,7 @@ from sfumato.nn.recogniser import Recogniser, normalised_conv
 from sfumato.nn.residual import Residual, residual_pair
 from sfumato.nn.sparsity import TopK
 from sfumato.nn.unet import UNet, blocks
-from sfumato.nn.views import Views, warped
+from sfumato.nn.views import Deformation, Views, warped
 
 __all__ = [
     "ACTIVATIONS",
@@ -74,6 +74,7 @@ __all__ = [
     "ConditionedNormal",
     "Conv",
     "CouplingFlow",
+    "Deformation",
     "Family",
     "FittedMixture",
     "FixedScaleGaussianFamily",

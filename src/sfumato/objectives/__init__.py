@@ -1,5 +1,6 @@
 """Objectives that many models share: named terms whose sum is minimised."""
 
+from sfumato.checks import require_not_negative, require_positive
 from sfumato.objectives.base import (
     FunctionObjective,
     LatentModel,
@@ -9,18 +10,19 @@ from sfumato.objectives.base import (
     Terms,
     View,
     as_objective,
-    require_not_negative,
-    require_positive,
     total,
 )
 from sfumato.objectives.binarized import Binarized, binarized
 from sfumato.objectives.corruption import Corruption, GaussianNoise, MaskingNoise, SaltAndPepper
-from sfumato.objectives.coupled import PenalisedBound, coupled_terms
-from sfumato.objectives.deformation import Deformation
 from sfumato.objectives.discrepancy import squared_mmd
 from sfumato.objectives.elbo import ELBO, elbo, elbo_at
 from sfumato.objectives.importance import IWAE, iwae_bound
-from sfumato.objectives.labelled import LabelledBatch, SelfLabelled
+from sfumato.objectives.labelled import (
+    LabelledBatch,
+    PenalisedBound,
+    SelfLabelled,
+    coupled_terms,
+)
 from sfumato.objectives.penalties import (
     Contractive,
     KLSparsity,
@@ -43,7 +45,6 @@ __all__ = [
     "Binarized",
     "Contractive",
     "Corruption",
-    "Deformation",
     "ErrorOf",
     "FunctionObjective",
     "GaussianNoise",

@@ -4,7 +4,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from sfumato.objectives.base import require_not_negative, require_share
+from sfumato.checks import require_not_negative, require_share
 
 
 class Corruption(BaseEstimator):

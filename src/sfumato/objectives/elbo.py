@@ -7,16 +7,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from sfumato.checks import require_not_negative, require_positive
 from sfumato.distributions import kl, kl_per_dimension
 from sfumato.noise import Noise, drawing_from
-from sfumato.objectives.base import (
-    LatentModel,
-    Objective,
-    Step,
-    Terms,
-    require_not_negative,
-    require_positive,
-)
+from sfumato.objectives.base import LatentModel, Objective, Step, Terms
 
 
 def elbo(

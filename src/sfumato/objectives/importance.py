@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sfumato.checks import require_positive
 from sfumato.noise import Noise, drawing_from
-from sfumato.objectives.base import LatentModel, Objective, Step, Terms, require_positive
+from sfumato.objectives.base import LatentModel, Objective, Step, Terms
 
 
 def iwae_bound(

@@ -6,14 +6,9 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from sfumato.checks import require_not_negative, require_positive, require_share
 from sfumato.nn import Conditional, PointMassFamily, TopK
-from sfumato.objectives.base import (
-    LatentModel,
-    Terms,
-    require_not_negative,
-    require_positive,
-    require_share,
-)
+from sfumato.objectives.base import LatentModel, Terms
 
 
 class Penalty(BaseEstimator):

@@ -7,18 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sfumato.checks import require_not_negative, require_positive
 from sfumato.distributions import kl
 from sfumato.nn import Conditional
 from sfumato.noise import Noise, drawing_from
-from sfumato.objectives.base import (
-    LatentModel,
-    Objective,
-    Step,
-    Terms,
-    require_not_negative,
-    require_positive,
-    total,
-)
+from sfumato.objectives.base import LatentModel, Objective, Step, Terms, total
 from sfumato.objectives.elbo import elbo_at
 
 STARTS = ("encoder", "zero")

@@ -21,7 +21,7 @@ from sfumato.data import DataError, Photograph, image_paths, read_photograph
 from sfumato.noise import Noise
 from sfumato.restoration.patches import Patches
 from sfumato.storage import Stored, params_to_json, save, storable
-from sfumato.training import History, Moved, Optimizer, Trainer, check_count
+from sfumato.training import History, Optimizer, Trainer, check_count
 from sfumato.training.threads import threads
 
 # Beyond five scales the bottleneck of a default-size patch is too small to be useful.
@@ -35,7 +35,7 @@ Images = str | os.PathLike[str] | Sequence[Any] | np.ndarray
 
 
 @storable()
-class Restorer(Moved, BaseEstimator, ABC):
+class Restorer(BaseEstimator, ABC):
     """A network that undoes one kind of damage, having seen clean photographs damaged so.
 
     Attributes

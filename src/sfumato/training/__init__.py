@@ -1,9 +1,7 @@
 """The Trainer, its engines, history and checkpoints."""
 
-from sfumato.training.checks import check_choice, check_count
-from sfumato.training.deprecation import Moved
+from sfumato.checks import check_choice, check_count
 from sfumato.training.engine import Engine, LocalEngine, computes_bf16
-from sfumato.training.history import History
 from sfumato.training.loop import TrainingDivergedError
 from sfumato.training.optimizer import Optimizer
 from sfumato.training.phases import finish_phases, phase_of
@@ -17,6 +15,7 @@ from sfumato.training.rows import (
     Rows,
     is_memory_mapped,
 )
+from sfumato.training.state import History
 from sfumato.training.trainer import EarlyStopping, Logger, Trainer
 
 __all__ = [
@@ -30,7 +29,6 @@ __all__ = [
     "LabelledRows",
     "LocalEngine",
     "Logger",
-    "Moved",
     "Optimizer",
     "Progress",
     "RelabelledBatches",

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Adam
 from torch.optim import Optimizer as TorchOptimizer
 
-from sfumato.training.checks import check_choice
+from sfumato.checks import check_choice
 from sfumato.training.engine import Engine, records_steps
 
 Schedule = Callable[[float], float]

@@ -122,16 +122,20 @@ class _Before:
         self.noise = noise
         self.buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
         self.states = noise.state()
+        # A function of one's own may draw from torch's generator all the same.
+        self.processor = torch.get_rng_state()
 
     def has_drawn(self) -> bool:
-        """Whether the processor's generator has moved."""
-        return not torch.equal(self.states["cpu"], self.noise.state()["cpu"])
+        """Whether a generator of the processor has moved."""
+        moved = not torch.equal(self.states["cpu"], self.noise.state()["cpu"])
+        return moved or not torch.equal(self.processor, torch.get_rng_state())
 
     def restore(self) -> None:
         """Put everything back."""
         for buffer, value in self.buffers:
             buffer.copy_(value)
         self.noise.set_state(self.states)
+        torch.set_rng_state(self.processor)
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from sfumato.noise import Noise
-from sfumato.training.history import History
 from sfumato.training.loop import Batches, shuffled
 from sfumato.training.rows import LabelledRows, Rows
+from sfumato.training.state import History
 
 
 class Relabelling(NamedTuple):

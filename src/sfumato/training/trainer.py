@@ -3,23 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from sfumato.artifacts import CHECKPOINT, make_directory, read_checkpoint
+from sfumato.checks import check_choice, check_count
+from sfumato.deprecation import accept_moved, apart
 from sfumato.noise import Noise
 from sfumato.objectives import as_objective
-from sfumato.training.checks import check_choice, check_count
-from sfumato.training.deprecation import Moved
 from sfumato.training.engine import PRECISIONS, Engine, LocalEngine
-from sfumato.training.history import History
 from sfumato.training.loop import Batches, Loop, Loss
 from sfumato.training.optimizer import Optimizer, Schedule, schedule_of
 from sfumato.training.rows import IndexedRows, Rows
-from sfumato.training.state import TrainingState
+from sfumato.training.state import History, TrainingState
 from sfumato.training.threads import threads
 
 
@@ -53,7 +52,7 @@ class EarlyStopping(BaseEstimator):
         self.validation_fraction = validation_fraction
 
 
-class Trainer(Moved, BaseEstimator):
+class Trainer(BaseEstimator):
     """Minimise an objective by stochastic gradients: settings, and ``fit``.
 
     Parameters
@@ -120,11 +119,18 @@ class Trainer(Moved, BaseEstimator):
         self.threads = threads
         self.checkpoint = checkpoint
         self.loggers = loggers
-        self._accept(moved)
+        accept_moved(self, moved)
 
     homes: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("weight_decay", "averaging", "clipping"), "optimizer"
     )
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those that have moved into an object among them."""
+        present, moved = apart(self, params)
+        super().set_params(**present)
+        accept_moved(self, moved)
+        return self
 
     def default_objects(self) -> dict[str, Any]:
         """Return the objects that parameters of None stand for."""

@@ -1,4 +1,4 @@
-"""Priors and posteriors as estimators' arguments."""
+"""Priors p(z) and posteriors q(z|x) as arguments."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from sfumato.checks import check_count
 from sfumato.nn import (
     Family,
     FlowDensity,
@@ -19,7 +20,6 @@ from sfumato.nn import (
     StandardNormal,
     check_widths,
 )
-from sfumato.training import Rows, check_count
 
 
 class Prior(BaseEstimator, ABC):
@@ -41,7 +41,7 @@ class Prior(BaseEstimator, ABC):
             Whether rows lie in [0, 1].
         """
 
-    def begin(self, prior: Any, rows: Rows) -> None:
+    def begin(self, prior: Any, rows: Any) -> None:
         """Give the untrained prior what it takes from the rows; the draws are the fit's."""
 
 
@@ -92,7 +92,7 @@ class VampPrior(Prior):
         check_count("n_components", self.n_components)
         return PseudoInputMixture(encoder, n_features, self.n_components, bounded=pixels)
 
-    def begin(self, prior: Any, rows: Rows) -> None:
+    def begin(self, prior: Any, rows: Any) -> None:
         """Start from rows as pseudo-inputs."""
         some = torch.randint(len(rows), (len(prior.pseudo_inputs),))
         prior.pseudo_inputs.data.copy_(rows[some])

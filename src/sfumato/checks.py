@@ -30,3 +30,41 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     known = list(choices)
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
+
+
+def require_positive(name: str, value: int) -> None:
+    """Check a count.
+
+    Raises
+    ------
+    ValueError
+        If it is below one.
+    """
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
+
+
+def require_not_negative(**values: float) -> None:
+    """Check weights.
+
+    Raises
+    ------
+    ValueError
+        If one is below zero.
+    """
+    for name, value in values.items():
+        if value < 0:
+            raise ValueError(f"{name} must not be negative, got {value}.")
+
+
+def require_share(**values: float) -> None:
+    """Check probabilities.
+
+    Raises
+    ------
+    ValueError
+        If one is not between zero and one.
+    """
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie between 0 and 1, got {value}.")

@@ -523,6 +523,7 @@ def modelled(**params):
     return model.predict(CLIP.frames).tobytes() + state(model)
 
 
+BLACK = np.zeros((48, 64, 3), np.uint8)
 ROI = np.pad(np.ones((20, 64), np.uint8), ((0, 28), (0, 0)))
 OTHERS = {
     "BackgroundModel": (
@@ -543,10 +544,13 @@ OTHERS = {
             "roi": ROI,
             "min_area": 400,
             "max_area": 20,
-            "background": np.zeros((48, 64, 3), np.uint8),
+            "background": BLACK,
             "adapt": True,
             "memory": ({"adapt": True}, {"adapt": True, "memory": 0.2}),
-            "absorb_after": 0.05,
+            "absorb_after": (
+                {"background": BLACK},
+                {"background": BLACK, "absorb_after": 0.05},
+            ),
             "rules": sfumato.EventRules(threshold=0.5),
         },
     ),

@@ -344,8 +344,14 @@ def test_a_setting_given_with_a_model_counts_even_if_it_is_the_usual_one(
 
 
 def test_a_detector_is_no_model_of_rows(cli, detected):
-    outcome = cli("evaluate", detected[0] / "model", "--json")
-    assert refused(outcome, "holds a ChangeDetector, which is no model of rows")
+    model, x = detected[0] / "model", detected[0] / "x.npy"
+    for words in (
+        ("evaluate", model, "--json"),
+        ("transform", model, "digits", "--out", x),
+        ("sample", model, "--out", x),
+    ):
+        assert refused(cli(*words), "holds a ChangeDetector, which is no model of rows")
+    assert not x.exists()
 
 
 def refused(outcome, sentence):

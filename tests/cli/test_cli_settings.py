@@ -60,8 +60,68 @@ def test_objects_go_by_name_and_their_own_settings_count_in_any_order(words):
     assert objective.n_samples == 8
 
 
-def test_early_stopping_is_an_object_inside_the_trainer():
-    vae = configured("patience=3", "early_stopping=early-stopping")
+def energy(model, x):
+    return {"energy": x.square().sum(-1)}
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "made"),
+    [
+        ("prior=VampPrior(300)", "prior", "VampPrior(n_components=300)"),
+        ("prior=vamp-prior(n_components=300)", "prior", "VampPrior(n_components=300)"),
+        ("likelihood=Normal(0.5)", "likelihood", "Normal(scale=0.5)"),
+        ("backbone=MLP((32, 16), 'tanh')", "backbone", "MLP(activation='tanh', hidden=(32, 16))"),
+        ("objective=sfumato.objectives:IWAE", "objective", "IWAE()"),
+        ("objective=sfumato.objectives:IWAE(8)", "objective", "IWAE(n_samples=8)"),
+    ],
+)
+def test_an_object_goes_by_a_call_with_plain_arguments_and_by_its_module(word, name, made):
+    assert repr(getattr(configured(word), name)) == made
+
+
+def test_a_function_of_a_module_is_an_objective():
+    assert configured(f"objective={__name__}:energy").objective is energy
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("prior=VampPrior(open('x'))", "is no object with plain arguments, such as VampPrior"),
+        ("prior=VampPrior(1, 2, 3)", "'VampPrior(1, 2, 3)' cannot be made: "),
+        ("prior=VampPrior(many=3)", "unexpected keyword argument 'many'"),
+        ("objective=nowhere:IWAE", "'nowhere:IWAE' cannot be imported"),
+        ("objective=sfumato.objectives:Iwae", "The module 'sfumato.objectives' has no 'Iwae'."),
+    ],
+)
+def test_a_call_that_makes_no_object_is_one_sentence(word, sentence):
+    with pytest.raises(SettingError) as raised:
+        configured(word)
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("model", ["vae", "ae-kmeans"])
+@pytest.mark.parametrize(
+    "words", [("backbone=conv", "activation=relu"), ("activation=relu", "backbone=conv")]
+)
+def test_settings_inside_of_what_a_word_names_count_in_any_order(model, words):
+    estimator = configured(*words, model=model)
+    backbone = getattr(estimator, "encoder", estimator).backbone
+    assert repr(backbone) == "Conv(activation='relu')"
+
+
+def test_a_setting_of_the_model_itself_makes_no_object_but_the_trainer():
+    vae = configured("latent_dim=3")
+    assert repr(vae.trainer) == repr(vae.default_trainer())
+    assert (vae.objective, vae.backbone, vae.likelihood) == (None, "mlp", "bernoulli")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("patience=3", "early_stopping=early-stopping"), ("early_stopping=EarlyStopping(3)",)],
+)
+def test_early_stopping_is_an_object_inside_the_trainer(words):
+    vae = configured(*words)
     assert isinstance(vae.trainer.early_stopping, EarlyStopping)
     assert vae.trainer.early_stopping.patience == 3
 

@@ -21,6 +21,10 @@ FIT = ("fit", "vae", "digits", "--out", "run")
         ([*FIT, "--seed", "one"], "'one' is not a valid integer"),
         ([*FIT, "--config", "none.toml"], "Cannot read the settings in none.toml"),
         (["fit", "pca", "digits", "--out", "run", "--epochs", "3"], "PCA has no setting"),
+        (
+            ["fit", "sfumato.video:ChangeDetector", "digits", "--out", "run"],
+            "'sfumato.video:ChangeDetector' is no model: it must be a subclass",
+        ),
         (["fit", "umap-gmm", "digits", "--out", "run"], "A run of 'umap-gmm' cannot be saved"),
         (["compare", "digits", "--rows", "test"], "'test' is not one of 'split', 'all'"),
         (["fit", "vae", "digits"], "Missing option '--out'"),

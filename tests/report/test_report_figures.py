@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 
+from sfumato import VAE, Normal, Trainer, VampPrior
 from sfumato.data import Data
 from sfumato.estimators import MODELS
 from sfumato.estimators.contrastive import walked
@@ -93,6 +94,21 @@ def test_a_code_of_one_dimension_has_no_map(digits):
     data = Data("few", digits[0][:50])
     estimator = MODELS["pca"].build(0, n_components=1).fit(data.X)
     assert "there is no map" in sections.codes(estimator, as_fitted(data))
+
+
+def test_all_settings_are_shown_those_that_are_objects_too():
+    vae = VAE(likelihood=Normal(0.5), prior=VampPrior(30), trainer=Trainer(7))
+    rows = sections.asked({}, vae)
+    shown = {
+        ("likelihood", "Normal"),
+        ("likelihood.scale", "0.5"),
+        ("prior", "VampPrior"),
+        ("prior.n_components", "30"),
+        ("trainer.max_epochs", "7"),
+        ("latent_dim", "2"),
+    }
+    for name, value in shown:
+        assert f">{name}</th><td>{value}</td>" in rows
 
 
 @pytest.mark.parametrize("part", [slice(None, 2), slice(2, None)])

@@ -30,7 +30,7 @@ from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
-from sfumato.storage import GROUP, declared, find, is_storable
+from sfumato.storage import GROUP, declared, find
 from sfumato.training import Trainer
 
 # The parts of models in two steps; an explicit Trainer, so that ``--set`` can reach its parameters.
@@ -215,7 +215,7 @@ MODELS: dict[str, Entry] = {
 
 def all_models() -> dict[str, Entry]:
     """Return the catalogue with the models that installed packages declare."""
-    names = [point.name for point in declared(GROUP) if is_storable(find(point.name))]
+    names = [point.name for point in declared(GROUP) if _is_ours(find(point.name))]
     return MODELS | {name: find_model(name) for name in names}
 
 
@@ -242,9 +242,13 @@ def find_model(name: str) -> Entry:
         raise ValueError(f"There is no model {name!r}.{hint} `sfumato models` lists them.")
     # Whoever types the name of a class trusts it.
     cls = find(name, trust=(name,))
-    if not is_storable(cls):
+    if not _is_ours(cls):
         raise ValueError(f"{name!r} is no model: it must be a subclass of TabularEstimator.")
     return _entry_of_class(cls)
+
+
+def _is_ours(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, TabularEstimator)
 
 
 def _entry_of_class(cls: type[TabularEstimator]) -> Entry:

@@ -27,9 +27,8 @@ N_CODES = 5000
 def asked(run: Mapping[str, Any], estimator: Any) -> str:
     """Return what was asked: command, data and every setting."""
     settings = {
-        name.replace("__", "."): value
+        name.replace("__", "."): type(value).__name__ if hasattr(value, "get_params") else value
         for name, value in estimator.get_params(deep=True).items()
-        if not hasattr(value, "get_params")
     }
     return page.pairs(run) + page.folded("All settings", page.pairs(settings))
 

@@ -1,6 +1,7 @@
 """The structure: who may import whom, where plotting and parsing live, what is public."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,20 @@ def test_every_room_has_its_place_on_one_floor():
     assert found == set(ALLOWED)
     placed = [room_name for floor in FLOORS for room_name in floor]
     assert len(placed) == len(set(placed))
+
+
+def test_the_table_of_contributing_is_the_one_that_is_enforced():
+    page = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    named = [
+        [name.removesuffix("/").removesuffix(".py") for name in re.findall(r"`(.*?)`", row)]
+        for row in rows
+    ]
+    ground = [name for row in named for name in row if name in FLOORS[0]]
+    assert sorted(ground) == sorted(FLOORS[0])
+    assert [sorted(row) for row in named if row[0] not in FLOORS[0]] == [
+        sorted(floor) for floor in FLOORS[1:]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -472,7 +472,7 @@ def mean_error(model, x):
 
 
 @pytest.mark.parametrize(
-    "objective", [mean_error, FunctionObjective(mean_error)], ids=["", "wrapped"]
+    "objective", [mean_error, FunctionObjective(mean_error)], ids=["function", "wrapped"]
 )
 def test_a_custom_objective_trains_and_is_loaded_only_by_those_who_trust_it(
     objective, digits, tmp_path

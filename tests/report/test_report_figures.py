@@ -105,7 +105,7 @@ def test_all_settings_are_shown_those_that_are_objects_too():
         ("prior", "VampPrior"),
         ("prior.n_components", "30"),
         ("trainer.max_epochs", "7"),
-        ("latent_dim", "2"),
+        ("latent_dim", "40"),
     }
     for name, value in shown:
         assert f">{name}</th><td>{value}</td>" in rows

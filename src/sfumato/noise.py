@@ -43,9 +43,11 @@ class Noise(TorchFunctionMode):
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
         """Return the generator of a device."""
-        name = str(device)
+        place = torch.device(device)
+        # "cuda" and "cuda:0" are one place.
+        name = place.type if place.type == "cpu" else f"{place.type}:{place.index or 0}"
         if name not in self._generators:
-            self._generators[name] = torch.Generator(device).manual_seed(self._seed)
+            self._generators[name] = torch.Generator(name).manual_seed(self._seed)
         return self._generators[name]
 
     def reseed(self, seed: int) -> None:

@@ -373,8 +373,8 @@ def load(path: str | os.PathLike[str], trust: Trust = ()) -> Any:
 def _restored(path: Path, stored: Stored) -> Any:
     with understanding(path):
         # Models of scikit-learn were saved without a class of ours in earlier releases.
-        default = f"{__package__}.estimators.baselines:ScikitLearnModel"
-        default = default if "baseline" in stored.description else None
+        adapter = f"{__package__}.estimators.baselines:ScikitLearnModel"
+        default = adapter if "baseline" in stored.description else None
         name = stored.description.get("estimator", default)
         if not isinstance(name, str):
             raise ArtifactError(f"{str(path)!r} does not say what it holds; fit it anew.")

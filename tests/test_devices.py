@@ -8,8 +8,8 @@ from torch import nn
 import sfumato
 from imagined_gpu import GPU, ImaginedGPU, copied_parameter, imagined_generator, is_there
 from sfumato import SelfTraining, Trainer
-from sfumato.estimators import FullPosterior, MixturePrior, VampPrior
 from sfumato.noise import Noise
+from sfumato.priors import FullPosterior, MixturePrior, VampPrior
 from sfumato.training import LocalEngine, engine
 
 # Two epochs leave codes unused and classes alike; where tensors lie does not depend on it.

@@ -10,6 +10,7 @@ from torch.distributions import (
     Independent,
     MultivariateNormal,
     Normal,
+    StudentT,
     kl_divergence,
 )
 
@@ -57,6 +58,11 @@ def test_a_kl_without_a_closed_form_is_estimated_without_bias():
     exact = kl_divergence(q.base_dist, Normal(0.0, 1.0)).sum(-1)
     # The summand's standard deviation is about 3 nats: four standard errors are 0.027.
     torch.testing.assert_close(kl(q, p, z), exact, atol=0.03, rtol=0)
+    assert kl_per_dimension(q, p) is None
+
+
+def test_factors_without_a_closed_form_have_no_kl_per_dimension():
+    q, p = diagonal([[0.3, -1.0]], [[0.5, 2.0]]), Independent(StudentT(4.0, torch.zeros(2)), 1)
     assert kl_per_dimension(q, p) is None
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import sfumato
 from sfumato.artifacts import ArtifactError
+from sfumato.priors import NormalPrior
 
 # Each is one file of at most 30 lines, the estimator one of at most 60: the budget of an extension.
 BUDGET = {"estimator": 60}
@@ -268,7 +269,7 @@ class Mine(sfumato.VAE):
     ("settings", "what"),
     [
         ({"objective": lambda model, x: double(model, x)}, "lambda"),
-        ({"prior": type("Local", (sfumato.estimators.NormalPrior,), {})()}, "Local"),
+        ({"prior": type("Local", (NormalPrior,), {})()}, "Local"),
     ],
 )
 def test_what_cannot_be_saved_is_refused_before_training(settings, what):

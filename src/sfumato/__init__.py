@@ -19,16 +19,12 @@ if TYPE_CHECKING:
         ContrastiveVAE,
         Coupled,
         DeepCluster,
-        FlowPosterior,
-        FlowPrior,
         LayeredVAE,
-        MixturePrior,
         MixtureVAE,
         Published,
         SelfTraining,
         StackedAutoencoder,
         VaDE,
-        VampPrior,
     )
     from sfumato.jobs import (
         compare_models,
@@ -68,6 +64,7 @@ if TYPE_CHECKING:
         SaltAndPepper,
         SemiAmortised,
     )
+    from sfumato.priors import FlowPosterior, FlowPrior, MixturePrior, VampPrior
     from sfumato.restoration import (
         Colorizer,
         Denoiser,
@@ -116,10 +113,10 @@ _HOMES = {
     "DCN": "sfumato.estimators",
     "DeepCluster": "sfumato.estimators",
     "AnomalyDetector": "sfumato.estimators",
-    "FlowPosterior": "sfumato.estimators",
-    "FlowPrior": "sfumato.estimators",
-    "MixturePrior": "sfumato.estimators",
-    "VampPrior": "sfumato.estimators",
+    "FlowPosterior": "sfumato.priors",
+    "FlowPrior": "sfumato.priors",
+    "MixturePrior": "sfumato.priors",
+    "VampPrior": "sfumato.priors",
     "Coupled": "sfumato.estimators",
     "Published": "sfumato.estimators",
     "SelfTraining": "sfumato.estimators",

@@ -48,17 +48,6 @@ from sfumato.estimators.scaling import Scaler, Scaling, Standardised, ToRange, U
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
-from sfumato.priors import (
-    DiagonalPosterior,
-    FlowPosterior,
-    FlowPrior,
-    FullPosterior,
-    MixturePrior,
-    NormalPrior,
-    Posterior,
-    Prior,
-    VampPrior,
-)
 from sfumato.storage import load, save
 
 __all__ = [
@@ -78,26 +67,18 @@ __all__ = [
     "Decomposition",
     "DeepCluster",
     "DiagnosesCode",
-    "DiagonalPosterior",
     "EmbeddingEstimator",
     "Entry",
     "Exhibit",
     "Figures",
     "Fit",
-    "FlowPosterior",
-    "FlowPrior",
-    "FullPosterior",
     "HasDensity",
     "HasLikelihood",
     "HasLoss",
     "LayeredVAE",
     "MixtureEstimator",
-    "MixturePrior",
     "MixtureVAE",
-    "NormalPrior",
     "Pictures",
-    "Posterior",
-    "Prior",
     "Published",
     "Recipe",
     "Samples",
@@ -116,7 +97,6 @@ __all__ = [
     "Unit",
     "Unscaled",
     "VaDE",
-    "VampPrior",
     "all_models",
     "as_float",
     "entry_of",

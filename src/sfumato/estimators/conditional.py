@@ -8,6 +8,14 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.data.conditions import (
+    Classes,
+    Condition,
+    checked,
+    condition_of,
+    from_dict,
+    to_dict,
+)
 from sfumato.deprecation import accept_moved
 from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
 from sfumato.estimators.capabilities import (
@@ -17,15 +25,8 @@ from sfumato.estimators.capabilities import (
     decoded,
     generated,
     likelihood_of,
+    sampled_likelihood,
     warn_of_collapse,
-)
-from sfumato.estimators.conditions import (
-    Classes,
-    Condition,
-    checked,
-    condition_of,
-    from_dict,
-    to_dict,
 )
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures, spread
 from sfumato.estimators.scaling import Scaler
@@ -212,16 +213,15 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         likelihood = self.likelihood_.family(self.n_features_in_)
         networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
         every_layer = self.conditioning == "inject"
-        encoder, decoder = (
-            Injected(chained(network), width, every_layer=every_layer) for network in networks
-        )
+        # What the likelihood does to rows at first is not for conditions.
+        layers = chained(*self.likelihood_.input_layers(), networks[0]), chained(networks[1])
+        encoder, decoder = (Injected(part, width, every_layer=every_layer) for part in layers)
         prior: nn.Module = (
             ConditionedNormal(width, self.latent_dim)
             if self.prior == "conditional"
             else Unconditioned(StandardNormal(self.latent_dim))
         )
-        seen = chained(*self.likelihood_.input_layers(), encoder)
-        q = Conditional(seen[0] if len(seen) == 1 else seen, posterior)
+        q = Conditional(encoder, posterior)
         return ConditionalModel(q, Conditional(decoder, likelihood), prior, width)
 
     def _objective(self) -> Objective:
@@ -240,23 +240,12 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Return the posterior mean of every row, shape (n, latent_dim).
 
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        y : array-like of shape (n,) or (n, m), optional
-            Conditions; by default the class that ``predict`` finds.
+        Without conditions y, that given the class that ``predict`` finds.
         """
         return self._codes(*self._conditioned(X, y))
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
-        """Return the decoder's mean at codes Z of shape (n, latent_dim), shape (n, d).
-
-        Parameters
-        ----------
-        Z : array-like of shape (n, latent_dim)
-        y : array-like of shape (n,) or (n, m)
-            Conditions.
-        """
+        """Return the decoder's mean at codes Z, shape (n, latent_dim), and conditions y."""
         check_is_fitted(self, "model_")
         y = checked(y, len(Z))
         return decoded(self, checked_codes(Z, self.latent_dim), self._condition.encode(y))
@@ -366,17 +355,15 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
             Draw z from q(z|x, c), or from the prior.
         """
         check_choice("method", method, ESTIMATES)
-        check_count("n_samples", n_samples)
         x = observed(self, X)
         if y is None:
             return _marginal(self._every_class(x, n_samples, method))
         rows = self._with(x, self._condition.encode(checked(y, len(x))))
-        estimate = ESTIMATES[method](self.model_, rows, n_samples=n_samples, seed=self.seed_)
-        log_likelihood = estimate.log_likelihood - self._log_volume()
-        return estimate._replace(log_likelihood=log_likelihood)
+        return sampled_likelihood(self, self.model_, rows, n_samples, ESTIMATES[method])
 
     def _every_class(self, x: RowSource, n_samples: int, method: str) -> LikelihoodEstimate:
         """Estimate log p(x, c) of every row and class; all of shape (n, K)."""
+        check_count("n_samples", n_samples)
         condition = self._condition
         if not isinstance(condition, Classes):
             raise ValueError("Attributes cannot be inferred from rows: give them as y.")
@@ -392,7 +379,6 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         return estimate._replace(log_likelihood=log_joint)
 
     def _log_posterior(self, X: Any, n_samples: int) -> np.ndarray:
-        check_count("n_samples", n_samples)
         log_joint = self._every_class(observed(self, X), n_samples, "importance").log_likelihood
         return torch.log_softmax(log_joint, dim=1).cpu().numpy()
 
@@ -401,11 +387,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
 
         .. math:: p(c|x) \propto p(c)\, p(x|c)
 
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        n_samples : int
-            Importance samples for each row, shared by the classes.
+        The classes share the importance samples of a row, ``n_samples``.
         """
         return np.exp(self._log_posterior(X, n_samples))
 

@@ -7,6 +7,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.data.conditions import (
+    Condition,
+    checked,
+    condition_of,
+    from_dict,
+    to_dict,
+)
 from sfumato.deprecation import accept_moved
 from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator, Unit
 from sfumato.estimators.capabilities import (
@@ -16,13 +23,6 @@ from sfumato.estimators.capabilities import (
     generated,
     sampled_likelihood,
     warn_of_collapse,
-)
-from sfumato.estimators.conditions import (
-    Condition,
-    checked,
-    condition_of,
-    from_dict,
-    to_dict,
 )
 from sfumato.estimators.exhibits import Exhibit, Pictures, spread
 from sfumato.estimators.vae import objective_of
@@ -195,8 +195,8 @@ class LayeredVAE(TabularEstimator):
         X : array of shape (n, d) or of images, frame, tensor, Dataset, path, or data set's name
         y : ignored
         attributes : array of shape (n,) or (n, m), optional
-            Classes or attributes that the foreground is conditioned on; see
-            :class:`ConditionalVAE`.
+            Classes or attributes that the foreground is conditioned on, as a ConditionalVAE's rows;
+            later rows then need them too.
 
         Raises
         ------
@@ -305,19 +305,21 @@ class LayeredVAE(TabularEstimator):
 
     def _conditioned(self, X: Any, attributes: Any) -> tuple[RowSource, np.dtype]:
         rows, dtype = self._rows(X)
-        told = self._attributes(attributes, len(rows))
-        return (rows if told is None else JoinedRows(rows, told)), dtype
+        given = self._attributes(attributes, len(rows))
+        return (rows if given is None else JoinedRows(rows, given)), dtype
 
     def _attributes(self, attributes: Any, n_rows: int) -> Tensor | None:
-        """Return the foreground's attributes as the model was told them."""
+        """Return the foreground's attributes as the model takes them."""
         if self.condition_ is None and attributes is not None:
             raise ValueError("The fit had no attributes: leave them out here too.")
         if self.condition_ is None:
             return None
         if attributes is None:
-            raise ValueError("The foreground was told attributes in the fit: give them here too.")
-        told = self._encoded(checked(attributes, n_rows))
-        return None if told is None else told.to(self._device())
+            raise ValueError(
+                "The foreground was conditioned on attributes in the fit: give them here too."
+            )
+        given = self._encoded(checked(attributes, n_rows))
+        return None if given is None else given.to(self._device())
 
     def transform(self, X: Any, *, attributes: Any = None, which: str = "both") -> np.ndarray:
         """Return the posterior mean of every row, shape (n, latent_dim).
@@ -351,14 +353,7 @@ class LayeredVAE(TabularEstimator):
         return self.inverse_transform(codes, attributes=attributes)
 
     def decompose(self, X: Any, *, attributes: Any = None) -> Decomposition:
-        """Take pictures apart into a mask, a foreground and a background.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        attributes : array-like of shape (n,) or (n, m), optional
-            Of the foreground, where the fit had them.
-        """
+        """Take pictures apart into a mask, a foreground and a background."""
         rows, _ = self._conditioned(X, attributes)
         assert self.image_shape_ is not None
         n_pixels = self.image_shape_[1] * self.image_shape_[2]
@@ -371,16 +366,9 @@ class LayeredVAE(TabularEstimator):
         return Decomposition(covered > 0.5, covered, *layers)
 
     def compose(self, foreground: Any, background: Any, *, attributes: Any = None) -> np.ndarray:
-        """Return the foregrounds of some rows before the backgrounds of others, shape (n, d).
-
-        Parameters
-        ----------
-        foreground, background : array-like of shape (n, d)
-        attributes : array-like of shape (n,) or (n, m), optional
-            Of the foreground, where the fit had them.
-        """
+        """Return the foregrounds of some rows before the backgrounds of others, shape (n, d)."""
         shape = self.transform(foreground, attributes=attributes, which="foreground")
-        # The background's code hardly depends on what the foreground is told.
+        # The background's code hardly depends on what the foreground is conditioned on.
         scene = self.transform(background, attributes=attributes, which="background")
         if len(shape) != len(scene):
             raise ValueError(f"{len(shape)} foregrounds and {len(scene)} backgrounds: give pairs.")
@@ -413,14 +401,14 @@ class LayeredVAE(TabularEstimator):
         """
         check_is_fitted(self, "model_")
         check_count("n_samples", n_samples)
-        told = self._attributes(attributes, n_samples)
+        given = self._attributes(attributes, n_samples)
         with self._seeded(random_state):
             z = torch.randn(n_samples, self.latent_dim)
             z_f, z_b = z.tensor_split([self.foreground_dim], dim=1)
             z_f = self._kept(foreground, "foreground", z_f, attributes)
             z_b = self._kept(background, "background", z_b, attributes)
             code = torch.cat([z_f, z_b], dim=1).to(self._device())
-            given = code if told is None else torch.cat([code, told], 1)
+            given = code if given is None else torch.cat([code, given], 1)
             return generated(self, given, mean=mean)
 
     def _kept(self, rows: Any, which: str, drawn: Tensor, attributes: Any) -> Tensor:
@@ -436,22 +424,13 @@ class LayeredVAE(TabularEstimator):
         return self._terms(self._conditioned(X, attributes)[0])
 
     def diagnose(self, X: Any, *, attributes: Any = None) -> LayeredDiagnosis:
-        """Tell how codes and layers are used over the rows of X, and the remedy if they are not."""
+        """Measure how codes and layers are used over the rows of X, with the remedy if they are not."""
         return diagnose_layers(self.model_, self._conditioned(X, attributes)[0])
 
     def log_likelihood(
         self, X: Any, n_samples: int = 5000, *, attributes: Any = None
     ) -> LikelihoodEstimate:
-        """Estimate the log density of every row in data units and nats, with standard errors.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        n_samples : int
-            Importance samples for each row.
-        attributes : array-like of shape (n,) or (n, m), optional
-            Of the foreground, where the fit had them.
-        """
+        """Estimate the log density of every row in data units and nats, with standard errors."""
         rows, _ = self._conditioned(X, attributes)
         return sampled_likelihood(self, self.model_, rows, n_samples)
 

@@ -144,7 +144,8 @@ def named_object(value: Any) -> Any:
     made = _named(word) if call or word not in PLAIN else None
     if made is None:
         return value
-    if not call and not isinstance(made, type):
+    # A class of settings stands for an object of it; an optimiser's, or a layer's, for itself.
+    if not call and not (isinstance(made, type) and issubclass(made, BaseEstimator)):
         return made
     given, named = _arguments(value, arguments)
     try:

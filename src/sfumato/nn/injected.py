@@ -42,6 +42,11 @@ class Injected(nn.Module):
         widths = {
             i: _width(layer) for i, layer in enumerate(network) if isinstance(layer, _WEIGHTED)
         }
+        if not widths:
+            raise ValueError(
+                "a condition needs a network that is a sequence of linear or convolutional layers; "
+                f"got {network!r}."
+            )
         sites = list(widths) if every_layer else list(widths)[:1]
         self.injections = nn.ModuleDict(
             {str(i): nn.Linear(n_conditions, widths[i], bias=False) for i in sites}

@@ -305,7 +305,7 @@ def test_a_posterior_that_does_not_factorise_has_no_divergence_by_dimension(digi
 @SHORT
 @pytest.mark.parametrize("name", ["posterior", "prior"])
 def test_flows_are_known_by_name(name, digits):
-    model = VAE(2, (16,), random_state=0, trainer=Trainer(1, 50), **{name: "flow"})
+    model = VAE(2, (16,), random_state=0, trainer=Trainer(1, batch_size=50), **{name: "flow"})
     assert model.fit(digits[0][:50]).transform(digits[0][:5]).shape == (5, 2)
 
 

@@ -254,7 +254,7 @@ def test_what_cannot_be_used_is_told_in_a_sentence(scenes, fitted):
     with pytest.raises(ValueError, match="foreground has 64 rows for 2 samples"):
         fitted.sample(2, foreground=X)
     told = quick().fit(X, attributes=scenes.digits[:64])
-    with pytest.raises(ValueError, match="was told attributes in the fit"):
+    with pytest.raises(ValueError, match="fit had attributes of the foreground"):
         told.decompose(X)
 
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
-import torch
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -17,9 +16,9 @@ from sfumato.estimators.capabilities import (
     HasDensity,
     HasLikelihood,
     RandomState,
+    Samples,
     checked_codes,
     decoded,
-    generated,
     likelihood_of,
     sampled_likelihood,
     warn_of_collapse,
@@ -127,7 +126,7 @@ def walked(codes: np.ndarray, part: slice, n_steps: int) -> np.ndarray:
     return path
 
 
-class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
+class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
     r"""Contrastive variational autoencoder: foreground against background.
 
     .. math:: z, s \sim N(0, I), \qquad x \sim p(x | z, s), \qquad b \sim p(x | z = 0, s)
@@ -384,16 +383,6 @@ class ContrastiveVAE(HasLikelihood, HasDensity, TabularEstimator):
         x, _ = self._rows(X)
         self._check_values(X)
         return sampled_likelihood(self, self.model_, x, n_samples)
-
-    @torch.no_grad()
-    def sample(
-        self, n_samples: int = 1, *, random_state: RandomState = None, mean: bool = True
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d); see :meth:`VAE.sample`."""
-        check_is_fitted(self, "model_")
-        check_count("n_samples", n_samples)
-        with self._seeded(random_state):
-            return generated(self, self.model_.prior().sample((n_samples,)), mean=mean)
 
     def diagnose(self, X: Any, background: Any = None) -> ContrastiveDiagnosis:
         """Tell how both codes are used over the rows of X, and whether they keep to their parts.

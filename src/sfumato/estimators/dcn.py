@@ -100,9 +100,6 @@ class DCN(EmbeddingEstimator):
         self.trainer = trainer
         accept_moved(self, moved)
 
-    def _default_recipe(self) -> SelfTraining:
-        return SelfTraining()
-
     def _check_own(self) -> None:
         check_choice("centres", self.centres, ["online", "offline"])
         require_not_negative(clustering_weight=self.clustering_weight)

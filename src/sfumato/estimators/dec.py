@@ -48,8 +48,7 @@ class DEC(SoftClusters, EmbeddingEstimator):
         rho, nats for a unit of the loss. With 0 the decoder rests while clusters are trained, and
         follows the codes afterwards.
     recipe : SelfTraining, optional
-        First clusters, intervals and pre-training; by default
-        ``SelfTraining(update_interval=140)``.
+        First clusters, intervals and pre-training.
     scaling : "auto", "range", "standard", "none" or Scaler
         See :class:`Autoencoder`.
     image_shape, random_state
@@ -82,6 +81,8 @@ class DEC(SoftClusters, EmbeddingEstimator):
     (1797, 10)
     """
 
+    update_interval = 140
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -111,9 +112,6 @@ class DEC(SoftClusters, EmbeddingEstimator):
         self.random_state = random_state
         self.trainer = trainer
         accept_moved(self, moved)
-
-    def _default_recipe(self) -> SelfTraining:
-        return SelfTraining(update_interval=140)
 
     def _check_own(self) -> None:
         if not self.alpha > 0:

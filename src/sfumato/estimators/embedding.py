@@ -1,7 +1,7 @@
 """What DEC and DCN share: clusters of codes that the encoder learns to tell apart."""
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -61,8 +61,9 @@ class SelfTraining(BaseEstimator):
         a label, its components merged; or k-means, as in the papers.
     n_init : int, optional
         Starts of k-means, of which the one of least inertia is kept; 20 by default.
-    update_interval : int, optional
-        Steps between two assignments of all rows; None is a pass over the rows.
+    update_interval : int, "auto" or None
+        Steps between two assignments of all rows; None is a pass over the rows. "auto" is 140 for
+        DEC, as in its paper, and a pass for DCN.
     tolerance : float
         Training ends when a smaller share of the rows changes its cluster.
     pretrained : Autoencoder or StackedAutoencoder, optional
@@ -75,7 +76,7 @@ class SelfTraining(BaseEstimator):
         self,
         init: str = "neighbours",
         n_init: int | None = None,
-        update_interval: int | None = None,
+        update_interval: int | str | None = "auto",
         tolerance: float = 1e-3,
         pretrained: Any = None,
         deformation: Deformation | str | None = "auto",
@@ -100,10 +101,15 @@ class SelfTraining(BaseEstimator):
             check_count("n_init", self.n_init, "None or ")
             if self.init != "kmeans":
                 raise ValueError("n_init has no effect with init='neighbours': leave it out.")
-        if self.update_interval is not None:
-            check_count("update_interval", self.update_interval, "None or ")
+        if self.update_interval not in (None, "auto"):
+            check_count("update_interval", self.update_interval, "'auto', None or ")
         if not 0 <= self.tolerance <= 1:
             raise ValueError(f"tolerance must lie between 0 and 1, got {self.tolerance}.")
+
+
+def recipe_or_default(value: SelfTraining | None) -> SelfTraining:
+    """Return the recipe that an argument is, by default ``SelfTraining()``."""
+    return SelfTraining() if value is None else value
 
 
 class EmbeddingEstimator(
@@ -113,7 +119,9 @@ class EmbeddingEstimator(
 
     operations = CODES | CLUSTERS | {"score"} | GENERATES
     clusters_named = "n_clusters"
-    resolvers = {"backbone": backbone_of, "loss": loss_of}
+    resolvers = {"backbone": backbone_of, "loss": loss_of, "recipe": recipe_or_default}
+    # What update_interval="auto" stands for.
+    update_interval: ClassVar[int | None] = None
     shows = (component_pictures,)
     stored = ("n_rows_",)
     trained_in_phases = True
@@ -152,10 +160,6 @@ class EmbeddingEstimator(
     def _terms_of(self, fit: Fit | None) -> SelfLabelled:
         """Return the objective, with random views in a fit."""
 
-    @abstractmethod
-    def _default_recipe(self) -> SelfTraining:
-        """Return what ``recipe=None`` stands for."""
-
     @property
     def cluster_centers_(self) -> np.ndarray:
         """Centres of the clusters among the codes, shape (n_clusters, latent_dim)."""
@@ -185,12 +189,8 @@ class EmbeddingEstimator(
         self._settle(model, fit)
         return self._finish(model, history)
 
-    def default_objects(self) -> dict[str, Any]:
-        """Return the objects that parameters of None, or names, stand for."""
-        return super().default_objects() | {"recipe": self._recipe()}
-
     def _recipe(self) -> SelfTraining:
-        return self._default_recipe() if self.recipe is None else self.recipe
+        return recipe_or_default(self.recipe)
 
     def _pretraining(self) -> Pretraining:
         code = PointMassFamily(self.latent_dim)
@@ -252,7 +252,8 @@ class EmbeddingEstimator(
     def _train_clusters(self, model: Any, fit: Fit) -> History:
         """Train on targets that the model makes, until they rest."""
         recipe, trainer, n = self._recipe(), fit.trainer, len(fit.rows)
-        interval = recipe.update_interval or trainer.steps_for(n)
+        given: Any = recipe.update_interval
+        interval = (self.update_interval if given == "auto" else given) or trainer.steps_for(n)
 
         def relabel(noise: Noise) -> Relabelling:
             return self._relabelled(model, fit, noise)

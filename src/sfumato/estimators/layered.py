@@ -315,9 +315,7 @@ class LayeredVAE(TabularEstimator):
         if self.condition_ is None:
             return None
         if attributes is None:
-            raise ValueError(
-                "The foreground was conditioned on attributes in the fit: give them here too."
-            )
+            raise ValueError("The fit had attributes of the foreground: give them here too.")
         given = self._encoded(checked(attributes, n_rows))
         return None if given is None else given.to(self._device())
 
@@ -424,7 +422,7 @@ class LayeredVAE(TabularEstimator):
         return self._terms(self._conditioned(X, attributes)[0])
 
     def diagnose(self, X: Any, *, attributes: Any = None) -> LayeredDiagnosis:
-        """Measure how codes and layers are used over the rows of X, with the remedy if they are not."""
+        """Measure how codes and layers are used over the rows of X; name the remedy, if needed."""
         return diagnose_layers(self.model_, self._conditioned(X, attributes)[0])
 
     def log_likelihood(

@@ -22,11 +22,11 @@ from sfumato.data import open_video, read_groundtruth
 from sfumato.metrics import count_pixels
 from sfumato.video import METHODS
 
-MOST_FRAMES = 700
+MAX_FRAMES = 700
 # Labelled frames that are counted in each clip.
 N_COUNTED = 60
 # Levels; a larger step is a movement and counts as so much.
-MOST_GRAIN = 12.0
+MAX_GRAIN = 12.0
 Generator = np.random.Generator
 
 
@@ -50,8 +50,8 @@ def load(name: str) -> Clip:
     assert video.n_frames is not None
     places = {video.number(i): i for i in range(video.n_frames)}
     labelled = sorted(places[number] for number in labels.frames if number in places)
-    start = labelled[0] if video.n_frames > MOST_FRAMES else 0
-    kept = range(start, min(start + MOST_FRAMES, video.n_frames))
+    start = labelled[0] if video.n_frames > MAX_FRAMES else 0
+    kept = range(start, min(start + MAX_FRAMES, video.n_frames))
     frames = np.stack([frame.image for frame in video.at(kept)])
     inside = [i for i in labelled if i in kept]
     return Clip(frames, {i - start: labels.load(video.number(i)) for i in inside}, labels.roi)
@@ -128,7 +128,7 @@ class Person:
 def grain_of(clip: Clip, i: int) -> np.ndarray:
     """Return the noise of a frame: what differs from the frame before, but little of what moves."""
     step = clip.frames[i].astype(np.float32) - clip.frames[max(0, i - 1)]
-    return (step / 2**0.5).clip(-MOST_GRAIN, MOST_GRAIN)
+    return (step / 2**0.5).clip(-MAX_GRAIN, MAX_GRAIN)
 
 
 def person(office: Clip) -> Person:

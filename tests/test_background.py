@@ -19,7 +19,7 @@ from sfumato.distributions import ColourHistogram, MaxNormLaplace
 from sfumato.models.background import DARKEST, Background, shadow_log_prob
 from sfumato.video import BackgroundModel
 from sfumato.video.candidates import Candidates, choose, find_candidates, stability
-from sfumato.video.fitting import LEAST_SCALE, fit_codes, noise_scale
+from sfumato.video.fitting import MIN_SCALE, fit_codes, noise_scale
 from sfumato.video.sampling import neighbours, sample_indices, smoothed, to_model
 
 SIZE = (48, 64)
@@ -287,7 +287,7 @@ def test_the_noise_is_not_that_of_a_foreground_in_a_minority_of_frames():
     busy[::4, 8:22, 10:30] = 120.0
     clean, found = noise_scale(quiet), noise_scale(busy)
     # Evenly drawn up to 2 levels, whose mean is 1; of 25 pixels the largest.
-    assert clean.mean() == pytest.approx(LEAST_SCALE + 1, abs=0.25)
+    assert clean.mean() == pytest.approx(MIN_SCALE + 1, abs=0.25)
     # A weight of 1e-3 at 120 levels in a third as many frames adds 0.04; that the mean is over a
     # quarter fewer frames moves it by 0.15. All frames alike would have added 30.
     assert (found - clean).abs().max() < 0.25

@@ -567,7 +567,11 @@ def test_an_interrupted_fit_continues_to_the_same_bits(cls, params, phase, digit
 BAD = [
     (DEC, {"alpha": 0.0}, "alpha must be positive"),
     (DEC, {"reconstruction_weight": -1.0}, "reconstruction_weight must not be negative"),
-    (DEC, {"recipe": SelfTraining(update_interval=0)}, "update_interval must be .auto., None or a whole"),
+    (
+        DEC,
+        {"recipe": SelfTraining(update_interval=0)},
+        "update_interval must be .auto., None or a whole",
+    ),
     (DEC, {"recipe": SelfTraining(tolerance=2.0)}, "tolerance must lie between 0 and 1"),
     (DEC, {"n_clusters": 0}, "n_clusters must be a whole number"),
     (DEC, {"n_clusters": 61}, "n_clusters=61 must not exceed the number of rows, 60"),

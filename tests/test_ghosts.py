@@ -8,8 +8,8 @@ from sfumato.video import BackgroundModel
 from sfumato.video import fitting as fitting_module
 from sfumato.video.candidates import Candidates
 from sfumato.video.ghosts import (
-    LEAST_STEP,
-    MOST_STEP,
+    MAX_STEP,
+    MIN_STEP,
     _with_rim,
     changing_together,
     outline_step,
@@ -132,11 +132,11 @@ def test_the_step_across_an_outline_is_the_height_of_the_object(height):
     wide[18:32, 18:32] = True
     flat = torch.full((3, *SIZE), 90.0)
     assert outline_step(flat + height, flat, region, wide) == pytest.approx(height)
-    assert outline_step(flat, flat, region, wide) == LEAST_STEP
-    assert outline_step(flat + 200, flat, region, wide) == MOST_STEP
+    assert outline_step(flat, flat, region, wide) == MIN_STEP
+    assert outline_step(flat + 200, flat, region, wide) == MAX_STEP
 
 
 def test_a_region_that_fills_the_image_has_no_outline():
     everything = torch.ones(SIZE, dtype=torch.bool)
     flat = torch.full((3, *SIZE), 90.0)
-    assert outline_step(flat + 200, flat, everything, everything) == LEAST_STEP
+    assert outline_step(flat + 200, flat, everything, everything) == MIN_STEP

@@ -22,7 +22,7 @@ from sfumato.restoration.colours import to_colours, to_opponent
 from sfumato.restoration.denoising import DenoisingModel, denoising_error
 from sfumato.restoration.inpainting import InpaintingModel, inpainting_error, random_holes
 from sfumato.restoration.patches import Patches
-from sfumato.restoration.tiles import REACH, by_tiles
+from sfumato.restoration.tiles import by_tiles
 from sfumato.restoration.upscaling import autoencoding_errors, mapping_error, upscaling_error
 
 CHINA, FLOWER = shipped_photographs()
@@ -177,7 +177,7 @@ def test_a_network_sees_no_more_than_a_tile_and_its_surroundings_of_a_4k_picture
 
     picture = torch.rand(2, 2160, 3840)
     torch.testing.assert_close(by_tiles(network, picture), picture[:1], rtol=0, atol=0)
-    assert max(max(shape[2:]) for shape in seen) == tiles.TILE + 2 * REACH * 8
+    assert max(max(shape[2:]) for shape in seen) == tiles.TILE + 2 * tiles.CONTEXT_MULTIPLES * 8
     assert len(seen) == 5 * 8
 
 

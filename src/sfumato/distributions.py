@@ -118,13 +118,13 @@ class BinaryConcrete(Distribution):
 
 # Where responsibilities have underflown to 0 their logarithm's gradient would be infinite; an empty
 # component's weight is 0, whose logarithm would turn 0 log 0 into NaN.
-TINY, LEAST_LOG_WEIGHT = 1e-30, -69.0
+TINY, MIN_LOG_WEIGHT = 1e-30, -69.0
 
 
 def categorical_kl(responsibilities: Tensor, log_weights: Tensor) -> Tensor:
     """KL(r || p(c)) in nats, shape (...), for r and log weights of shape (..., K)."""
     log_r = responsibilities.clamp_min(TINY).log()
-    return (responsibilities * (log_r - log_weights.clamp_min(LEAST_LOG_WEIGHT))).sum(-1)
+    return (responsibilities * (log_r - log_weights.clamp_min(MIN_LOG_WEIGHT))).sum(-1)
 
 
 def relaxed_one_hot(logits: Tensor, temperature: float, *, hard: bool = False) -> Tensor:

@@ -89,7 +89,7 @@ class MixtureEstimator(
     trainer_defaults = CLUSTER_TRAINER
     homes = {"activation": "backbone", **RECIPE}
     # Whether the paper starts from an autoencoder's codes.
-    published_from_codes: ClassVar[bool] = False
+    pretrain_in_paper_recipe: ClassVar[bool] = False
 
     n_components: int
     recipe: Recipe | str
@@ -146,7 +146,7 @@ class MixtureEstimator(
             self.build,
             self._objective(),
             pretraining,
-            self.published_from_codes,
+            self.pretrain_in_paper_recipe,
         )
 
     def _build(self) -> LatentVariableModel:
@@ -178,7 +178,7 @@ class MixtureEstimator(
     @property
     def starts_pretrained(self) -> bool:
         """Whether a fit starts with an autoencoder at all."""
-        return self._recipe().starts_pretrained(self.published_from_codes)
+        return self._recipe().starts_pretrained(self.pretrain_in_paper_recipe)
 
     def _first_loss(self) -> Loss:
         return likelihood_of(self.likelihood).pretraining()

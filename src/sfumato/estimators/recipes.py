@@ -71,7 +71,7 @@ class MixtureTask:
         The published bound.
     pretraining : Pretraining
         The autoencoder that the model may continue.
-    published_from_codes : bool
+    pretrain_in_paper_recipe : bool
         Whether the paper starts from an autoencoder's codes.
     """
 
@@ -80,7 +80,7 @@ class MixtureTask:
     build: Callable[[int], Any]
     objective: Objective
     pretraining: Pretraining
-    published_from_codes: bool
+    pretrain_in_paper_recipe: bool
 
 
 class Recipe(BaseEstimator, ABC):
@@ -119,7 +119,7 @@ class Recipe(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def starts_pretrained(self, published_from_codes: bool) -> bool:
+    def starts_pretrained(self, pretrain_in_paper_recipe: bool) -> bool:
         """Tell whether a fit starts with an autoencoder."""
 
     @abstractmethod
@@ -155,13 +155,13 @@ class Published(Recipe):
         """Check the settings."""
         check_count("n_init", self.n_init)
 
-    def starts_pretrained(self, published_from_codes: bool) -> bool:
+    def starts_pretrained(self, pretrain_in_paper_recipe: bool) -> bool:
         """Tell whether the paper starts from codes."""
-        return published_from_codes
+        return pretrain_in_paper_recipe
 
     def train(self, task: MixtureTask) -> Trained:
         """Train from several starts and keep the best."""
-        if self.pretrained is not None and not task.published_from_codes:
+        if self.pretrained is not None and not task.pretrain_in_paper_recipe:
             raise ValueError(
                 "pretrained has no effect here: as published, this model is trained from scratch."
             )
@@ -173,7 +173,7 @@ class Published(Recipe):
         noise = Noise(seed)
         with noise:
             model = task.build(task.n_clusters)
-        if task.published_from_codes:
+        if task.pretrain_in_paper_recipe:
             self._start_from_codes(model, task, seed, noise)
         history = fit.phase(f"start-{start + 1}", model, task.objective, seed=seed)
         return Trained(model, history)
@@ -255,7 +255,7 @@ class Coupled(Recipe):
             )
         _ = self.coupling_
 
-    def starts_pretrained(self, published_from_codes: bool) -> bool:
+    def starts_pretrained(self, pretrain_in_paper_recipe: bool) -> bool:
         """Return True."""
         return True
 
@@ -265,7 +265,7 @@ class Coupled(Recipe):
         codes = codes_of(autoencoder, task.fit)
         # One stream for all that is drawn between the phases.
         noise = Noise(task.fit.seed)
-        state = self._first_state(codes, task, noise)
+        state = self._fit_initial_mixture(codes, task, noise)
         with noise:
             model = task.build(state.n_components).to(task.fit.engine.device)
         take_over(model, autoencoder, float(codes.std()))
@@ -273,12 +273,12 @@ class Coupled(Recipe):
         records: list[Any] = []
         for number in range(sum(self.rounds)):
             if number == self._merging_round(task):
-                model, state = self._merged(model, state, task, noise)
+                model, state = self._merge_to_clusters(model, state, task, noise)
             history = self._train_round(model, state, task, number)
             records += _renumbered(history, len(records))
-            state = self._assigned(model, state, task.fit)
+            state = self._update_labels(model, state, task.fit)
         if self._merging_round(task) == sum(self.rounds):
-            model, state = self._merged(model, state, task, noise)
+            model, state = self._merge_to_clusters(model, state, task, noise)
         points = state.points
         if points is None:
             points = evidence_alone(model, task.fit.rows, task.n_clusters).points
@@ -289,7 +289,7 @@ class Coupled(Recipe):
         n = n_components_of(len(task.fit.rows), task.n_clusters, self.n_subcomponents)
         return self.rounds[0] if n > task.n_clusters else 0
 
-    def _first_state(self, codes: Tensor, task: MixtureTask, noise: Noise) -> "Labels":
+    def _fit_initial_mixture(self, codes: Tensor, task: MixtureTask, noise: Noise) -> "Labels":
         """Fit coupled mixtures to the codes, and keep the one with the highest bound."""
         coupling, rows = self.coupling_, task.fit.rows
         graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
@@ -318,7 +318,7 @@ class Coupled(Recipe):
             seed=fit.seed + number,
         )
 
-    def _assigned(self, model: Any, state: "Labels", fit: Fit) -> "Labels":
+    def _update_labels(self, model: Any, state: "Labels", fit: Fit) -> "Labels":
         """Recompute the neighbours, by what the recogniser sees, and the labels' posterior."""
         coupling = self.coupling_
         found = _evidence_of(model, state, fit)
@@ -328,7 +328,7 @@ class Coupled(Recipe):
         bound = coupled_bound(r, evidence, graph, coupling.strength)
         return Labels(r, graph, state.first_graph, found.points, bound)
 
-    def _merged(
+    def _merge_to_clusters(
         self, model: Any, state: "Labels", task: MixtureTask, noise: Noise
     ) -> tuple[Any, "Labels"]:
         """Return model and labels with the components merged to clusters."""

@@ -63,7 +63,7 @@ class VaDE(MixtureEstimator):
     (1797, 10)
     """
 
-    published_from_codes = True
+    pretrain_in_paper_recipe = True
 
     def __init__(
         self,

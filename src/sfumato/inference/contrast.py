@@ -16,12 +16,12 @@ from sfumato.inference.diagnostics import ACTIVE_VARIANCE, Diagnosis, diagnose
 from sfumato.models import ContrastiveModel
 
 # Share of the decoded rows' variance below which a code has no say in them.
-LEAST_EFFECT = 0.01
+MIN_EFFECT = 0.01
 # Chance that the shared code ranks a row before a background row, above which it knows too much.
-MOST_LEAK = 0.75
+MAX_LEAK = 0.75
 NEIGHBOURS = 20
 # Share of the salient code's variance that the shared code may predict.
-MOST_DEPENDENCE = 0.3
+MAX_DEPENDENCE = 0.3
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,13 @@ def _dependence(model: ContrastiveModel, x: RowSource) -> float:
 
 def _remedy(figures: dict[str, Any]) -> str | None:
     leak, dependence = figures["shared_contrast"], figures["dependence"]
-    if not figures["salient_units"] or figures["salient_effect"] < LEAST_EFFECT:
+    if not figures["salient_units"] or figures["salient_effect"] < MIN_EFFECT:
         return UNUSED
-    if not figures["shared_units"] or figures["shared_effect"] < LEAST_EFFECT:
+    if not figures["shared_units"] or figures["shared_effect"] < MIN_EFFECT:
         return UNSHARED
-    if leak is not None and leak > MOST_LEAK:
-        return SWAPPED if figures["salient_contrast"] < MOST_LEAK else LEAKING
-    return REPEATING if dependence is not None and dependence > MOST_DEPENDENCE else None
+    if leak is not None and leak > MAX_LEAK:
+        return SWAPPED if figures["salient_contrast"] < MAX_LEAK else LEAKING
+    return REPEATING if dependence is not None and dependence > MAX_DEPENDENCE else None
 
 
 UNUSED = (

@@ -89,7 +89,7 @@ class MixtureDiagnosis(Diagnosis):
 
 
 # Below these shares of log K, and this number of deviations, a mixture has collapsed.
-LEAST_INFORMATION, LEAST_ENTROPY, LEAST_SEPARATION = 0.1, 0.5, 1.0
+MIN_INFORMATION, MIN_ENTROPY, MIN_SEPARATION = 0.1, 0.5, 1.0
 
 
 def diagnose_mixture(
@@ -138,11 +138,11 @@ def _remedy(figures: dict[str, Any], n_components: int) -> str | None:
     if n_components == 1:
         return None
     most = np.log(n_components)
-    if figures["class_entropy"] < LEAST_ENTROPY * most:
+    if figures["class_entropy"] < MIN_ENTROPY * most:
         return UNBALANCED
-    if figures["mutual_information"] < LEAST_INFORMATION * most:
+    if figures["mutual_information"] < MIN_INFORMATION * most:
         return ALIKE
-    return OVERLAPPING if figures["separation"] < LEAST_SEPARATION else None
+    return OVERLAPPING if figures["separation"] < MIN_SEPARATION else None
 
 
 UNBALANCED = (

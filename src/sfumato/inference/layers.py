@@ -10,7 +10,7 @@ from sfumato.inference.diagnostics import Diagnosis, diagnose
 from sfumato.models import LatentVariableModel
 
 # A foreground of less than this share of all pixels is none; one of more has changed places.
-LEAST_SHARE, LARGEST_SHARE = 0.002, 0.5
+MIN_SHARE, MAX_SHARE = 0.002, 0.5
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def _shares(model: LatentVariableModel, rows: Tensor) -> Tensor:
 
 
 def _remedy(share: float) -> str | None:
-    if share < LEAST_SHARE:
+    if share < MIN_SHARE:
         return EMPTY
-    return SWAPPED if share > LARGEST_SHARE else None
+    return SWAPPED if share > MAX_SHARE else None
 
 
 EMPTY = (

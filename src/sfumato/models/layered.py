@@ -17,13 +17,13 @@ PARTS = 5
 # are covered wholly or not at all.
 LARGE = 0.5
 # A standard deviation is at least so much of the pixels' range: flat colours have no other bound.
-LEAST_SCALE = 0.02
+MIN_SCALE = 0.02
 # Log odds of the gate before anything is learned: a tenth is foreground.
 FIRST_GATE = -2.0
 # Deviation of a foreground's colours before any is known, of the pixels' range: anything goes.
 FIRST_SCALE = 0.4
 # Of all pixels, so many are taken for background before any is known, in so many rounds.
-MOST, CONCENTRATIONS = 0.75, 10
+BACKGROUND_SHARE, CONCENTRATIONS = 0.75, 10
 
 
 class Layers(NamedTuple):
@@ -179,7 +179,7 @@ class ColourNoise(nn.Module):
         What stands out among the pixels is left out, as in the minimum covariance determinant
         (Rousseeuw and Van Driessen 1999).
         """
-        floor = LEAST_SCALE**2 * torch.eye(pixels.shape[1]).to(pixels)
+        floor = MIN_SCALE**2 * torch.eye(pixels.shape[1]).to(pixels)
         kept = pixels
         for _ in range(CONCENTRATIONS):
             mean, tril = (
@@ -187,14 +187,14 @@ class ColourNoise(nn.Module):
                 torch.linalg.cholesky(torch.cov(kept.T).reshape(floor.shape) + floor),
             )
             distance = _whitened((pixels - mean).T, tril).square().sum(0)
-            kept = pixels[distance <= distance.quantile(MOST)]
-        self.log_scale.copy_((tril.diagonal() - LEAST_SCALE).clamp_min(1e-3).log())
+            kept = pixels[distance <= distance.quantile(BACKGROUND_SHARE)]
+        self.log_scale.copy_((tril.diagonal() - MIN_SCALE).clamp_min(1e-3).log())
         self.below.copy_(tril.tril(-1))
         return mean
 
     def forward(self) -> Tensor:
         """Return the Cholesky factor, shape (channels, channels)."""
-        return torch.diag(self.log_scale.exp() + LEAST_SCALE) + self.below.tril(-1)
+        return torch.diag(self.log_scale.exp() + MIN_SCALE) + self.below.tril(-1)
 
 
 class LayeredDecoder(nn.Module):

@@ -17,7 +17,7 @@ from sfumato.restoration.tiles import by_tiles
 from sfumato.training import Trainer
 
 # Largest share of single pixels missing; strokes and boxes of a patch.
-MOST_SCATTERED = 0.9
+MAX_SCATTERED = 0.9
 N_STROKES, N_BOXES = 6, 3
 
 
@@ -88,7 +88,7 @@ def random_holes(n: int, height: int, width: int) -> Tensor:
 
 
 def _scattered(down: Tensor, across: Tensor) -> Tensor:
-    share = 0.1 + (MOST_SCATTERED - 0.1) * torch.rand(())
+    share = 0.1 + (MAX_SCATTERED - 0.1) * torch.rand(())
     return torch.rand(down.shape[1], across.shape[2]) < share
 
 

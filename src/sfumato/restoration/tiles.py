@@ -10,7 +10,7 @@ from torch import Tensor
 TILE = 512
 # A tile sees this many times the network's multiple of its surroundings on every side: the more
 # scales, the further a network sees.
-REACH = 4
+CONTEXT_MULTIPLES = 4
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def _tile(
     multiple: int,
 ) -> Tensor:
     """Return one tile, the rows ``down`` and the columns ``across`` of the picture."""
-    halo = REACH * multiple
+    halo = CONTEXT_MULTIPLES * multiple
     sides = [end - start for start, end in (down, across)]
     seen = [2 * halo - (-side // multiple) * multiple for side in sides]
     piece = padded[:, down[0] : down[0] + seen[0], across[0] : across[0] + seen[1]]
@@ -66,6 +66,6 @@ def _tile(
 
 def _padded(x: Tensor, multiple: int) -> Tensor:
     missing = [-side % multiple for side in x.shape[1:]]
-    halo = REACH * multiple
+    halo = CONTEXT_MULTIPLES * multiple
     pads = [(0, 0), *((halo, halo + more) for more in missing)]
     return torch.from_numpy(np.pad(x.cpu().numpy(), pads, mode="symmetric")).to(x.device)

@@ -37,7 +37,7 @@ from sfumato.video.shift import UNMOVED, Shift, find_shift, shifted, unshifted
 
 # Radius of each of the two boxes that couple pixels, as a share of the height, and in pixels.
 COUPLING_RADIUS = 1 / 60
-LEAST_RADIUS = 3
+MIN_RADIUS = 3
 Frames = np.ndarray | str | os.PathLike[str] | Video
 
 
@@ -182,7 +182,7 @@ class BackgroundModel(BaseEstimator):
         return self
 
     def _coupling(self, height: int) -> Coupling:
-        return Coupling(self.coupling, max(LEAST_RADIUS, round(COUPLING_RADIUS * height)))
+        return Coupling(self.coupling, max(MIN_RADIUS, round(COUPLING_RADIUS * height)))
 
     @property
     def model_size_(self) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from sfumato.video.objects import largest_box, remove_objects
 from sfumato.video.sampling import smoothed, to_model
 
 # Objects smaller than this share of the frame are noise.
-LEAST_OBJECT = 1.5e-4
+MIN_OBJECT = 1.5e-4
 # A stream's model is fitted to so many seconds of its beginning.
 LEARNING_SECONDS = 20.0
 # Large frames: to fewer, for they are kept until they are detected in.
@@ -312,7 +312,7 @@ class ChangeDetector(BaseEstimator):
 
     def _least_area(self) -> int:
         height, width = self.model_.size_
-        return round(LEAST_OBJECT * height * width) if self.min_area is None else self.min_area
+        return round(MIN_OBJECT * height * width) if self.min_area is None else self.min_area
 
     def _follow(self, x: Tensor, probability: Tensor, seconds: float, *, drift: bool) -> None:
         """Move the mean background towards what is background now, and take in what has stood."""

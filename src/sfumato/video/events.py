@@ -27,9 +27,9 @@ N_SPREADS = 19.0
 # The median deviation times this is the standard deviation of normal noise.
 MAD_TO_DEVIATION = 1.4826
 # Share of the image: less is never an event above quiet frames without any noise.
-LEAST_RISE = 1e-4
+MIN_RISE = 1e-4
 # Share of the image that is an event even where nothing is ever quiet.
-MOST = 0.05
+MAX_QUIET_SHARE = 0.05
 # Time stamps are rounded: 1.1 - 0.1 s is no longer than a window of 1 s.
 TIME_TOLERANCE = 1e-6
 
@@ -188,7 +188,7 @@ def calibrate(scores: Sequence[FrameScore]) -> float:
     quiet = usable[: ceil(QUIET_SHARE * len(usable))]
     level = float(np.median(quiet))
     spread = MAD_TO_DEVIATION * float(np.median(np.abs(quiet - level)))
-    return min(MOST, level + max(N_SPREADS * spread, LEAST_RISE))
+    return min(MAX_QUIET_SHARE, level + max(N_SPREADS * spread, MIN_RISE))
 
 
 def threshold_of(scores: Sequence[FrameScore], rules: EventRules) -> float:

@@ -28,7 +28,7 @@ from sfumato.video.candidates import (
 from sfumato.video.ghosts import without_objects
 
 # A further number in the code must lower the noise to this share.
-WORTH = 0.8
+RANK_GAIN = 0.8
 MAX_RANK = 3
 # What is there first is a little more likely to be the background: exp(-1.5) at the end.
 EARLINESS = 1.5
@@ -39,9 +39,9 @@ LIKENESS = 20.0
 # A mode that is shown for less than this share of what the surroundings' background is.
 LOST = 0.3
 # Radius of the window within which residuals vouch for each other, as a share of the height.
-REACH = 0.017
+VOUCHING_RADIUS = 0.017
 # tau = 1.5 + the usual residual: the model errs where the camera does not.
-LEAST_SCALE = 1.5
+MIN_SCALE = 1.5
 # Further modes: shown in so many of the frames, in so many separate visits, within MODE_REACH
 # pixels (as a share of the height) of a background of nearly the same colour.
 MODE_SHARE, MODE_VISITS, MODE_LIKENESS, MODE_REACH = 0.03, 5, 12.0, 0.0125
@@ -241,7 +241,7 @@ def fit_codes(frames: Tensor, mean: Tensor, max_rank: int) -> tuple[Tensor, list
     fits = [_low_rank(differences, rank) for rank in range(min(max_rank, len(frames) - 1) + 1)]
     best = 0
     for rank, (_, noise) in enumerate(fits):
-        if noise < WORTH * fits[best][1]:
+        if noise < RANK_GAIN * fits[best][1]:
             best = rank
     return fits[best][0], [noise for _, noise in fits]
 
@@ -290,8 +290,8 @@ def _ridge(rank: int) -> Tensor:
 
 
 def reach(height: int) -> int:
-    """Return REACH in pixels."""
-    return max(1, round(REACH * height))
+    """Return VOUCHING_RADIUS in pixels."""
+    return max(1, round(VOUCHING_RADIUS * height))
 
 
 def regress(frames: Tensor, mean: Tensor, codes: Tensor, n_steps: int = 2) -> tuple[Tensor, Tensor]:
@@ -334,7 +334,7 @@ def noise_scale(residuals: Iterable[Tensor]) -> Tensor:
         weights = weights + weight
         weighted = weighted + weight * residual
     usual = weighted / weights
-    return LEAST_SCALE + F.max_pool2d(usual[None], 5, 1, 2)[0]
+    return MIN_SCALE + F.max_pool2d(usual[None], 5, 1, 2)[0]
 
 
 def further_modes(candidates: Candidates, mean: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,24 +21,24 @@ from torch import Tensor
 from sfumato.video.candidates import Candidates
 
 # The other colour is seen for at least this share of the time, ...
-LEAST_SHARE = 0.08
+MIN_SHARE = 0.08
 # ... and differs by so many levels.
-LEAST_DIFFERENCE = 15.0
+MIN_DIFFERENCE = 15.0
 # Smaller regions, as a share of the image, are left as they are.
-LEAST_AREA = 5e-4
+MIN_AREA = 5e-4
 # Steps of colour are compared over so many pixels, for an outline is not sharp.
 STRIDE = 4
 RIM = 2
 # Steps across an outline, in levels: below the first is noise, from the second it is an edge.
-LEAST_STEP, MOST_STEP = 4.0, 60.0
+MIN_STEP, MAX_STEP = 4.0, 60.0
 WEIGHT = 5.0
 # Objects come and go in at most this share of the frames; leaves and water do so in more.
-MOST_CHANGES = 0.2
+MAX_CHANGES = 0.2
 # Frames with less than this share of the clearest frame's say do not tell which side is shown.
 UNTOLD = 0.1
 # Pixels belong to a part whose times explain this share of their changes.
 EXPLAINED = 0.5
-MOST_PARTS = 6
+MAX_PARTS = 6
 # What the present colours are ahead by.
 MARGIN = 0.3
 
@@ -57,8 +57,8 @@ def without_objects(candidates: Candidates, choice: Tensor, weight: Tensor) -> T
     best = choice.argmax(0)
     other = evidence.scatter(0, best[None], 0.0).argmax(0)
     present = candidates.colour(best)
-    contested = (_of(evidence, other) > LEAST_SHARE * evidence.sum(0)) & (
-        (present - candidates.colour(other)).abs().amax(0) > LEAST_DIFFERENCE
+    contested = (_of(evidence, other) > MIN_SHARE * evidence.sum(0)) & (
+        (present - candidates.colour(other)).abs().amax(0) > MIN_DIFFERENCE
     )
     found = best.clone()
     for region in connected(contested):
@@ -82,7 +82,7 @@ def connected(mask: Tensor) -> Iterator[Tensor]:
 
 def least_area(mask: Tensor) -> float:
     """Return the pixels of the smallest region that is looked at."""
-    return max(4.0, LEAST_AREA * mask.numel())
+    return max(4.0, MIN_AREA * mask.numel())
 
 
 def changing_together(
@@ -110,7 +110,7 @@ def changing_together(
         tell.
     """
     shows = ((shown == one).double() - (shown == two).double()) * region
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         flat = shows.flatten(1)
         time = torch.linalg.eigh(flat @ flat.T)[1][:, -1]
         side = time.sign() * (time.abs() > UNTOLD * time.abs().max())
@@ -118,7 +118,7 @@ def changing_together(
         if part.sum() < least_area(region):
             return
         told = side[side != 0]
-        if (told[1:] != told[:-1]).sum() <= MOST_CHANGES * len(time):
+        if (told[1:] != told[:-1]).sum() <= MAX_CHANGES * len(time):
             yield from ((piece, side) for piece in connected(part))
         shows = shows * ~part
 
@@ -169,5 +169,5 @@ def outline_step(inside: Tensor, outside: Tensor, region: Tensor, wide: Tensor) 
             leaving = region.narrow(dim, a, n) & ~wide.narrow(dim, b, n)
             step = inside.narrow(dim + 1, a, n) - outside.narrow(dim + 1, b, n)
             steps.append(step.abs().amax(0)[leaving])
-    found = torch.cat(steps).clamp(LEAST_STEP, MOST_STEP)
-    return float(found.mean()) if len(found) else LEAST_STEP
+    found = torch.cat(steps).clamp(MIN_STEP, MAX_STEP)
+    return float(found.mean()) if len(found) else MIN_STEP

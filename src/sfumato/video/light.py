@@ -11,7 +11,7 @@ UNSUSPICIOUS = 6.0
 EXPLAINED = 0.5
 # ... and if the levels of most pixels follow the background's: a wall of one colour before the
 # camera is explained by a gain of zero, and is no light.
-LEAST_FIT = 0.8
+MIN_FIT = 0.8
 GAINS = (0.1, 10.0)
 N_STEPS = 8
 # Variance of a channel, in squared levels, below which its gain leans on the others'.
@@ -65,7 +65,7 @@ def find_light(x: Tensor, background: Tensor) -> Light:
         return UNCHANGED
     light, after, fit = _fit(b, y)
     inside = GAINS[0] < light.gain.min() and light.gain.max() < GAINS[1]
-    accepted = after < EXPLAINED * before and fit > LEAST_FIT and inside
+    accepted = after < EXPLAINED * before and fit > MIN_FIT and inside
     return light if accepted else UNCHANGED
 
 

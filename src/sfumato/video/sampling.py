@@ -15,7 +15,7 @@ from sfumato.video.shift import find_shift, shakes, unshifted
 
 # Larger frames are shrunk for the model; its masks are enlarged again.
 MAX_PIXELS = 120_000
-LEAST_SAMPLES = 3
+MIN_SAMPLES = 3
 N_SAMPLES = 120
 # Frames before and after with which a frame is compared to see what moves.
 GAP = 3
@@ -32,8 +32,8 @@ def model_size(size: tuple[int, int], max_pixels: int = MAX_PIXELS) -> tuple[int
 
 def to_model(image: np.ndarray, size: tuple[int, int]) -> Tensor:
     """Return an image (h, w, 3) of bytes as a Tensor (3, *size) in levels."""
-    # Means of LEAST_SAMPLES x LEAST_SAMPLES pixels are good enough, and large images are slow.
-    step = max(1, image.shape[0] // (LEAST_SAMPLES * size[0]))
+    # Means of MIN_SAMPLES x MIN_SAMPLES pixels are good enough, and large images are slow.
+    step = max(1, image.shape[0] // (MIN_SAMPLES * size[0]))
     image = image[::step, ::step]
     x = torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, 0).float()
     return x if x.shape[1:] == size else F.interpolate(x[None], size, mode="area")[0]

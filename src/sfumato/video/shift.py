@@ -7,9 +7,9 @@ from torch.nn import functional as F
 Shift = tuple[float, float]
 UNMOVED: Shift = (0.0, 0.0)
 # Largest shift that is looked for, as a share of the frame's sides.
-FARTHEST = 0.1
+MAX_SHIFT = 0.1
 # A camera shakes if aligning lowers the median difference of frames to this share.
-WORTH = 0.75
+ALIGNED_SHARE = 0.75
 
 
 def find_shift(x: Tensor, reference: Tensor) -> Shift:
@@ -28,7 +28,7 @@ def find_shift(x: Tensor, reference: Tensor) -> Shift:
     spectra = [torch.fft.rfft2(_edges(image) * window) for image in (x, reference)]
     cross = spectra[0] * spectra[1].conj()
     surface = torch.fft.irfft2(cross / cross.abs().clamp(min=1e-9), s=(height, width))
-    down, right = (max(1, int(FARTHEST * side)) for side in (height, width))
+    down, right = (max(1, int(MAX_SHIFT * side)) for side in (height, width))
     near = torch.roll(surface, (down, right), (0, 1))[: 2 * down + 1, : 2 * right + 1]
     row, column = divmod(int(near.argmax()), near.shape[1])
     return (
@@ -96,7 +96,7 @@ def shakes(frames: Tensor) -> bool:
         plain.append(_difference(x, middle))
         aligned.append(_difference(unshifted(x, shift), middle))
     before, after = torch.stack(plain).mean(), torch.stack(aligned).mean()
-    return bool(after < WORTH * before)
+    return bool(after < ALIGNED_SHARE * before)
 
 
 def _difference(x: Tensor, y: Tensor) -> Tensor:

@@ -229,9 +229,20 @@ class _Levels(Likelihood):
         """Return 0: a level can have all the mass."""
         return x.new_zeros(len(x))
 
-    @property
-    def _n(self) -> int:
-        return 2 if self.n_levels is None else self.n_levels
+    def _known_levels(self) -> int:
+        """Return the number of levels.
+
+        Raises
+        ------
+        ValueError
+            If it is not known.
+        """
+        if self.n_levels is None:
+            raise ValueError(
+                f"{self!r} does not know how many levels there are: give n_levels, or call "
+                "fitted_to(X)."
+            )
+        return self.n_levels
 
 
 class Categorical(_Levels):
@@ -248,7 +259,7 @@ class Categorical(_Levels):
 
     def family(self, dim: int) -> Family:
         """Return the family."""
-        return CategoricalFamily(dim, self._n)
+        return CategoricalFamily(dim, self._known_levels())
 
 
 class LogisticMixture(_Levels):
@@ -268,7 +279,7 @@ class LogisticMixture(_Levels):
 
     def family(self, dim: int) -> Family:
         """Return the family."""
-        return LogisticMixtureFamily(dim, self._n, self.n_components)
+        return LogisticMixtureFamily(dim, self._known_levels(), self.n_components)
 
 
 class _Counts(Likelihood):
@@ -329,11 +340,7 @@ class NegativeBinomial(_Counts):
     def saturated(self, p: Distribution, x: Tensor) -> Tensor:
         """Return the log mass of x under a mean of x, with the learned dispersion."""
         base: Any = p
-        r = base.base_dist.total_count
-        log_choose = torch.lgamma(r + x) - torch.lgamma(r) - torch.lgamma(x + 1)
-        return (log_choose + torch.xlogy(x, x) + torch.xlogy(r, r) - torch.xlogy(r + x, r + x)).sum(
-            -1
-        )
+        return torch.as_tensor(base.base_dist.log_prob_at_mean(x).sum(-1))
 
 
 LIKELIHOODS: Mapping[str, Callable[[], Likelihood]] = {
@@ -369,6 +376,10 @@ class Loss(BaseEstimator, ABC):
         """Return the family of the decoder's output for rows of length ``dim``: a point."""
         return PointMassFamily(dim)
 
+    def fitted_to(self, X: np.ndarray) -> Self:
+        """Return the loss with what it learns from the training rows, in data units."""
+        return self
+
     @abstractmethod
     def __call__(self, p: Distribution, x: Tensor) -> Tensor:
         """Return the loss of rows x, shape (n,)."""
@@ -376,6 +387,10 @@ class Loss(BaseEstimator, ABC):
     def saturated(self, p: Distribution, x: Tensor) -> Tensor:
         """Return minus the loss of a perfect reconstruction, shape (n,)."""
         return x.new_zeros(len(x))
+
+    def input_layers(self) -> tuple[nn.Module, ...]:
+        """Return the layers through which the encoder sees a row."""
+        return ()
 
 
 class SquaredError(Loss):
@@ -445,6 +460,10 @@ class NegativeLogLikelihood(Loss):
     def __init__(self, likelihood: Likelihood) -> None:
         self.likelihood = likelihood
 
+    def fitted_to(self, X: np.ndarray) -> Self:
+        """Return the loss of the fitted likelihood."""
+        return type(self)(self.likelihood.fitted_to(X))
+
     def family(self, dim: int) -> Family:
         """Return the likelihood's family."""
         return self.likelihood.family(dim)
@@ -456,6 +475,10 @@ class NegativeLogLikelihood(Loss):
     def saturated(self, p: Distribution, x: Tensor) -> Tensor:
         """Return the likelihood's own."""
         return self.likelihood.saturated(p, x)
+
+    def input_layers(self) -> tuple[nn.Module, ...]:
+        """Return the likelihood's own."""
+        return self.likelihood.input_layers()
 
 
 LOSSES: Mapping[str, type[Loss]] = {

@@ -164,10 +164,12 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
         return self._finish(model, history)
 
     def _build(self) -> LatentVariableModel:
-        code, output = PointMassFamily(self.latent_dim), self._judge().family(self.n_features_in_)
+        code, loss = PointMassFamily(self.latent_dim), self._judge()
+        output = loss.family(self.n_features_in_)
         encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
+        layers = chained(*loss.input_layers(), encoder, *_code_layers(all_of(self.penalty)))
         return LatentVariableModel(
-            Conditional(chained(encoder, *_code_layers(all_of(self.penalty))), code),
+            Conditional(layers, code),
             Conditional(decoder, output),
             FittedMixture(self.latent_dim),
         )

@@ -34,6 +34,7 @@ from sfumato.nn import (
     PointMassFamily,
     RunningCentres,
     backbone_of,
+    chained,
 )
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled
@@ -215,11 +216,11 @@ class EmbeddingEstimator(
         return self._unit().scaling
 
     def _build(self) -> Any:
-        code = PointMassFamily(self.latent_dim)
-        output = self._judge().family(self.n_features_in_)
+        code, loss = PointMassFamily(self.latent_dim), self._judge()
+        output = loss.family(self.n_features_in_)
         encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
         return self._assembled(
-            Conditional(encoder, code),
+            Conditional(chained(*loss.input_layers(), encoder), code),
             Conditional(decoder, output),
             GaussianComponents(self.n_clusters, self.latent_dim),
         )

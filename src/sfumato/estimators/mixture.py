@@ -135,7 +135,7 @@ class MixtureEstimator(
         pretraining = Pretraining(
             self._backbone(),
             self.latent_dim,
-            self._first_loss(),
+            self.likelihood_.pretraining(),
             self._code(),
             self.scaling_,
             recipe.pretrained,

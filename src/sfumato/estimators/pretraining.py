@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.data import as_table
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import TabularEstimator
 from sfumato.estimators.fit import Fit
@@ -73,9 +75,10 @@ class Pretraining:
             n_features, fit.image_shape, self.latent_dim, output.n_parameters, self.latent_dim
         )
         encoder, decoder = self.backbone.build(sizes)
+        layers = chained(*self.loss.input_layers(), encoder, *self.code.mean_layers())
         # No prior: nobody draws from it.
         return LatentVariableModel(
-            Conditional(chained(encoder, *self.code.mean_layers()), point),
+            Conditional(layers, point),
             Conditional(decoder, output),
             nn.Identity(),
         )
@@ -195,7 +198,9 @@ class StartsFromCodes(Host):
         bit.
         """
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        return self.pretraining().set_params(random_state=seed).fit(X)
+        first = self.pretraining()
+        loss = self._first_loss().fitted_to(np.asarray(as_table(X)[0]))
+        return first.set_params(loss=loss, random_state=seed).fit(X)
 
 
 def codes_of(autoencoder: Any, fit: Fit) -> Tensor:

@@ -219,6 +219,11 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
             raise ValueError(f"layers must hold positive whole numbers, got {self.layers!r}.")
         if self._kind() == "conv" and len(self._layers) < 2:
             raise ValueError("backbone='conv' needs two layers or more: convolutions, and a code.")
+        if self._judge().input_layers():
+            raise ValueError(
+                f"loss={self.loss!r} has layers of its own before the first, which training layer "
+                "by layer has no place for: use Autoencoder."
+            )
         self._check_network()
 
     def _build(self) -> LatentVariableModel:

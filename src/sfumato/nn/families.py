@@ -230,6 +230,30 @@ class PoissonFamily(_LogMeanFamily):
         return Independent(Poisson(self.to_mean(raw), validate_args=False), 1, validate_args=False)
 
 
+class OverdispersedCounts(NegativeBinomial):
+    """Negative binomials whose log mass keeps its digits where they come near Poissons.
+
+    There lgamma of ``total_count`` is large, and its difference, in float32, wrong by nats.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log mass in nats, shape (...)."""
+        r, logits, x = self.total_count.double(), self.logits.double(), value.double()
+        log_mass = x * F.logsigmoid(logits) + r * F.logsigmoid(-logits) + log_choose(r, x)
+        return log_mass.to(self.logits)
+
+    def log_prob_at_mean(self, value: Tensor) -> Tensor:
+        """Log mass in nats of values that are their own means, shape (...)."""
+        r, x = self.total_count.double(), value.double()
+        log_mass = torch.xlogy(x, x / (r + x)) - r * (x / r).log1p() + log_choose(r, x)
+        return log_mass.to(self.logits)
+
+
+def log_choose(r: Tensor, x: Tensor) -> Tensor:
+    """Return log Gamma(r + x) / (Gamma(r) x!), shape (...)."""
+    return torch.lgamma(r + x) - torch.lgamma(r) - torch.lgamma(x + 1)
+
+
 class NegativeBinomialFamily(_LogMeanFamily):
     r"""Negative binomials with log mean raw, and a learned dispersion r for every value.
 
@@ -245,7 +269,8 @@ class NegativeBinomialFamily(_LogMeanFamily):
         # Beyond this the distribution is a Poisson to seven digits.
         log_r = self.log_dispersion.clamp(-10.0, 15.0).to(raw)
         logits = raw.clamp(-30.0, 30.0) - log_r
-        counts = NegativeBinomial(log_r.exp().expand_as(raw), logits=logits, validate_args=False)
+        r = log_r.exp().expand_as(raw)
+        counts = OverdispersedCounts(r, logits=logits, validate_args=False)
         return Independent(counts, 1, validate_args=False)
 
 

@@ -234,13 +234,14 @@ def test_an_autoencoder_and_dec_take_the_loss_of_counts(name):
     X, _ = counts_of_two_kinds(64)
     loss = NegativeLogLikelihood(LIKELIHOODS[name]())
     trainer = Trainer(max_epochs=2, batch_size=32)
-    settings = {"latent_dim": 2, "hidden": (8,), "scaling": "none", "random_state": 0}
+    settings = {"latent_dim": 2, "hidden": (8,), "random_state": 0}
     first = Autoencoder(loss=loss, trainer=trainer, **settings).fit(X)
+    assert_array_equal(first.scaling_.scale, 1.0)
     assert np.isfinite(first.score_samples(X)).all()
     clusters = DEC(2, loss=loss, trainer=trainer, **settings).fit(X)
     assert clusters.predict(X).shape == (64,)
     with pytest.raises(ValueError, match="layers of its own before the first"):
-        StackedAutoencoder((8, 2), loss=loss, scaling="none").fit(X)
+        StackedAutoencoder((8, 2), loss=loss).fit(X)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -366,11 +366,14 @@ class Loss(BaseEstimator, ABC):
 
     Attributes
     ----------
+    scaling : "standard", "range" or "none"
+        What ``scaling="auto"`` stands for.
     bounded : bool
         Rows lie in [0, 1].
     """
 
-    bounded: ClassVar[bool] = False
+    scaling: str = "range"
+    bounded: bool = False
 
     def family(self, dim: int) -> Family:
         """Return the family of the decoder's output for rows of length ``dim``: a point."""
@@ -459,6 +462,16 @@ class NegativeLogLikelihood(Loss):
 
     def __init__(self, likelihood: Likelihood) -> None:
         self.likelihood = likelihood
+
+    @property
+    def scaling(self) -> str:  # type: ignore[override]
+        """The likelihood's own."""
+        return self.likelihood.scaling
+
+    @property
+    def bounded(self) -> bool:  # type: ignore[override]
+        """The likelihood's own."""
+        return self.likelihood.bounded
 
     def fitted_to(self, X: np.ndarray) -> Self:
         """Return the loss of the fitted likelihood."""

@@ -89,8 +89,8 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
         Under which training images are shown, and reconstructed, in ever new variants; "auto"
         deforms images a little and leaves other rows alone.
     scaling : "auto", "range", "standard", "none" or Scaler
-        "auto" is "range": to [0, 1] by the smallest and largest value of all. Tables with mixed
-        units want "standard".
+        "auto" is the loss's own, for the named ones "range": to [0, 1] by the smallest and largest
+        value of all. Tables with mixed units want "standard".
     image_shape, random_state, trainer
         See :class:`VAE`.
 

@@ -146,7 +146,8 @@ class HasLoss(Host):
     loss: Loss | str
 
     def _unit(self) -> Unit:
-        return Unit("range", loss_of(self.loss).bounded)
+        loss = loss_of(self.loss)
+        return Unit(loss.scaling, loss.bounded)
 
     def _log_volume(self) -> float:
         return 0.0

@@ -13,9 +13,8 @@ from sfumato import ELBO, VAE, Autoencoder, EarlyStopping, Optimizer, Trainer
 from sfumato.artifacts import ArtifactError
 from sfumato.objectives import Objective
 from sfumato.training import LocalEngine, Rows, TrainingDivergedError, computes_bf16
-from sfumato.training.engine import is_wide
+from sfumato.training.engine import ThreadChooser, is_wide, threads
 from sfumato.training.state import TrainingState
-from sfumato.training.threads import ThreadChooser, threads
 
 # Fits this short often leave the code unused; what they prove does not depend on it.
 pytestmark = pytest.mark.filterwarnings("ignore:The code has collapsed")

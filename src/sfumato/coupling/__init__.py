@@ -1,6 +1,5 @@
 """Coupled assignments: labels that know their neighbours."""
 
-from sfumato.coupling.graph import neighbour_graph, neighbour_votes
 from sfumato.coupling.grid import (
     box_mean,
     coupled_probability,
@@ -8,7 +7,14 @@ from sfumato.coupling.grid import (
     local_mean,
     neighbourhood,
 )
-from sfumato.coupling.mean_field import Coupling, coupled_bound, disagreement, mean_field
+from sfumato.coupling.mean_field import (
+    Coupling,
+    coupled_bound,
+    disagreement,
+    mean_field,
+    neighbour_graph,
+    neighbour_votes,
+)
 from sfumato.coupling.merging import edge_information, merge_components
 
 __all__ = [

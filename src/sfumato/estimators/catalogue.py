@@ -99,11 +99,12 @@ class Entry:
         return issubclass(self.cls, TabularEstimator)
 
 
-def entry_for(cls: type[TabularEstimator], summary: str) -> Entry:
+def entry_of_class(cls: type[TabularEstimator]) -> Entry:
     """Return the entry of one of our classes, or of a subclass in another package."""
+    summary = (cls.__doc__ or cls.__name__).strip().splitlines()[0].rstrip(".")
     return Entry(
         cls,
-        summary,
+        summary + " (needs labels)" * cls.supervised,
         cls.operations,
         {},
         supervised=cls.supervised,
@@ -113,60 +114,49 @@ def entry_for(cls: type[TabularEstimator], summary: str) -> Entry:
 
 
 MODELS: dict[str, Entry] = {
-    "vae": entry_for(VAE, "variational autoencoder"),
-    "conditional-vae": entry_for(
-        ConditionalVAE, "variational autoencoder given a class (needs labels)"
-    ),
-    "layered-vae": entry_for(LayeredVAE, "foreground, background and mask of pictures"),
-    "contrastive-vae": entry_for(
-        ContrastiveVAE, "variational autoencoder of foreground against background"
-    ),
-    "mixture-vae": entry_for(
-        MixtureVAE, "variational autoencoder with a mixture of full Gaussians"
-    ),
-    "gmvae": entry_for(GMVAE, "Gaussian mixture variational autoencoder"),
-    "vade": entry_for(VaDE, "variational deep embedding"),
-    "dec": entry_for(DEC, "deep embedded clustering"),
-    "dcn": entry_for(DCN, "deep clustering network: autoencoder and k-means"),
-    "deep-cluster": entry_for(
-        DeepCluster, "network that learns from the clusters of its own features"
-    ),
-    "autoencoder": entry_for(Autoencoder, "deterministic autoencoder"),
-    "stacked-autoencoder": entry_for(
-        StackedAutoencoder,
-        "deep autoencoder, trained layer by layer; with labels also a classifier",
-    ),
-    "pca": Entry(PCA, "principal component analysis", CODES | DENSITY, {"n_components": 10}),
+    "vae": entry_of_class(VAE),
+    "conditional-vae": entry_of_class(ConditionalVAE),
+    "layered-vae": entry_of_class(LayeredVAE),
+    "contrastive-vae": entry_of_class(ContrastiveVAE),
+    "mixture-vae": entry_of_class(MixtureVAE),
+    "gmvae": entry_of_class(GMVAE),
+    "vade": entry_of_class(VaDE),
+    "dec": entry_of_class(DEC),
+    "dcn": entry_of_class(DCN),
+    "deep-cluster": entry_of_class(DeepCluster),
+    "autoencoder": entry_of_class(Autoencoder),
+    "stacked-autoencoder": entry_of_class(StackedAutoencoder),
+    "pca": Entry(PCA, "Principal component analysis", CODES | DENSITY, {"n_components": 10}),
     # The cosine kernel has no length scale that would have to fit the data's units.
     "kernel-pca": Entry(
         KernelPCA,
-        "kernel principal component analysis",
+        "Kernel principal component analysis",
         frozenset({"transform"}),
         {"n_components": 10, "kernel": "cosine"},
     ),
     "ica": Entry(
-        FastICA, "independent component analysis", CODES, {"n_components": 10, "max_iter": 1000}
+        FastICA, "Independent component analysis", CODES, {"n_components": 10, "max_iter": 1000}
     ),
     "nmf": Entry(
         NMF,
-        "non-negative matrix factorisation",
+        "Non-negative matrix factorisation",
         CODES,
         {"n_components": 10, "init": "nndsvda", "max_iter": 1000},
     ),
     "lda": Entry(
         LinearDiscriminantAnalysis,
-        "linear discriminant analysis (needs labels)",
+        "Linear discriminant analysis (needs labels)",
         CLUSTERS | {"transform"},
         {},
         supervised=True,
         seeded=False,
     ),
     "isomap": Entry(
-        Isomap, "isometric mapping", frozenset({"transform"}), {"n_components": 10}, seeded=False
+        Isomap, "Isometric mapping", frozenset({"transform"}), {"n_components": 10}, seeded=False
     ),
     "kde": Entry(
         KernelDensity,
-        "kernel density estimate",
+        "Kernel density estimate",
         DENSITY | GENERATES,
         {"bandwidth": "scott"},
         seeded=False,
@@ -186,19 +176,19 @@ MODELS: dict[str, Entry] = {
     ),
     "isomap-kmeans": Entry(
         CodesThenClusters,
-        "isometric mapping, then k-means",
+        "Isometric mapping, then k-means",
         CLUSTERS,
         {"encoder": Isomap(n_neighbors=10, n_components=10), "clusterer": KMEANS},
     ),
     "ae-kmeans": Entry(
         CodesThenClusters,
-        "autoencoder, then k-means",
+        "Autoencoder, then k-means",
         CLUSTERS,
         {"encoder": AUTOENCODER, "clusterer": KMEANS},
     ),
     "ae-gmm": Entry(
         CodesThenClusters,
-        "autoencoder, then a Gaussian mixture",
+        "Autoencoder, then a Gaussian mixture",
         CLUSTERS,
         {"encoder": AUTOENCODER, "clusterer": MIXTURE},
     ),
@@ -244,23 +234,18 @@ def find_model(name: str) -> Entry:
     cls = find(name, trust=(name,))
     if not _is_ours(cls):
         raise ValueError(f"{name!r} is no model: it must be a subclass of TabularEstimator.")
-    return _entry_of_class(cls)
+    return entry_of_class(cls)
 
 
 def _is_ours(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, TabularEstimator)
 
 
-def _entry_of_class(cls: type[TabularEstimator]) -> Entry:
-    lines = (cls.__doc__ or cls.__name__).strip().splitlines()
-    return entry_for(cls, lines[0].rstrip("."))
-
-
 def entry_of(estimator: BaseEstimator) -> Entry:
     """Return the entry of an estimator's class."""
     cls: Any = type(estimator)
     known = [entry for entry in MODELS.values() if entry.cls is cls]
-    return known[0] if known else _entry_of_class(cls)
+    return known[0] if known else entry_of_class(cls)
 
 
 def is_deep(estimator: BaseEstimator) -> bool:

@@ -154,7 +154,7 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
         model = fit.build(self._build)
         history = self._train_passes(model, fit)
         self._train_last(model, fit)
-        fit.finish_phases()
+        fit.trainer.finish_phases()
         self._join(model, fit)
         return self._finish(model, history)
 

@@ -186,7 +186,7 @@ class EmbeddingEstimator(
         self._start_from_clusters(model, fit)
         history = self._train_clusters(model, fit)
         self._train_rest(model, fit)
-        fit.finish_phases()
+        fit.trainer.finish_phases()
         self._settle(model, fit)
         return self._finish(model, history)
 

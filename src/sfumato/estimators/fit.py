@@ -15,8 +15,6 @@ from sfumato.training import (
     IndexedRows,
     Rows,
     Trainer,
-    finish_phases,
-    phase_of,
 )
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -84,12 +82,8 @@ class Fit:
 
         Further settings are the trainer's.
         """
-        trainer = phase_of(self.trainer, name, share).set_params(**settings)
+        trainer = self.trainer.phase(name, share, **settings)
         return self._train(trainer, model, objective, data, seed)
-
-    def finish_phases(self) -> None:
-        """Remove the phases' checkpoints: the fit is complete."""
-        finish_phases(self.trainer)
 
     def _train(
         self, trainer: Trainer, model: nn.Module, objective: Any, data: Any, seed: int | None

@@ -121,7 +121,7 @@ class MixtureEstimator(
         deformation = deformation_of(self._recipe().deformation, self.image_shape_)
         task = self._task(X, deformation)
         trained = self._recipe().train(task)
-        task.fit.finish_phases()
+        task.fit.trainer.finish_phases()
         model = self._remembering(trained)
         r = self._training_labels(model, task.fit.rows)
         self.labels_ = r.argmax(axis=1)

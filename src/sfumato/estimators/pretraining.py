@@ -22,7 +22,6 @@ from sfumato.likelihoods import Loss
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Backbone, Conditional, Family, PointMassFamily, Sizes, chained
 from sfumato.objectives import Reconstruction
-from sfumato.training import Trainer, phase_of
 
 Pretrained = Autoencoder | StackedAutoencoder
 PRETRAINING = "pretraining"
@@ -138,12 +137,6 @@ def _settings(backbone: Any) -> dict[str, Any]:
     return settings | ({"hidden": backbone.widths} if "hidden" in settings else {})
 
 
-def pretraining_trainer(trainer: Trainer) -> Trainer:
-    """Return the trainer of the pre-training of a fit by ``trainer``."""
-    phase = phase_of(trainer, PRETRAINING)
-    return phase.set_params(max_epochs=PRETRAINING_EPOCHS * phase.max_epochs)
-
-
 if TYPE_CHECKING:
     # What the mixin takes from the class that it is mixed into.
     Host = TabularEstimator
@@ -180,6 +173,7 @@ class StartsFromCodes(Host):
 
     def pretraining(self) -> Autoencoder:
         """Return the autoencoder that a fit starts with where none is given, unfitted."""
+        trainer = self._trainer()
         return Autoencoder(
             latent_dim=self.latent_dim,
             backbone=self._backbone(),
@@ -188,7 +182,7 @@ class StartsFromCodes(Host):
             scaling=self._first_scaling() if self.scaling == "auto" else self.scaling,
             image_shape=self.image_shape,
             random_state=self.random_state,
-            trainer=pretraining_trainer(self._trainer()),
+            trainer=trainer.phase(PRETRAINING, max_epochs=PRETRAINING_EPOCHS * trainer.max_epochs),
         )
 
     def pretrain(self, X: Any) -> Autoencoder:

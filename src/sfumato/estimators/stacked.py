@@ -210,7 +210,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         history = fit.phase("all", model, objective)
         if targets is not None:
             self._train_classifier(model, fit, torch.from_numpy(targets))
-        fit.finish_phases()
+        fit.trainer.finish_phases()
         fit_prior(model, fit.rows, fit.seed)
         return self._finish(model, history)
 

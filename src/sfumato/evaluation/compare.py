@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from sfumato.estimators import StartsFromCodes, find_model
+from sfumato.estimators import find_model
 from sfumato.evaluation.measures import MEANINGS, Measures, meaning_of, measure
 from sfumato.evaluation.split import Split
 
@@ -138,7 +138,7 @@ class Pretraining:
 
     def give(self, estimator: Any, X: Any) -> Measures:
         """Let a model begin with a shared autoencoder; returns the time that this one took."""
-        if not isinstance(estimator, StartsFromCodes) or not estimator.starts_pretrained:
+        if not getattr(estimator, "starts_pretrained", False):
             return {}
         # The settings that decide the autoencoder, its seed among them.
         key = str(sorted(estimator.pretraining().get_params().items()))

@@ -13,16 +13,14 @@ from sklearn.mixture import GaussianMixture
 
 import sfumato
 from sfumato.artifacts import ArtifactError
-from sfumato.estimators import TabularEstimator, find_model
+from sfumato.estimators import find_model
 from sfumato.estimators.recipes import RECIPES
 from sfumato.estimators.scaling import SCALINGS
 from sfumato.likelihoods import LIKELIHOODS, LOSSES
 from sfumato.nn import BACKBONES
 from sfumato.objectives import Corruption, Objective, Penalty
 from sfumato.priors import POSTERIORS, PRIORS
-from sfumato.restoration import Restorer
 from sfumato.storage import GROUP, declared, find, is_storable, registered
-from sfumato.training import Trainer
 
 T = TypeVar("T")
 
@@ -236,21 +234,27 @@ def _order(estimator: BaseEstimator, name: str, value: Any) -> tuple[float, bool
 
 def give_trainer(estimator: Any) -> None:
     """Set the trainer that None stands for: a job gives it a checkpoint and loggers."""
-    if isinstance(estimator, (TabularEstimator, Restorer)) and estimator.trainer is None:
-        estimator.set_params(trainer=estimator.default_objects()["trainer"])
+    trainer = _default_objects(estimator).get("trainer")
+    if trainer is not None and estimator.trainer is None:
+        estimator.set_params(trainer=trainer)
 
 
 def give_objects(estimator: Any) -> None:
     """Set the objects that parameters of None, or names, stand for, so that they have settings."""
-    if isinstance(estimator, (TabularEstimator, Restorer, Trainer)):
-        own = _own(estimator)
-        for name, value in estimator.default_objects().items():
-            # A subclass may leave a parameter out.
-            if name in own and not isinstance(own[name], BaseEstimator):
-                estimator.set_params(**{name: value})
+    own = _own(estimator)
+    for name, value in _default_objects(estimator).items():
+        # A subclass may leave a parameter out.
+        if name in own and not isinstance(own[name], BaseEstimator):
+            estimator.set_params(**{name: value})
     for value in _own(estimator).values():
         if isinstance(value, BaseEstimator):
             give_objects(value)
+
+
+def _default_objects(estimator: Any) -> dict[str, Any]:
+    """Return what parameters of None stand for; nothing where a class does not say."""
+    objects: dict[str, Any] = getattr(estimator, "default_objects", dict)()
+    return objects
 
 
 def _own(estimator: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from sfumato.noise import Noise
 from sfumato.restoration.patches import Patches
 from sfumato.storage import Stored, params_to_json, save, storable
 from sfumato.training import History, Optimizer, Trainer, check_count
-from sfumato.training.threads import threads
+from sfumato.training.engine import threads
 
 # Beyond five scales the bottleneck of a default-size patch is too small to be useful.
 MAX_SCALES = 5

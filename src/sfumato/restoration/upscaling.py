@@ -13,7 +13,7 @@ from sfumato.restoration.colours import to_colours, to_opponent
 from sfumato.restoration.patches import Patches
 from sfumato.restoration.restorer import Restorer
 from sfumato.restoration.tiles import by_tiles
-from sfumato.training import History, Trainer, check_choice, check_count, finish_phases, phase_of
+from sfumato.training import History, Trainer, check_choice, check_count
 
 FACTORS = (2, 3, 4)
 # Share of the epochs that the autoencoders, and then the map, are trained by themselves.
@@ -132,11 +132,11 @@ class Upscaler(Restorer):
             ("autoencoders", model, autoencoding_errors),
             ("map", model.map, partial(mapping_error, model=model)),
         ):
-            phase_of(trainer, name, ALONE).fit(
+            trainer.phase(name, ALONE).fit(
                 trained, objective, patches, seed=self.seed_, description=description
             )
         history = super()._train(model, patches, trainer, description)
-        finish_phases(trainer)
+        trainer.finish_phases()
         return history
 
     def restore(self, image: Any) -> Any:

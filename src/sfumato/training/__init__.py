@@ -4,7 +4,6 @@ from sfumato.checks import check_choice, check_count
 from sfumato.training.engine import Engine, LocalEngine, computes_bf16
 from sfumato.training.loop import TrainingDivergedError
 from sfumato.training.optimizer import Optimizer
-from sfumato.training.phases import finish_phases, phase_of
 from sfumato.training.progress import Labelled, Progress
 from sfumato.training.relabelling import RelabelledBatches, Relabelling
 from sfumato.training.rows import (
@@ -39,7 +38,5 @@ __all__ = [
     "check_choice",
     "check_count",
     "computes_bf16",
-    "finish_phases",
     "is_memory_mapped",
-    "phase_of",
 ]

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from sfumato.noise import Noise, drawing_from, draws_by_itself
 from sfumato.objectives import Objective
-from sfumato.training.engine import Engine, records_steps
+from sfumato.training.engine import Engine, ThreadChooser, records_steps
 from sfumato.training.recording import RecordedStep, is_same
 from sfumato.training.rows import IndexedRows
 from sfumato.training.state import RESERVED, History, Record, TrainingState
-from sfumato.training.threads import ThreadChooser
 
 # A loss this many times larger than any previous one counts as divergence.
 EXPLODED = 1000.0

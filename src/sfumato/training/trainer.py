@@ -1,7 +1,10 @@
 """The Trainer: settings, and ``fit``."""
 
+import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -9,17 +12,17 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from sfumato.artifacts import CHECKPOINT, make_directory, read_checkpoint
+from sfumato.artifacts import CHECKPOINT, PHASES, make_directory, read_checkpoint
 from sfumato.checks import check_choice, check_count
 from sfumato.deprecation import accept_moved, apart
 from sfumato.noise import Noise
 from sfumato.objectives import as_objective
-from sfumato.training.engine import PRECISIONS, Engine, LocalEngine
+from sfumato.training.engine import PRECISIONS, Engine, LocalEngine, threads
 from sfumato.training.loop import Batches, Loop, Loss
 from sfumato.training.optimizer import Optimizer, Schedule, schedule_of
+from sfumato.training.progress import Labelled
 from sfumato.training.rows import IndexedRows, Rows
 from sfumato.training.state import History, TrainingState
-from sfumato.training.threads import threads
 
 
 class Logger(Protocol):
@@ -168,6 +171,30 @@ class Trainer(BaseEstimator):
         3
         """
         return -(-self.epochs_for(n_rows) * self.steps_for(n_rows) // n_steps)
+
+    def phase(self, name: str, share: int = 1, **settings: Any) -> "Trainer":
+        """Return the trainer of one phase of a fit, which has 1 / share of the epochs.
+
+        Its records bear the phase's name, and its checkpoint lies in a folder of its own; further
+        settings are the trainer's.
+
+        Examples
+        --------
+        >>> Trainer(max_epochs=10).phase("layer-1", share=2).max_epochs
+        5
+        """
+        phase = copy(self)
+        phase.loggers = tuple(Labelled(logger, name) for logger in self.loggers)
+        phase.max_epochs = max(1, -(-self.max_epochs // share))
+        phase.min_steps = -(-self.min_steps // share)
+        if self.checkpoint is not None:
+            phase.checkpoint = os.fspath(Path(self.checkpoint) / PHASES / name)
+        return super(Trainer, phase).set_params(**settings)
+
+    def finish_phases(self) -> None:
+        """Remove the checkpoints of the phases: the fit is complete."""
+        if self.checkpoint is not None:
+            shutil.rmtree(Path(self.checkpoint) / PHASES, ignore_errors=True)
 
     def engine(self) -> Engine:
         """Return the engine that the settings ask for."""

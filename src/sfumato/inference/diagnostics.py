@@ -118,7 +118,7 @@ def diagnose_mixture(
         "used_components": int((share > 0.1 / n_components).sum()),
         "separation": _separation(means, r),
     }
-    remedy = code.remedy or _remedy(figures, n_components)
+    remedy = UNUSED if code.remedy else _remedy(figures, n_components)
     return MixtureDiagnosis(**(code.to_dict() | figures | {"remedy": remedy}))
 
 
@@ -145,14 +145,18 @@ def _remedy(figures: dict[str, Any], n_components: int) -> str | None:
     return OVERLAPPING if figures["separation"] < MIN_SEPARATION else None
 
 
+UNUSED = (
+    "The code has collapsed: no unit is active. Train longer, or check the scaling of the data and "
+    "the likelihood."
+)
 UNBALANCED = (
     "The mixture has collapsed: nearly all rows fall into a few of its classes. Train longer, use "
-    "the default recipe, ask for fewer components, or try more starts (n_init)."
+    "the default recipe, ask for fewer components, or try more starts (recipe=Coupled(n_init=3))."
 )
 ALIKE = (
     "The mixture has collapsed: its classes are never told apart (I(x; c) is near 0). Train "
-    "longer, use the default recipe, or cut the z-prior off (GMVAEBound(cutoff=1.0)) when training "
-    "from scratch."
+    "longer, use the default recipe, or, from scratch, cut the z-prior off "
+    "(recipe=Published(GMVAEBound(cutoff=1.0)))."
 )
 OVERLAPPING = (
     "The components lie on top of each other: their centres are closer than their widths. Train "

@@ -1,8 +1,10 @@
 """Checks of arguments: each names the argument, what it takes, and what it got."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def check_count(name: str, value: Any, alternative: str = "") -> None:
@@ -30,6 +32,24 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     known = list(choices)
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
+
+
+def object_of(kind: type[Any], value: Any, table: Mapping[str, Callable[[], T]]) -> T:
+    """Return the object that an argument, called as its kind is, names or is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, str) or value not in table:
+        name = kind.__name__
+        raise ValueError(
+            f"{name.lower()} must be one of {', '.join(table)}, or a {name}; got {value!r}."
+        )
+    return table[value]()
 
 
 def require_positive(name: str, value: int) -> None:

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from sfumato.checks import object_of
 from sfumato.nn.families import (
     BernoulliFamily,
     CategoricalFamily,
@@ -356,6 +357,17 @@ LIKELIHOODS: Mapping[str, Callable[[], Likelihood]] = {
 }
 
 
+def likelihood_of(value: Any) -> Likelihood:
+    """Return the likelihood that an argument names or is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    return object_of(Likelihood, value, LIKELIHOODS)
+
+
 def all_whole(X: np.ndarray) -> bool:
     """Tell whether all values are whole numbers."""
     return X.dtype.kind in "biu" or all(np.array_equal(row, np.round(row)) for row in X)
@@ -500,3 +512,14 @@ LOSSES: Mapping[str, type[Loss]] = {
     "correntropy": Correntropy,
 }
 squared_error = SquaredError()
+
+
+def loss_of(value: Any) -> Loss:
+    """Return the loss that an argument names or is.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    return object_of(Loss, value, LOSSES)

@@ -1,14 +1,13 @@
 """Priors p(z) and posteriors q(z|x) as arguments."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from sfumato.checks import check_count
+from sfumato.checks import check_count, object_of
 from sfumato.nn import (
     Family,
     FlowDensity,
@@ -209,7 +208,7 @@ def prior_of(value: Any) -> Prior:
     ValueError
         If it is neither.
     """
-    return value if isinstance(value, Prior) else _named("prior", value, PRIORS)
+    return object_of(Prior, value, PRIORS)
 
 
 def posterior_of(value: Any) -> Posterior:
@@ -220,12 +219,4 @@ def posterior_of(value: Any) -> Posterior:
     ValueError
         If it is neither.
     """
-    return value if isinstance(value, Posterior) else _named("posterior", value, POSTERIORS)
-
-
-def _named(argument: str, value: Any, table: Mapping[str, Any]) -> Any:
-    if not isinstance(value, str) or value not in table:
-        raise ValueError(
-            f"{argument} must be one of {', '.join(table)}, or a {argument.title()}; got {value!r}."
-        )
-    return table[value]()
+    return object_of(Posterior, value, POSTERIORS)

@@ -15,13 +15,12 @@ from sfumato.estimators.capabilities import (
     HasLoss,
     RandomState,
     Samples,
-    loss_of,
 )
 from sfumato.estimators.exhibits import Exhibit, Pictures
 from sfumato.estimators.fit import deformation_of, view_of
 from sfumato.estimators.scaling import Scaler
 from sfumato.inference import posterior_means
-from sfumato.likelihoods import Loss
+from sfumato.likelihoods import Loss, loss_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import (
     Backbone,

@@ -24,7 +24,7 @@ from sfumato.inference import (
     importance_sampling,
     map_float64,
 )
-from sfumato.likelihoods import LIKELIHOODS, LOSSES, Likelihood, Loss
+from sfumato.likelihoods import Likelihood, Loss, loss_of
 from sfumato.training import check_count
 
 RandomState = int | np.random.RandomState | None
@@ -171,38 +171,6 @@ class HasLoss(Host):
             return loss(model.decoder(model.encoder(block).mean), block)
 
         return -map_float64(error, self.model_, x).cpu().numpy().astype(np.float64)
-
-
-def likelihood_of(value: Any) -> Likelihood:
-    """Return the likelihood that an argument names or is.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if isinstance(value, Likelihood):
-        return value
-    if not isinstance(value, str) or value not in LIKELIHOODS:
-        raise ValueError(
-            f"likelihood must be one of {', '.join(LIKELIHOODS)}, or a Likelihood; got {value!r}."
-        )
-    return LIKELIHOODS[value]()
-
-
-def loss_of(value: Any) -> Loss:
-    """Return the loss that an argument names or is.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if isinstance(value, Loss):
-        return value
-    if not isinstance(value, str) or value not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, or a Loss; got {value!r}.")
-    return LOSSES[value]()
 
 
 class Samples(Host):

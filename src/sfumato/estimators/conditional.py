@@ -24,7 +24,6 @@ from sfumato.estimators.capabilities import (
     checked_codes,
     decoded,
     generated,
-    likelihood_of,
     sampled_likelihood,
     warn_of_collapse,
 )
@@ -32,7 +31,7 @@ from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Picture
 from sfumato.estimators.scaling import Scaler
 from sfumato.estimators.vae import ESTIMATES, check_binarize, objective_of, observed
 from sfumato.inference import Diagnosis, LikelihoodEstimate, RowSource, diagnose
-from sfumato.likelihoods import Likelihood
+from sfumato.likelihoods import Likelihood, likelihood_of
 from sfumato.models import ConditionalModel
 from sfumato.nn import (
     Backbone,

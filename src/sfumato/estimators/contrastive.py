@@ -19,7 +19,6 @@ from sfumato.estimators.capabilities import (
     Samples,
     checked_codes,
     decoded,
-    likelihood_of,
     sampled_likelihood,
     warn_of_collapse,
 )
@@ -33,7 +32,7 @@ from sfumato.inference import (
     diagnose_contrast,
     map_float64,
 )
-from sfumato.likelihoods import Likelihood
+from sfumato.likelihoods import Likelihood, likelihood_of
 from sfumato.models import ContrastiveELBO, ContrastiveModel
 from sfumato.nn import (
     Backbone,

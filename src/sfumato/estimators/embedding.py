@@ -18,14 +18,13 @@ from sfumato.estimators.capabilities import (
     SamplesComponents,
     check_clusters,
     component_pictures,
-    loss_of,
 )
 from sfumato.estimators.fit import Fit, deformation_of
 from sfumato.estimators.mixture import CLUSTER_TRAINER
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipes import coupled_clusters
 from sfumato.inference import posterior_means
-from sfumato.likelihoods import Loss
+from sfumato.likelihoods import Loss, loss_of
 from sfumato.nn import (
     Components,
     Conditional,

@@ -19,7 +19,6 @@ from sfumato.estimators.capabilities import (
     SoftClusters,
     check_clusters,
     component_pictures,
-    likelihood_of,
     sampled_likelihood,
     warn_of_collapse,
 )
@@ -27,7 +26,7 @@ from sfumato.estimators.fit import deformation_of, fixed_views
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipes import MixtureTask, Recipe, Trained, evidence_alone, recipe_of
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture
-from sfumato.likelihoods import Likelihood, Loss
+from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Deformation, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise

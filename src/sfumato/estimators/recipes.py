@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from sfumato.checks import check_choice, check_count, object_of
 from sfumato.coupling import (
     Coupling,
     coupled_bound,
@@ -34,7 +35,7 @@ from sfumato.inference import (
 from sfumato.nn import Deformation, Recogniser
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, PenalisedBound
-from sfumato.training import History, LabelledRows, Rows, check_choice, check_count
+from sfumato.training import History, LabelledRows, Rows
 
 # Neighbours are first looked for among this many principal components of the rows.
 N_PRINCIPAL = 30
@@ -378,11 +379,7 @@ def recipe_of(value: Any) -> Recipe:
     ValueError
         If it is neither.
     """
-    if isinstance(value, Recipe):
-        return value
-    if not isinstance(value, str) or value not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, or a Recipe; got {value!r}.")
-    return RECIPES[value]()
+    return object_of(Recipe, value, RECIPES)
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,12 @@ from sfumato.estimators.capabilities import (
     HasLoss,
     RandomState,
     Samples,
-    loss_of,
 )
 from sfumato.estimators.exhibits import Exhibit, Figures
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.scaling import Scaler
 from sfumato.inference import map_float64
-from sfumato.likelihoods import Loss, squared_error
+from sfumato.likelihoods import Loss, loss_of, squared_error
 from sfumato.models import (
     Classifier,
     LatentVariableModel,

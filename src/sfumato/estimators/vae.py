@@ -14,7 +14,6 @@ from sfumato.estimators.capabilities import (
     HasLikelihood,
     RandomState,
     Samples,
-    likelihood_of,
     sampled_likelihood,
     warn_of_collapse,
 )
@@ -29,7 +28,7 @@ from sfumato.inference import (
     refine,
     seeded_rows,
 )
-from sfumato.likelihoods import Bernoulli, Likelihood
+from sfumato.likelihoods import Bernoulli, Likelihood, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Backbone, Conditional, ImageShape, backbone_of, chained
 from sfumato.noise import Noise

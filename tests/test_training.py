@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -405,6 +406,58 @@ def test_omp_num_threads_and_a_given_number_are_obeyed(two_threads, monkeypatch)
     assert ThreadChooser(5, MATRIX).candidates == [5]
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert ThreadChooser("auto", MATRIX).candidates == [2]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_there_is_a_choice_of_threads_only_where_it_does_not_change_a_bit(two_threads, same):
+    chooser = ThreadChooser("auto", MATRIX)
+    chooser.compare(lambda: [torch.tensor(0.0 if same else two_threads[-1])])
+    assert chooser.candidates == ([2, 1] if same else [1])
+    assert two_threads[-1] == chooser.chosen == (2 if same else 1)
+
+
+class Uncopied(nn.Linear):
+    """A layer one of whose weights is computed from another, which cannot be copied."""
+
+    def __init__(self):
+        super().__init__(4, 4)
+        self.twice = 2 * self.weight
+
+    def forward(self, x):
+        return nn.functional.linear(x, 2 * self.weight)
+
+
+def squares(model, x):
+    return {"square": model(x).square().sum(1)}
+
+
+def test_a_model_that_cannot_be_copied_trains_in_one_thread(two_threads):
+    Trainer(max_epochs=1).fit(Uncopied(), squares, torch.rand(8, 4))
+    assert two_threads[-2] == 1
+
+
+# Where one thread and two give other weights of so small a network, they are the products of narrow
+# layers; on a machine where none differs this shows nothing, and cannot fail.
+@pytest.mark.parametrize("hidden", [(128,), (500,)])
+def test_busy_cores_do_not_change_a_fit(hidden, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    X = np.random.default_rng(0).random((414, 64), dtype=np.float32)
+    before, weights = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        for n in (1, 2):
+            monkeypatch.setattr(ThreadChooser, "_decide", partialmethod(decide_for, n))
+            model = Autoencoder(hidden=hidden, random_state=0, trainer=Trainer(max_epochs=4))
+            weights.append(model.fit(X).model_.state_dict())
+    finally:
+        torch.set_num_threads(before)
+    for name, weight in weights[0].items():
+        assert torch.equal(weight, weights[1][name])
+
+
+def decide_for(chooser, n):
+    chooser.chosen, chooser.resume_at = n, float("inf")
+    torch.set_num_threads(n)
 
 
 def test_threads_are_put_back_even_after_a_failure():

@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
@@ -155,10 +155,11 @@ class ThreadChooser:
     busy ones, where they spin at barriers. Which holds can change at any time, so a few steps of
     each kind are timed now and then.
 
-    The choice must not change a result. For matrix products the number of threads does not change
-    a bit; for convolutions it does, so these take all threads where threads that wait soon sleep
-    (``GOMP_SPINCOUNT`` of at most 3000, as the command line sets it, or
-    ``OMP_WAIT_POLICY=passive``), and one elsewhere.
+    The choice must not change a result. For convolutions the number of threads changes bits, so
+    these take all threads where threads that wait soon sleep (``GOMP_SPINCOUNT`` of at most 3000,
+    as the command line sets it, or ``OMP_WAIT_POLICY=passive``), and one elsewhere. For matrix
+    products it depends on the shapes: :meth:`compare` finds out, and leaves one thread where they
+    change.
 
     Parameters
     ----------
@@ -192,6 +193,21 @@ class ThreadChooser:
         self.times[n].append(perf_counter() - start)
         if min(map(len, self.times.values())) == TRIALS:
             self._decide()
+
+    def compare(self, run: Callable[[], Sequence[Tensor]]) -> None:
+        """Choose no more where the numbers of a run depend on how many threads there are."""
+        found = []
+        for n in self.candidates:
+            torch.set_num_threads(n)
+            found.append(run())
+        torch.set_num_threads(self.chosen)
+        if not all(map(torch.equal, *found)):
+            self.settle()
+
+    def settle(self) -> None:
+        """Use one thread from now on."""
+        self.candidates, self.chosen = [1], 1
+        torch.set_num_threads(1)
 
     def _decide(self) -> None:
         self.chosen = min(self.candidates, key=lambda n: median(self.times[n]))

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from functools import partial
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -117,6 +119,7 @@ class Loop:
         self.records = records_steps(engine)
         self.objective: Any = None
         self.recorded: RecordedStep | None = None
+        self._compared: set[int] = set()
 
     def epoch(
         self, batches: Iterable[Tensor], validation: Batches | None, learning_rate: float
@@ -165,6 +168,7 @@ class Loop:
         totals = finite = torch.zeros(())
         n_rows = 0
         for x in batches:
+            self._compare_threads(x)
             with self.chooser.step():
                 values = self._step(x)
                 self.state.update_average()
@@ -178,6 +182,28 @@ class Loop:
         self.first_bad = self.names[int(finite.argmin())]
         means = self.engine.all_reduce(totals / n_rows).tolist()
         return dict(zip(self.names, means, strict=True))
+
+    def _compare_threads(self, x: Any) -> None:
+        """Compare a step in one thread and in several at the first batch of every size."""
+        has_choice = len(self.chooser.candidates) > 1 and self.engine.device.type == "cpu"
+        if has_choice and len(x) not in self._compared:
+            self._compared.add(len(x))
+            try:
+                self.chooser.compare(partial(self._gradients, x))
+            except RuntimeError:
+                # A model that cannot be copied; any other error comes again in the step itself.
+                self.chooser.settle()
+
+    @torch.enable_grad()
+    def _gradients(self, x: Any) -> list[Tensor]:
+        """Return the terms of a batch and their gradients, by a copy that learns in its stead."""
+        model, objective = deepcopy((self.loss.model, self.loss.objective))
+        with self.engine.autocast():
+            terms = Loss(model, objective, Noise(0))(x)
+        values = torch.stack(tuple(terms.values()))
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        found = torch.autograd.grad(values.sum(), weights, allow_unused=True)
+        return [values, *(gradient for gradient in found if gradient is not None)]
 
     def _step(self, x: Any) -> Tensor:
         return self._update(x) if self.recorded is None else self.recorded(self._update, x)
@@ -201,6 +227,7 @@ class Loop:
         # epochs are compared, not weights or draws.
         with self.state.averaged(), Noise(0), self.engine.autocast():
             for x in batches:
+                self._compare_threads(x)
                 terms = self.loss.objective(self.loss.model, x)
                 total += float(sum(term.sum() for term in terms.values()))
         return total / len(batches)

@@ -52,7 +52,7 @@ def _owner(estimator: Any, home: str, name: str) -> BaseEstimator:
     return owner
 
 
-def apart(estimator: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_moved(estimator: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return present parameters, and former ones, which belong to objects among the present."""
     moved = {name: value for name, value in params.items() if name in estimator.homes}
     return {name: value for name, value in params.items() if name not in moved}, moved

@@ -369,7 +369,7 @@ def likelihood_of(value: Any) -> Likelihood:
 
 
 def all_whole(X: np.ndarray) -> bool:
-    """Tell whether all values are whole numbers."""
+    """Return whether all values are whole numbers."""
     return X.dtype.kind in "biu" or all(np.array_equal(row, np.round(row)) for row in X)
 
 

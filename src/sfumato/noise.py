@@ -91,7 +91,7 @@ def drawing_from(noise: Noise | None) -> AbstractContextManager[Any]:
 
 
 def draws_by_itself(module: nn.Module) -> bool:
-    """Tell whether calling a module may draw: dropout does, and code that is not known may."""
+    """Return whether calling a module may draw: dropout does, and code that is not known may."""
     return any(
         isinstance(layer, _DRAWING) or not type(layer).__module__.startswith(_KNOWN)
         for layer in module.modules()

@@ -121,7 +121,7 @@ def _public(name: str) -> Any:
 
 
 def _redefined(known: Any, thing: Any) -> bool:
-    """Tell whether a notebook's cell, or a reloaded module, has defined the same name anew."""
+    """Return whether a notebook's cell, or a reloaded module, has defined the same name anew."""
     where = (known.__module__, known.__qualname__)
     return where == (thing.__module__, thing.__qualname__)
 
@@ -145,7 +145,7 @@ def storable(adapts: type | None = None) -> Callable[[type], type]:
 
 
 def is_storable(cls: Any) -> bool:
-    """Tell whether instances of a class can be saved by themselves."""
+    """Return whether instances of a class can be saved by themselves."""
     return isinstance(cls, type) and any(
         base in _STORABLE and _STORABLE[base] is None for base in cls.__mro__
     )

@@ -81,7 +81,7 @@ def datasets(as_json: bool) -> None:
 @json_option
 @plain_messages
 def demo(out: str, as_json: bool) -> None:
-    """Take real handwriting apart in under a minute, with nothing to download."""
+    """Cluster real handwriting in under a minute, with nothing to download."""
     from sfumato.cli import output
     from sfumato.cli.terminal import Terminal
     from sfumato.jobs.compare import as_dict

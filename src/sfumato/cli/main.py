@@ -16,7 +16,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sfumato")
 def sfumato() -> None:
-    """Take unlabelled images and tables apart: codes, clusters, densities.
+    """Learn codes, clusters and densities from unlabelled images and tables.
 
     Start with `sfumato demo`. Add --debug to any command for a full traceback.
     """

@@ -14,7 +14,7 @@ CLASSIFIED = ("binary", "multiclass")
 
 @dataclass(frozen=True)
 class Classes:
-    """One of K classes, told as a one-hot vector.
+    """One of K classes, as a one-hot vector.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Attributes:
-    """Real or binary attributes, told in units of their deviations.
+    """Real or binary attributes, in units of their deviations.
 
     Attributes
     ----------

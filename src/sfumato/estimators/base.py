@@ -27,7 +27,7 @@ from sfumato import __version__
 from sfumato.artifacts import tensor_tree
 from sfumato.checks import check_count
 from sfumato.data import as_table
-from sfumato.deprecation import accept_moved, apart, present_signature
+from sfumato.deprecation import accept_moved, present_signature, split_moved
 from sfumato.estimators.exhibits import Exhibit
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.scaling import Scaler, Scaling, scaling_of
@@ -169,7 +169,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, those that have moved into an object among them."""
-        present, moved = apart(self, params)
+        present, moved = split_moved(self, params)
         super().set_params(**present)
         accept_moved(self, moved)
         return self
@@ -189,7 +189,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return self.supervised or (self.teachable and self.classes_ is not None)
 
     def exhibits(self, X: np.ndarray) -> list[Exhibit]:
-        """Return what a page shows of the fitted model beside codes, reconstructions and samples.
+        """Return what a page shows of the fitted model, besides codes, reconstructions and samples.
 
         Parameters
         ----------
@@ -221,8 +221,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         name_of(type(self)), params_to_json(self)
         return table
 
-    def _start(self, X: np.ndarray, *beside: np.ndarray | None) -> Fit:
-        """Return the fit to rows in data units; arrays beside them are part of its identity."""
+    def _start(self, X: np.ndarray, *others: np.ndarray | None) -> Fit:
+        """Return the fit to rows in data units; other arrays are part of its identity."""
         self.scaling_ = self._scaling(X)
         trainer = self._trainer()
         engine = trainer.engine()
@@ -230,7 +230,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         rows = Rows(X, self.scaling_.to_model, engine.device, resident=resident)
         description = None
         if trainer.checkpoint is not None:
-            description = self._identified(X, trainer, beside)
+            description = self._identified(X, trainer, others)
         return Fit(rows, self.seed_, trainer, engine, description, self.image_shape_)
 
     def _finish(self, model: Any, history: History) -> Self:
@@ -271,11 +271,11 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             )
 
     def _identified(
-        self, X: np.ndarray, trainer: Trainer, beside: tuple[np.ndarray | None, ...]
+        self, X: np.ndarray, trainer: Trainer, others: tuple[np.ndarray | None, ...]
     ) -> dict[str, Any]:
         description = self.describe()
         any_length = trainer.schedule == "constant" and not self.trained_in_phases
-        identity = _identity(description, X, beside, any_length=any_length)
+        identity = _identity(description, X, others, any_length=any_length)
         return description | {"identity": identity}
 
     def _check(self, X: Any, *, reset: bool) -> np.ndarray:
@@ -441,11 +441,11 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 def _identity(
     description: dict[str, Any],
     X: np.ndarray,
-    beside: tuple[np.ndarray | None, ...],
+    others: tuple[np.ndarray | None, ...],
     *,
     any_length: bool,
 ) -> str:
-    """Return a digest of the settings, of about a thousand of the rows, and of arrays beside them.
+    """Return a digest of the settings, of about a thousand of the rows, and of other arrays.
 
     With ``any_length`` the number of epochs does not count: a longer fit starts like a shorter one.
     """
@@ -453,7 +453,7 @@ def _identity(
     if any_length and settings["params"]["trainer"] is not None:
         settings["params"]["trainer"]["params"].pop("max_epochs")
     digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
-    for array in (X[:: max(1, len(X) // 1000)], *(array for array in beside if array is not None)):
+    for array in (X[:: max(1, len(X) // 1000)], *(array for array in others if array is not None)):
         digest.update(str(array.shape).encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What estimators can do beside encoding rows: each a mixin that says what it needs."""
+"""What estimators can do besides encoding rows, each a mixin."""
 
 import warnings
 from abc import abstractmethod

@@ -62,7 +62,7 @@ class Entry:
     storable : bool
         Can be saved as data.
     contrastive : bool
-        Learns from background rows beside the rows.
+        Learns from background rows as well as the rows.
     require : callable, optional
         Called before the model is built; raises if a package that it needs is missing.
     """
@@ -230,7 +230,7 @@ def find_model(name: str) -> Entry:
         near = get_close_matches(name, names, n=1, cutoff=0.3)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"There is no model {name!r}.{hint} `sfumato models` lists them.")
-    # Whoever types the name of a class trusts it.
+    # Typing the name of a class is trusting it.
     cls = find(name, trust=(name,))
     if not _is_ours(cls):
         raise ValueError(f"{name!r} is no model: it must be a subclass of TabularEstimator.")
@@ -249,7 +249,7 @@ def entry_of(estimator: BaseEstimator) -> Entry:
 
 
 def is_deep(estimator: BaseEstimator) -> bool:
-    """Tell whether an estimator is one of ours, trained by the Trainer."""
+    """Return whether an estimator is one of ours, trained by the Trainer."""
     return entry_of(estimator).deep
 
 
@@ -261,7 +261,7 @@ def operations_of(estimator: BaseEstimator) -> frozenset[str]:
 
 
 def learned_from_labels(estimator: Any) -> bool:
-    """Tell whether the fit of a model used labels."""
+    """Return whether the fit of a model used labels."""
     entry = entry_of(estimator)
     return bool(estimator.learned_from_labels_) if entry.deep else entry.supervised
 

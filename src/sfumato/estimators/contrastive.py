@@ -246,10 +246,10 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
         some = None if table is None else table[:: max(1, len(table) // 1000)]
         fit = self._start(X, some)
         model = fit.build(self._build)
-        beside = None if table is None else self._background_rows(table, fit)
-        data = None if beside is None else ContrastedRows(fit.rows, beside)
+        background_rows = None if table is None else self._background_rows(table, fit)
+        data = None if background_rows is None else ContrastedRows(fit.rows, background_rows)
         history = fit.train(model, objective, data)
-        first = None if beside is None else beside[slice(0, 1000)]
+        first = None if background_rows is None else background_rows[slice(0, 1000)]
         found = diagnose_contrast(model, fit.rows[slice(0, 1000)], first)
         warn_of_collapse(self._with_remedy(found))
         return self._finish(model, history)

@@ -1,4 +1,4 @@
-"""What the mixture models share: clusters beside codes."""
+"""Base of the estimators of mixture models: clusters and codes."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar, Self

@@ -41,10 +41,10 @@ from sfumato.training import History, LabelledRows, Rows
 N_PRINCIPAL = 30
 # Components that each cluster starts with, where nobody says how many, and rows that each has.
 N_SUBCOMPONENTS, ROWS_PER_COMPONENT = 8, 40
-# gamma: what the recogniser weighs beside the code.
+# gamma: weight of the recogniser, relative to that of the code.
 DISTILLATION = 20.0
-# What neighbours count beside two views of a row, where components are merged: what a view is
-# taken for was taught, who is a neighbour was not.
+# Weight of neighbours relative to pairs of views, where components are merged: the recogniser was
+# trained on views, and not on neighbours.
 NEIGHBOURS_WEIGHT = 2.0
 
 
@@ -121,7 +121,7 @@ class Recipe(BaseEstimator, ABC):
 
     @abstractmethod
     def starts_pretrained(self, pretrain_in_paper_recipe: bool) -> bool:
-        """Tell whether a fit starts with an autoencoder."""
+        """Return whether a fit starts with an autoencoder."""
 
     @abstractmethod
     def train(self, task: MixtureTask) -> Trained:
@@ -157,7 +157,7 @@ class Published(Recipe):
         check_count("n_init", self.n_init)
 
     def starts_pretrained(self, pretrain_in_paper_recipe: bool) -> bool:
-        """Tell whether the paper starts from codes."""
+        """Return whether the paper starts from codes."""
         return pretrain_in_paper_recipe
 
     def train(self, task: MixtureTask) -> Trained:
@@ -191,7 +191,7 @@ class Published(Recipe):
 class Coupled(Recipe):
     r"""Codes, neighbours, a coupled mixture of more components than clusters, and rounds of both.
 
-    An autoencoder's codes are taken apart by a mixture whose labels are coupled between nearest
+    An autoencoder's codes are clustered by a mixture whose labels are coupled between nearest
     neighbours. Rounds of joint training follow, with a recogniser q(c|x) that learns from images
     slightly deformed; between them the components are merged to clusters, without labels.
 
@@ -460,7 +460,7 @@ def initialise(model: Any, state: Labels, fit: Fit) -> None:
 
 
 def evidence_alone(model: Any, x: RowSource, n_components: int) -> LabelEvidence:
-    """Return what a model makes of rows without neighbours, whatever rows are beside them.
+    """Return the evidence for every label of rows without neighbours, each row independently.
 
     Without a recogniser that is q(c|z) at the mean of the code.
     """

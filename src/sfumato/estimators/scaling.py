@@ -50,7 +50,7 @@ class Scaling:
         return float(np.log(np.broadcast_to(self.scale, n_features)).sum())
 
     def fits_pixels(self, X: np.ndarray) -> bool:
-        """Tell whether all x' lie within [0, 1]."""
+        """Return whether all x' lie within [0, 1]."""
         ends = np.stack([X.min(axis=0), X.max(axis=0)]).astype(np.float64)
         scaled = (ends - np.array(self.offset)) / np.array(self.scale)
         return bool(scaled.min() >= -ROUNDING and scaled.max() <= 1 + ROUNDING)

@@ -1,4 +1,4 @@
-"""Measuring fitted models, alone and beside each other."""
+"""Measuring fitted models, alone and compared with each other."""
 
 from sfumato.evaluation.compare import (
     COLUMNS,
@@ -10,7 +10,13 @@ from sfumato.evaluation.compare import (
     run,
     tabulate,
 )
-from sfumato.evaluation.measures import MEANINGS, Measures, meaning_of, measure, measure_beside
+from sfumato.evaluation.measures import (
+    MEANINGS,
+    Measures,
+    meaning_of,
+    measure,
+    measure_with_baselines,
+)
 from sfumato.evaluation.split import PROTOCOLS, Split, as_fitted, holding_out, on_everything
 
 __all__ = [
@@ -28,7 +34,7 @@ __all__ = [
     "holding_out",
     "meaning_of",
     "measure",
-    "measure_beside",
+    "measure_with_baselines",
     "on_everything",
     "run",
     "tabulate",

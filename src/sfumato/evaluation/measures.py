@@ -147,7 +147,7 @@ def _clusters(estimator: Any, split: Split, n_samples: int, seed: int) -> Measur
     if split.y_eval is None:
         return {}
     labels = estimator.predict(split.X_eval)
-    # Whoever learned the classes by name is held to the names.
+    # A classifier has learned the classes by name, and is measured by name.
     accuracy = _same if learned_from_labels(estimator) else clustering_accuracy
     return {
         "accuracy": accuracy(split.y_eval, labels),
@@ -187,8 +187,8 @@ MEASURES: dict[str, Callable[[Any, Split, int, int], Measures]] = {
 }
 
 
-def beside(estimator: Any, split: Split) -> dict[str, Any]:
-    """Fit the baselines to stand beside a deep model.
+def fit_baselines(estimator: Any, split: Split) -> dict[str, Any]:
+    """Fit the baselines that a deep model is compared with.
 
     PCA with as many dimensions as its code; k-means with as many clusters as it makes.
     """
@@ -203,7 +203,9 @@ def beside(estimator: Any, split: Split) -> dict[str, Any]:
     return baselines
 
 
-def measure_beside(estimator: Any, split: Split, *, n_samples: int = 500) -> dict[str, Measures]:
-    """Return the measures of a model, under "model", and of the baselines beside it."""
+def measure_with_baselines(
+    estimator: Any, split: Split, *, n_samples: int = 500
+) -> dict[str, Measures]:
+    """Return the measures of a model, under "model", and of its baselines."""
     found = {"model": measure(estimator, split, n_samples=n_samples)}
-    return found | {name: measure(m, split) for name, m in beside(estimator, split).items()}
+    return found | {name: measure(m, split) for name, m in fit_baselines(estimator, split).items()}

@@ -84,7 +84,7 @@ class LabelEvidence(NamedTuple):
 
     @classmethod
     def of(cls, joined: Tensor, n_components: int) -> "LabelEvidence":
-        """Take apart what :meth:`joined` has joined."""
+        """Split what :meth:`joined` has joined."""
         return cls(joined[:, :n_components], joined[:, n_components:])
 
 

@@ -128,7 +128,7 @@ def _page(data: Data, split: Split, results: list[Result], shown: list[Result]) 
         content |= {f"{name}: {heading.lower()}": html for heading, html in found.items()}
     content["Environment"] = page.pairs(environment())
     lead = (
-        f"{len(data.X)} handwritten digits of 8 x 8 pixels, taken apart without labels; everything "
+        f"{len(data.X)} handwritten digits of 8 x 8 pixels, clustered without labels; everything "
         f"is measured and shown on {len(split.X_eval)} rows that no model was fitted to."
     )
     return page.render("sfumato: digits", lead, content)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.data import Data, load_data
-from sfumato.evaluation import Measures, Split, as_fitted, measure_beside
+from sfumato.evaluation import Measures, Split, as_fitted, measure_with_baselines
 from sfumato.jobs import runs
 from sfumato.jobs.files import finite
 from sfumato.jobs.progress import SILENT, Display
@@ -61,7 +61,7 @@ def measure_run(
     bundle = load_data(source)
     split = as_fitted(bundle)
     with progress.working(f"Measuring {len(split.X_eval)} rows, {n_samples} samples each"):
-        results = measure_beside(estimator, split, n_samples=n_samples)
+        results = measure_with_baselines(estimator, split, n_samples=n_samples)
     return MeasuredRun(estimator, runs.data_name(source, bundle), bundle, split, results)
 
 

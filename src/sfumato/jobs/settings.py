@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 # Words that parameters take as they are.
 PLAIN = {*BACKBONES, *LIKELIHOODS, *LOSSES, *POSTERIORS, *PRIORS, *RECIPES, *SCALINGS}
-# Short words for objects, beside the names of their classes.
+# Short words for objects, besides the names of their classes.
 SHORT = {
     "sparsity": "KLSparsity",
     "masking": "MaskingNoise",
@@ -118,7 +118,7 @@ def _named(word: str) -> Any:
         return words.get(word.lower(), words.get(kebab(word)))
     if ":" in word or any(point.name == word for point in declared(GROUP)):
         try:
-            # Whoever types the name of a class trusts it.
+            # Typing the name of a class is trusting it.
             return find(word, trust=(word,))
         except ArtifactError as error:
             raise SettingError(str(error)) from None

@@ -1,4 +1,4 @@
-"""The conditional variational autoencoder: everything is told a condition of the row."""
+"""The conditional variational autoencoder: all of it is conditioned on c."""
 
 from collections.abc import Callable
 

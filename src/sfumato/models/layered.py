@@ -211,7 +211,7 @@ class LayeredDecoder(nn.Module):
     foreground_dim, background_dim : int
     image_shape : (channels, height, width)
     n_conditions : int
-        Length of c, which the foreground is told.
+        Length of c, which the foreground is conditioned on.
     """
 
     def __init__(
@@ -241,9 +241,9 @@ class LayeredDecoder(nn.Module):
         z_f, z_b, c = flat.tensor_split(
             [self.foreground_dim, self.foreground_dim + self.background_dim], dim=-1
         )
-        told = torch.cat([z_f, c], dim=-1)
-        gate = _precise(self.gate(told)) + FIRST_GATE
-        parts = (gate, self._drawn(self.foreground(told)), self._drawn(self.background(z_b)))
+        conditioned = torch.cat([z_f, c], dim=-1)
+        gate = _precise(self.gate(conditioned)) + FIRST_GATE
+        parts = (gate, self._drawn(self.foreground(conditioned)), self._drawn(self.background(z_b)))
         return Layers(*(part.unflatten(0, code.shape[:-1]) for part in parts))
 
     def _drawn(self, raw: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def mlp(sizes: Sequence[int], activation: str = "relu") -> nn.Sequential:
 
 
 def chained(*parts: nn.Module) -> nn.Sequential:
-    """Return the parts one after the other, sequences among them taken apart.
+    """Return the parts one after the other, with sequences flattened.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Networks that are told a condition."""
+"""Networks conditioned on c."""
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -58,8 +58,8 @@ class Injected(nn.Module):
         for i, layer in enumerate(self.network):
             h = layer(h)
             if str(i) in self.injections:
-                told = self.injections[str(i)](c)
-                h = h + (told if h.ndim == 2 else told[:, :, None, None])
+                shift = self.injections[str(i)](c)
+                h = h + (shift if h.ndim == 2 else shift[:, :, None, None])
         return h
 
 

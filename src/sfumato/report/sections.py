@@ -130,7 +130,7 @@ def _figures(value: Any) -> str:
 
 
 def measures(results: Mapping[str, Measures], split: Split, *, supervised: bool = False) -> str:
-    """Return the measures of the model and of the baselines beside it."""
+    """Return the measures of the model and of its baselines."""
     found = dict.fromkeys(name for row in results.values() for name in row)
     names = [name for name in MEANINGS if name in found]
     names += [name for name in found if name not in MEANINGS]

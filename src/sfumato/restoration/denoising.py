@@ -1,4 +1,4 @@
-"""Denoising: a convolutional denoising autoencoder that is told the noise level."""
+"""Denoising: a convolutional denoising autoencoder conditioned on the noise level."""
 
 from collections.abc import Sequence
 from functools import partial

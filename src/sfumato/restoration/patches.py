@@ -8,7 +8,7 @@ from torch import Tensor
 
 # Steps that are called an epoch: photographs have no natural number of patches.
 STEPS = 200
-# All photographs together keep at most so many pixels: of larger ones a part.
+# Most pixels kept of all photographs together; larger ones are cropped.
 MAX_PIXELS = 200_000_000
 
 

@@ -261,7 +261,7 @@ class Loop:
         return False
 
     def _exploded(self, record: Record) -> bool:
-        """Tell whether the loss has left all bounds, though it is a number."""
+        """Return whether the loss has left all bounds, though it is a number."""
         losses = self.state.history["loss"]
         return bool(losses) and record["loss"] > EXPLODED * (1 + max(map(abs, losses)))
 

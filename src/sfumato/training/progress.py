@@ -54,7 +54,7 @@ class Progress:
 
 
 class Labelled:
-    """A logger that is told which phase of a fit it sees.
+    """A logger of one phase of a fit.
 
     Parameters
     ----------

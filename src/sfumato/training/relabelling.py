@@ -64,7 +64,7 @@ class RelabelledBatches(Batches):
             yield assigned[chunk]
 
     def exhausted(self, history: History) -> bool:
-        """Tell whether the last pass found the clusters nearly as they were.
+        """Return whether the last pass found the clusters nearly as they were.
 
         The first does so in any case: nothing has been learned before it.
         """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sfumato.artifacts import CHECKPOINT, PHASES, make_directory, read_checkpoint
 from sfumato.checks import check_choice, check_count
-from sfumato.deprecation import accept_moved, apart
+from sfumato.deprecation import accept_moved, split_moved
 from sfumato.noise import Noise
 from sfumato.objectives import as_objective
 from sfumato.training.engine import PRECISIONS, Engine, LocalEngine, threads
@@ -130,7 +130,7 @@ class Trainer(BaseEstimator):
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, those that have moved into an object among them."""
-        present, moved = apart(self, params)
+        present, moved = split_moved(self, params)
         super().set_params(**present)
         accept_moved(self, moved)
         return self
@@ -143,7 +143,7 @@ class Trainer(BaseEstimator):
         return Optimizer() if self.optimizer is None else self.optimizer
 
     def epochs_for(self, n_rows: int) -> int:
-        """Return how many epochs so many rows get.
+        """Return the number of epochs for ``n_rows`` rows.
 
         Examples
         --------
@@ -153,7 +153,7 @@ class Trainer(BaseEstimator):
         return max(self.max_epochs, -(-self.min_steps // self.steps_for(n_rows)))
 
     def steps_for(self, n_rows: int) -> int:
-        """Return the steps of a pass over so many rows.
+        """Return the number of steps of a pass over ``n_rows`` rows.
 
         Examples
         --------
@@ -163,7 +163,7 @@ class Trainer(BaseEstimator):
         return -(-n_rows // self.batch_size)
 
     def passes_for(self, n_rows: int, n_steps: int) -> int:
-        """Return how many passes of ``n_steps`` have the steps of all epochs, or a few more.
+        """Return the number of passes of ``n_steps`` steps that make up all epochs, rounded up.
 
         Examples
         --------

@@ -1,7 +1,8 @@
 """Data in: arrays, tables, files, folders and named data sets as one table; video by the frame."""
 
-from sfumato.data.bundle import Data, DataError, pixel_shape, require
+from sfumato.data.bundle import Data, DataError, DataWarning, pixel_shape, require, tell
 from sfumato.data.cdnet import GroundTruth, read_groundtruth
+from sfumato.data.columns import Column, Columns, array_columns, infer_columns
 from sfumato.data.composites import (
     HUES,
     DigitScenes,
@@ -12,6 +13,7 @@ from sfumato.data.composites import (
     textures,
 )
 from sfumato.data.images import image_paths
+from sfumato.data.kinds import KINDS
 from sfumato.data.moving_digits import moving_digits
 from sfumato.data.named import DATASETS, DatasetFile, DatasetSpec, cache_folder
 from sfumato.data.pictures import (
@@ -23,7 +25,7 @@ from sfumato.data.pictures import (
     write_image,
     write_photograph,
 )
-from sfumato.data.sources import as_table, declared_data, load_data
+from sfumato.data.sources import Table, as_table, declared_data, load_data
 from sfumato.data.video import (
     ClipWriter,
     Frame,
@@ -34,17 +36,23 @@ from sfumato.data.video import (
 __all__ = [
     "DATASETS",
     "HUES",
+    "KINDS",
     "ClipWriter",
+    "Column",
+    "Columns",
     "Data",
     "DataError",
+    "DataWarning",
     "DatasetFile",
     "DatasetSpec",
     "DigitScenes",
     "Frame",
     "GroundTruth",
     "Photograph",
+    "Table",
     "TexturedDigits",
     "Video",
+    "array_columns",
     "as_table",
     "cache_folder",
     "declared_data",
@@ -52,6 +60,7 @@ __all__ = [
     "digits_on_textures",
     "encode_jpeg",
     "image_paths",
+    "infer_columns",
     "load_data",
     "moving_digits",
     "natural_patches",
@@ -62,6 +71,7 @@ __all__ = [
     "read_picture",
     "require",
     "shipped_photographs",
+    "tell",
     "textures",
     "write_image",
     "write_photograph",

@@ -1,5 +1,7 @@
 """The one shape that all data take: a table with one datum per row, and what is known about it."""
 
+import inspect
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -7,8 +9,13 @@ from importlib import import_module
 from math import prod
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from sfumato.data.columns import Columns
 
 CHANNELS = (1, 3, 4)
 NUMBERS = "biuf"
@@ -18,6 +25,23 @@ ImageShape = tuple[int, int, int]
 
 class DataError(ValueError):
     """Data cannot be used; the message says in one sentence what was wrong and what to do."""
+
+
+class DataWarning(UserWarning):
+    """Data were taken for something that is worth a line; the line says how to change it."""
+
+
+def tell(line: str) -> None:
+    """Warn of what data were taken for, where the caller of this package stands."""
+    warnings.warn(line, DataWarning, stacklevel=_depth())
+
+
+def _depth() -> int:
+    """Return how many frames of this package lie above the caller's."""
+    frame, depth = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("sfumato"):
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +62,12 @@ class Data:
         How a row folds back into an image.
     class_names : tuple of str or None
         Name of each label code.
+    columns : Columns or None
+        What the columns of a table with names are.
+    row_names : ndarray of shape (n,) or None
+        What the source calls its rows.
+    row_name : str or None
+        Name of the column that does.
 
     Examples
     --------
@@ -54,6 +84,12 @@ class Data:
     y_test: np.ndarray | None = None
     image_shape: ImageShape | None = None
     class_names: tuple[str, ...] | None = None
+    columns: "Columns | None" = None
+    row_names: np.ndarray | None = None
+    row_name: str | None = None
+
+    def _replaced(self, **changes: Any) -> "Data":
+        return replace(self, **changes)
 
     @property
     def n_features(self) -> int:
@@ -66,7 +102,9 @@ class Data:
         if self.X_test is None:
             return self
         X = np.concatenate([self.X, self.X_test])
-        return replace(self, X=X, y=_joined(self.y, self.y_test), X_test=None, y_test=None)
+        return replace(
+            self, row_names=None, X=X, y=_joined(self.y, self.y_test), X_test=None, y_test=None
+        )
 
 
 def _joined(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
@@ -139,9 +177,10 @@ def _checked_table(name: str, X: np.ndarray) -> tuple[np.ndarray, ImageShape | N
         raise DataError(
             f"{name} has {X.ndim} dimension(s), not one row per datum: reshape it to (n, d)."
         )
-    if X.size == 0:
+    if 0 in X.shape:
         raise DataError(f"{name} has shape {X.shape} and so no data: give at least one row.")
-    return flatten(X)
+    rows: Any = X
+    return (rows.tocsr(), None) if sparse.issparse(rows) else flatten(X)
 
 
 def _checked_labels(name: str, y: np.ndarray | None, n: int) -> np.ndarray | None:

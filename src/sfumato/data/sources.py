@@ -2,38 +2,79 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
-from sfumato.data.bundle import NUMBERS, Data, DataError, ImageShape, flatten, make_data
+from sfumato.data.bundle import (
+    NUMBERS,
+    Data,
+    DataError,
+    ImageShape,
+    flatten,
+    make_data,
+    reading,
+)
+from sfumato.data.columns import Columns
 from sfumato.data.files import IDX_NAME, idx_members, read_idx, read_idx_folder, read_npy, read_npz
 from sfumato.data.images import read_image_folder
 from sfumato.data.named import DATASETS, load_named
-from sfumato.data.tables import from_frame, read_csv, read_parquet
+from sfumato.data.tables import (
+    Reading,
+    from_frame,
+    read_csv,
+    read_excel,
+    read_feather,
+    read_h5ad,
+    read_parquet,
+)
 
 # Entry points of other packages.
 GROUP = "sfumato.data"
+# Readers of what knows its own shape; of frames; and of either, told how.
 READERS: Mapping[str, Callable[[Path], Data]] = MappingProxyType(
+    {".npy": read_npy, ".npz": read_npz, ".idx": read_idx}
+)
+FRAMES: Mapping[str, tuple[str, Callable[[Path], Any]]] = MappingProxyType(
     {
-        ".npy": read_npy,
-        ".npz": read_npz,
-        ".csv": read_csv,
-        ".parquet": read_parquet,
-        ".idx": read_idx,
+        **dict.fromkeys((".csv", ".tsv", ".tab", ".txt"), ("a CSV file", read_csv)),
+        ".parquet": ("a Parquet file", read_parquet),
+        **dict.fromkeys((".feather", ".arrow"), ("a Feather file", read_feather)),
+        **dict.fromkeys((".xlsx", ".xls", ".ods"), ("a spreadsheet", read_excel)),
     }
 )
-ACCEPTED = f"{', '.join(READERS)}, an IDX folder or a folder of images"
+PACKED = (".gz", ".bz2", ".xz")
+ACCEPTED = f"{', '.join((*READERS, *FRAMES, '.h5ad'))}, an IDX folder or a folder of images"
 
 
-def load_data(source: Any) -> Data:
+class Table(NamedTuple):
+    """Rows as estimators take them."""
+
+    values: Any
+    """Of shape (n, d) if they are what they should be; nothing is checked."""
+    image_shape: ImageShape | None = None
+    """(channels, height, width), where a row folds back into an image."""
+    columns: Columns | None = None
+    """What the columns are, where they have names."""
+    row_names: np.ndarray | None = None
+
+
+def load_data(
+    source: Any,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    drop: Sequence[str] = (),
+    id: str | None = None,
+    label: str | None = None,
+) -> Data:
     """Return the data behind a name, a path or an array.
 
     Parameters
@@ -41,17 +82,25 @@ def load_data(source: Any) -> Data:
     source : str, path-like, Data or array-like
         The exact name of a data set (a key of ``DATASETS``), or of one that an installed package
         declares (an entry point of the group ``sfumato.data``: a function without arguments that
-        returns any of the following); a path to a ``.npy``, ``.npz``,
-        ``.csv``, ``.parquet`` or IDX file, an IDX folder or a folder of images; a NumPy array,
-        a pandas or polars frame, a torch tensor or data set, or nested lists.
-        A ``.npy`` file is memory-mapped. In a CSV or Parquet file or a frame, a column named
-        label, labels, target, class or y becomes ``y``; so do words in the last column of a CSV
-        file without header. A folder whose name is also a data set's is written ``./name``.
+        returns any of the following); a path to a ``.npy``, ``.npz`` or IDX file, a table (CSV
+        with any separator, decimal mark, encoding and compression, Parquet, Feather, Excel,
+        ``.h5ad``), an IDX folder or a folder of images; a NumPy array, a sparse matrix, a pandas
+        or polars frame, a torch tensor or data set, or nested lists. A ``.npy`` file is
+        memory-mapped. A folder whose name is also a data set's is written ``./name``.
+    columns : mapping, optional
+        What columns of a table are, where it is not what their cells look like: name -> kind, such
+        as ``{"city": "category", "id": "ignore"}``; see :class:`~sfumato.data.Columns`.
+    drop : sequence of str
+        Columns to leave out.
+    id : str, optional
+        The column that names the rows.
+    label : str, optional
+        The column that becomes ``y``. None is taken for it that is not named here.
 
     Returns
     -------
     Data
-        Rows of shape (n, d), flattened channels first.
+        Rows of shape (n, d), flattened channels first; words as codes, missing cells as NaN.
 
     Raises
     ------
@@ -65,13 +114,24 @@ def load_data(source: Any) -> Data:
     >>> load_data([[0.0, 1.0], [2.0, 3.0]]).n_features
     2
     """
+    how = Reading(columns or {}, tuple(drop), id, label)
+    found = _loaded(source, how)
+    if found.columns is None and how.overrides():
+        named = ", ".join(repr(name) for name in how.overrides())
+        raise DataError(f"{found.name} has no columns with names, and so none called {named}.")
+    return found
+
+
+def _loaded(source: Any, how: Reading) -> Data:
     if isinstance(source, Data):
         return source
     if isinstance(source, str) and source in DATASETS:
         return load_named(source)
     if isinstance(source, str) and source in declared_data():
         return _load_declared(source)
-    return _load_path(source) if isinstance(source, str | os.PathLike) else _load_array(source)
+    if isinstance(source, str | os.PathLike):
+        return _load_path(source, how)
+    return _load_array(source, how)
 
 
 @cache
@@ -85,42 +145,62 @@ def _load_declared(name: str) -> Data:
     return replace(found, name=name)
 
 
-def as_table(X: Any) -> tuple[Any, ImageShape | None]:
-    """Return rows that scikit-learn can validate, and the shape of an image if it is known.
+def as_table(X: Any, known: Columns | None = None, columns: Any = None) -> Table:
+    """Return rows that estimators can check, and what is known of them.
 
     Parameters
     ----------
     X : object
-        Whatever was passed to ``fit`` or ``predict``. Names, paths, ``Data``, torch tensors and
-        data sets, and arrays of more than two dimensions become NumPy arrays of shape (n, d),
+        Whatever was passed to ``fit`` or ``predict``. Names, paths, frames, ``Data``, torch tensors
+        and data sets, and arrays of more than two dimensions become NumPy arrays of shape (n, d),
         flattened channels first; everything else is handed back untouched.
+    known : Columns, optional
+        Of the training rows: the columns of a table are taken by their names.
+    columns : mapping, optional
+        Kinds of columns, see :func:`load_data`.
 
     Returns
     -------
-    X : object
-        The rows, of shape (n, d) if they are what they should be; nothing is checked.
-    image_shape : tuple (channels, height, width) or None
-        How a row folds back into an image.
+    Table
 
     Raises
     ------
     DataError
-        If a name, path or torch data set cannot be read.
+        If a name, path, torch data set or column cannot be read.
 
     Examples
     --------
-    >>> X, image_shape = as_table(np.zeros((5, 32, 32, 3)))
-    >>> X.shape, image_shape
+    >>> table = as_table(np.zeros((5, 32, 32, 3)))
+    >>> table.values.shape, table.image_shape
     ((5, 3072), (3, 32, 32))
     """
+    how = Reading(columns or {})
+    if _is_frame(X):
+        return _table(from_frame(X, how, known=known))
+    if isinstance(X, str | os.PathLike) and known is not None and _frame_reader(X) is not None:
+        return _table(_load_frame(Path(X).expanduser(), how, known))
     if isinstance(X, str | os.PathLike | Data):
-        data = load_data(X)
-        return data.X, data.image_shape
+        return _table(_loaded(X, how), known)
+    if how.columns:
+        raise DataError("columns= names columns, and these rows have none: give a frame or a file.")
     if _is(X, "torch.utils.data", "Dataset"):
-        return flatten(_stacked(X)[0])
+        return Table(*flatten(_stacked(X)[0]))
     if _is(X, "torch", "Tensor"):
         X = _numpy(X)
-    return flatten(X) if isinstance(X, np.ndarray) and X.ndim > 2 else (X, None)
+    return Table(*flatten(X)) if isinstance(X, np.ndarray) and X.ndim > 2 else Table(X)
+
+
+def _table(data: Data, known: Columns | None = None) -> Table:
+    """Return the training rows of data, of which known columns are taken by name."""
+    X = data.X
+    if known is not None and data.columns is not None and data.columns != known:
+        frame = data.columns.decode(np.asarray(X, dtype=np.float64))
+        X = known.encode(frame)
+    return Table(X, data.image_shape, known or data.columns, data.row_names)
+
+
+def _is_frame(X: Any) -> bool:
+    return _is(X, "pandas", "DataFrame") or _is(X, "polars", "DataFrame")
 
 
 def _is(value: object, module: str, name: str) -> bool:
@@ -128,16 +208,43 @@ def _is(value: object, module: str, name: str) -> bool:
     return module in sys.modules and isinstance(value, getattr(sys.modules[module], name))
 
 
-def _load_path(source: str | os.PathLike[str]) -> Data:
+def _load_path(source: str | os.PathLike[str], how: Reading) -> Data:
     path = Path(source).expanduser()
     if path.is_dir():
         return read_idx_folder(path) if idx_members(path) else read_image_folder(path)
     if not path.exists():
         raise DataError(_not_found(source, path))
-    reader = READERS.get(".idx" if IDX_NAME.search(path.name) else path.suffix.lower())
+    if IDX_NAME.search(path.name):
+        return read_idx(path)
+    if _frame_reader(path) is not None:
+        return _load_frame(path, how, None)
+    if path.suffix.lower() == ".h5ad":
+        with reading(path, "an AnnData file"):
+            return replace(read_h5ad(path, how), name=path.stem)
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path} is of no known format: give {ACCEPTED}.")
     return reader(path)
+
+
+def _frame_reader(source: str | os.PathLike[str]) -> tuple[str, Callable[[Path], Any]] | None:
+    """Return what a file that holds a frame is called, and its reader; else None."""
+    path = Path(source)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = bool(suffixes) and suffixes[-1] in PACKED
+    ending = "".join(suffixes[-2:-1]) if packed else "".join(suffixes[-1:])
+    found = FRAMES.get(ending)
+    return None if packed and found is not None and found[1] is not read_csv else found
+
+
+def _load_frame(path: Path, how: Reading, known: Columns | None) -> Data:
+    found = _frame_reader(path)
+    if found is None or not path.exists():
+        raise DataError(_not_found(path, path))
+    called, reader = found
+    with reading(path, called):
+        frame = reader(path)
+    return replace(from_frame(frame, how, path.name, known), name=path.name.split(".")[0])
 
 
 def _not_found(source: str | os.PathLike[str], path: Path) -> str:
@@ -152,9 +259,11 @@ def _not_found(source: str | os.PathLike[str], path: Path) -> str:
     )
 
 
-def _load_array(source: Any) -> Data:
-    if _is(source, "pandas", "DataFrame") or _is(source, "polars", "DataFrame"):
-        return from_frame(source)
+def _load_array(source: Any, how: Reading) -> Data:
+    if _is_frame(source):
+        return from_frame(source, how)
+    if sparse.issparse(source):
+        return make_data("the matrix", source)
     if _is(source, "torch.utils.data", "Dataset"):
         return make_data("the data set", *_stacked(source))
     return make_data("the array", _array(source))

@@ -8,10 +8,13 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sfumato.data import as_table
+from sfumato.data import Columns, Data, as_table, require
+from sfumato.estimators.base import TabularEstimator
 from sfumato.estimators.capabilities import HasLikelihood, HasLoss
+from sfumato.estimators.cells import cell_surprise
+from sfumato.estimators.tables import check_width, checked_table, note_columns
 from sfumato.estimators.vae import VAE
 from sfumato.nn import ImageShape
 from sfumato.training import check_choice
@@ -115,6 +118,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     True
     """
 
+    columns_: Columns | None
+    image_shape_: ImageShape | None
+
     def __init__(
         self,
         estimator: BaseEstimator | None = None,
@@ -129,29 +135,72 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.calibration_fraction = calibration_fraction
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> "AnomalyDetector":
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> "AnomalyDetector":
         """Fit the model to X of shape (n, d), or images, and find the threshold; y is ignored.
+
+        Parameters
+        ----------
+        X : array of shape (n, d) or of images, frame, tensor, Dataset, path, or data set's name
+        y : ignored
+        columns : mapping, optional
+            Kinds of columns by name, see :meth:`VAE.fit`.
 
         Raises
         ------
         ValueError
             If the data or a parameter cannot be used; the message says why.
         """
-        X, image_shape = as_table(X)
-        X = validate_data(self, X, ensure_min_samples=2)
         self._inspect()
-        fitted, held_out = self._split(X)
-        self.estimator_ = self._build(image_shape).fit(fitted, None)
-        states = self._statistics(held_out)
+        known = getattr(self._inner(), "columns_", None)
+        table = as_table(X, known=known, columns=columns)
+        values = checked_table(self, table.values, n_min=2)
+        note_columns(self, table.columns, values.shape[1])
+        fitted, held_out = self._split(len(values))
+        self.image_shape_ = table.image_shape
+        self.estimator_ = clone(self._estimator()).fit(self._rows(values[fitted]), None)
+        states = self._statistics(self._rows(values[held_out]))
         self.normal_states_ = EmpiricalCovariance().fit(states)
         self.offset_ = float(np.quantile(self._score(states), self.contamination))
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the score of every row, shape (n,): high is normal."""
-        check_is_fitted(self, "offset_")
-        X = validate_data(self, as_table(X)[0], reset=False)
-        return self._score(self._statistics(X))
+        return self._score(self._statistics(self._checked(X)))
+
+    def explain(self, X: Any) -> Any:
+        r"""Return how strange every cell is given the others of its row, in nats.
+
+        .. math:: s_j = \max_\mu \log p(x_j; \mu) - \log p(x_j | x_{-j})
+
+        Near 0 for a cell that its row could have foretold; for densities the unit drops out.
+
+        Parameters
+        ----------
+        X : array-like or frame of shape (n, d)
+
+        Returns
+        -------
+        ndarray or frame of shape (n, d)
+            0 for missing cells; a frame where columns have names.
+
+        Raises
+        ------
+        ValueError
+            If the model has no likelihood of single cells.
+        """
+        rows = self._checked(X)
+        inner = self._fitted_inner()
+        if not isinstance(inner, HasLikelihood):
+            raise ValueError(
+                f"explain needs a model with a likelihood, such as VAE(); "
+                f"{type(inner).__name__} has none."
+            )
+        found = cell_surprise(inner, rows)
+        if self.columns_ is None:
+            return found
+        pandas = require("pandas", "a table with names")
+        index = getattr(X, "index", None)
+        return pandas.DataFrame(found, columns=list(self.columns_.names), index=index)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the score above the threshold, shape (n,): negative for anomalies."""
@@ -175,27 +224,48 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 f"calibration_fraction must lie in [0, 1), got {self.calibration_fraction}."
             )
 
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells may be missing."""
+        return bool(getattr(self._inner(), "takes_holes", False))
+
+    def _estimator(self) -> Any:
+        """Return the estimator, or the default one."""
+        return VAE(random_state=self.random_state) if self.estimator is None else self.estimator
+
+    def _inner(self) -> Any:
+        """Return the estimator, out of its frozen shell."""
+        inner = self._estimator()
+        return inner.estimator if isinstance(inner, FrozenEstimator) else inner
+
+    def _fitted_inner(self) -> Any:
+        inner = self.estimator_
+        return inner.estimator if isinstance(inner, FrozenEstimator) else inner
+
     def _has_codes(self) -> bool:
-        inner = self.estimator
-        if isinstance(inner, FrozenEstimator):
-            inner = inner.estimator
-        return inner is None or isinstance(inner, (HasLikelihood, HasLoss))
+        return isinstance(self._inner(), (HasLikelihood, HasLoss))
 
-    def _build(self, image_shape: ImageShape | None) -> Any:
-        if self.estimator is None:
-            return VAE(image_shape=image_shape, random_state=self.random_state)
-        estimator = clone(self.estimator)
-        params = estimator.get_params(deep=False)
-        if "image_shape" in params and params["image_shape"] is None:
-            estimator.set_params(image_shape=image_shape)
-        return estimator
+    def _checked(self, X: Any) -> Any:
+        """Return new rows as the estimator takes them."""
+        check_is_fitted(self, "offset_")
+        table = as_table(X, known=self.columns_)
+        values = checked_table(self, table.values)
+        check_width(self, values, named=table.columns is not None)
+        return self._rows(values)
 
-    def _split(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        n_held_out = int(np.ceil(self.calibration_fraction * len(X)))
+    def _rows(self, values: Any) -> Any:
+        """Return rows with what is known of them, for estimators that ask for it."""
+        if not isinstance(self._inner(), TabularEstimator):
+            return values
+        return Data("the rows", values, image_shape=self.image_shape_, columns=self.columns_)
+
+    def _split(self, n_rows: int) -> tuple[Any, Any]:
+        """Return the rows that the model is fitted to, and those that calibrate it."""
+        n_held_out = int(np.ceil(self.calibration_fraction * n_rows))
         if n_held_out == 0:
-            return X, X
-        order = check_random_state(self.random_state).permutation(len(X))
-        return X[order[n_held_out:]], X[order[:n_held_out]]
+            return slice(None), slice(None)
+        order = check_random_state(self.random_state).permutation(n_rows)
+        return order[n_held_out:], order[:n_held_out]
 
     def _statistics(self, X: np.ndarray) -> np.ndarray:
         name = self.statistic

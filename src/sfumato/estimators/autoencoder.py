@@ -18,7 +18,6 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.exhibits import Exhibit, Pictures
 from sfumato.estimators.fit import deformation_of, view_of
-from sfumato.estimators.scaling import Scaler
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss, loss_of
 from sfumato.models import LatentVariableModel
@@ -34,6 +33,7 @@ from sfumato.nn import (
     chained,
 )
 from sfumato.objectives import Corruption, Penalty, Reconstruction
+from sfumato.scaling import Scaler
 from sfumato.training import Rows, Trainer
 
 # The prior is fitted to at most this many codes.
@@ -121,6 +121,7 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
     operations = CODES | {"score"} | GENERATES
     shows = (filters,)
     resolvers = {"backbone": backbone_of, "loss": loss_of}
+    stored = ("loss_",)
     homes = dict.fromkeys(("activation", "tied", "dropout"), "backbone")
 
     def __init__(
@@ -130,10 +131,10 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
         backbone: Backbone | str = "mlp",
         corruption: Corruption | Sequence[Corruption] | None = None,
         penalty: Penalty | Sequence[Penalty] | None = None,
-        loss: Loss | str = "mse",
+        loss: Loss | str = "auto",
         deformation: Deformation | str | None = None,
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,
@@ -151,10 +152,11 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
         self.trainer = trainer
         accept_moved(self, moved)
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
-        X = self._begin(X)
+        X = self._begin(X, columns)
         self._check_network()
+        self._fit_loss(X)
         objective = self._objective()
         fit = self._start(X)
         model = fit.build(self._build)
@@ -175,7 +177,7 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
 
     def _objective(self) -> Reconstruction:
         return Reconstruction(
-            loss_of(self.loss),
+            self._judge(),
             kinds_of("corruption", self.corruption, Corruption),
             kinds_of("penalty", self.penalty, Penalty),
             view_of(deformation_of(self.deformation, self.image_shape_), self.image_shape_),

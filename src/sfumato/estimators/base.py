@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import blake2b
 from inspect import Signature
-from math import isqrt
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -20,21 +19,28 @@ from sklearn.base import (
     clone,
 )
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
 
 from sfumato import __version__
 from sfumato.artifacts import tensor_tree
 from sfumato.checks import check_count
-from sfumato.data import as_table
+from sfumato.data import Columns, array_columns, as_table
 from sfumato.deprecation import accept_moved, present_signature, split_moved
 from sfumato.estimators.exhibits import Exhibit
 from sfumato.estimators.fit import Fit
-from sfumato.estimators.scaling import Scaler, Scaling, scaling_of
+from sfumato.estimators.tables import (
+    check_width,
+    checked_table,
+    is_streamed,
+    note_columns,
+    tell_of_squares,
+)
 from sfumato.inference import RowSource, map_float64, seeded_rows
 from sfumato.nn import Backbone, ImageShape, Networks, Sizes, backbone_of
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, Terms
+from sfumato.scaling import Scaler, Scaling, scaling_of
 from sfumato.storage import (
     Stored,
     from_json,
@@ -48,7 +54,6 @@ from sfumato.training import (
     History,
     Rows,
     Trainer,
-    is_memory_mapped,
 )
 
 # What can be asked of a model; "density": its score is a log density or log mass in nats.
@@ -87,6 +92,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         From data units to model units.
     image_shape_ : (channels, height, width) or None
         Of one row, where the rows are images.
+    columns_ : Columns or None
+        What each column of a table with names was taken for.
     seed_ : int
         All randomness of the fit and of later Monte Carlo estimates comes from it.
     """
@@ -96,6 +103,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     supervised: ClassVar[bool] = False
     teachable: ClassVar[bool] = False
     contrastive: ClassVar[bool] = False
+    # Whether cells may be missing.
+    takes_holes: ClassVar[bool] = False
     # The parameter that is the number of clusters.
     clusters_named: ClassVar[str | None] = None
     # What a page shows of a fitted model, given rows.
@@ -115,7 +124,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     hidden: tuple[int, ...] | None
     backbone: Backbone | str
     scaling: Scaler | str
-    image_shape: ImageShape | None
+    image_shape: ImageShape | bool | None
     random_state: int | np.random.RandomState | None
     trainer: Trainer | None
 
@@ -123,6 +132,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     history_: History
     scaling_: Scaling
     image_shape_: ImageShape | None
+    columns_: Columns | None
     n_features_in_: int
     seed_: int
     # The labels that were seen, where there were any.
@@ -136,13 +146,17 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             cls.__signature__ = present_signature(cls.__init__)
 
     @abstractmethod
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model.
 
         Parameters
         ----------
         X : array of shape (n, d) or of images, frame, tensor, Dataset, path, or data set's name
+            Missing cells are NaN.
         y : ignored
+        columns : mapping, optional
+            What columns of a table are, by name, where it is not what their values look like, such
+            as ``{"city": "category", "id": "ignore"}``; see :class:`~sfumato.data.Columns`.
 
         Raises
         ------
@@ -184,6 +198,15 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return None if self.clusters_named is None else int(getattr(self, self.clusters_named))
 
     @property
+    def input_width_(self) -> int:
+        """How many numbers the networks see of a row."""
+        return self.n_features_in_
+
+    def _input_layers(self) -> tuple[nn.Module, ...]:
+        """Return what becomes of a row before the networks see it."""
+        return ()
+
+    @property
     def learned_from_labels_(self) -> bool:
         """Whether the fit used labels."""
         return self.supervised or (self.teachable and self.classes_ is not None)
@@ -200,8 +223,14 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     # Fitting.
 
-    def _begin(self, X: Any) -> np.ndarray:
+    def _begin(self, X: Any, columns: Any = None) -> np.ndarray:
         """Forget an earlier fit, check settings and rows, and return the rows.
+
+        Parameters
+        ----------
+        X : whatever ``fit`` takes
+        columns : mapping, optional
+            Kinds of columns by name, see :meth:`fit`.
 
         Raises
         ------
@@ -216,7 +245,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if not isinstance(self._trainer(), Trainer):
             raise ValueError(f"trainer must be a Trainer or None, got {self.trainer!r}.")
         self._trainer().validate()
-        table = self._check(X, reset=True)
+        table = self._check(X, reset=True, columns=columns)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         name_of(type(self)), params_to_json(self)
         return table
@@ -226,12 +255,14 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.scaling_ = self._scaling(X)
         trainer = self._trainer()
         engine = trainer.engine()
-        resident = not is_memory_mapped(X)
+        resident = not is_streamed(X)
         rows = Rows(X, self.scaling_.to_model, engine.device, resident=resident)
         description = None
         if trainer.checkpoint is not None:
             description = self._identified(X, trainer, others)
-        return Fit(rows, self.seed_, trainer, engine, description, self.image_shape_)
+        inputs = self._input_layers()
+        see = nn.Sequential(*inputs).to(engine.device) if inputs else None
+        return Fit(rows, self.seed_, trainer, engine, description, self.image_shape_, see=see)
 
     def _finish(self, model: Any, history: History) -> Self:
         self.model_, self.history_ = model, history
@@ -246,7 +277,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def _networks(self, n_code: int, n_out: int, latent_dim: int | None = None) -> Networks:
         """Build the encoder's and the decoder's networks."""
         sizes = Sizes(
-            self.n_features_in_,
+            self.input_width_,
             self.image_shape_,
             n_code,
             n_out,
@@ -266,8 +297,9 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         backbone = self._backbone()
         if backbone.needs_images and self.image_shape_ is None:
             raise ValueError(
-                f"backbone={self.backbone!r} needs images, and rows of {self.n_features_in_} "
-                "values are not square; give image_shape=(channels, height, width)."
+                f"backbone={self.backbone!r} needs pictures, and these rows of "
+                f"{self.n_features_in_} values are a table: give image_shape=(channels, height, "
+                "width)."
             )
 
     def _identified(
@@ -278,25 +310,35 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         identity = _identity(description, X, others, any_length=any_length)
         return description | {"identity": identity}
 
-    def _check(self, X: Any, *, reset: bool) -> np.ndarray:
-        X, image_shape = as_table(X)
-        n_min = 2 if reset else 1
-        table: np.ndarray = validate_data(self, X, reset=reset, ensure_min_samples=n_min)
+    def _check(self, X: Any, *, reset: bool, columns: Any = None) -> np.ndarray:
+        """Return rows as an array, with NaN for missing cells, or as a sparse matrix."""
+        table = as_table(X, known=None if reset else self.columns_, columns=columns)
+        values = checked_table(self, table.values, n_min=2 if reset else 1)
         if reset:
-            self.image_shape_ = self._image_shape(table.shape[1], image_shape)
-        return table
+            note_columns(self, table.columns, values.shape[1])
+            self.image_shape_ = self._image_shape(values.shape[1], table.image_shape)
+            return values
+        check_width(self, values, named=table.columns is not None)
+        return values
+
+    def table_columns(self, X: Any) -> Columns | None:
+        """Return what the columns of training rows are; None where rows are pictures."""
+        if self.image_shape_ is not None:
+            return None
+        return array_columns(X) if self.columns_ is None else self.columns_
 
     def _image_shape(self, n_features: int, found: ImageShape | None) -> ImageShape | None:
-        if self.image_shape is not None:
-            if np.shape(self.image_shape) != (3,) or int(np.prod(self.image_shape)) != n_features:
-                raise ValueError(
-                    f"image_shape={self.image_shape} must be (channels, height, width) with a "
-                    f"product of {n_features}, the number of values in a row."
-                )
-            return self.image_shape
-        side = isqrt(n_features)
-        square = (1, side, side) if side * side == n_features and side >= 8 else None
-        return found or square
+        given = self.image_shape
+        if given is None and found is None:
+            tell_of_squares(n_features)
+        if given is None or isinstance(given, bool):
+            return None if given is False else found
+        if np.shape(given) != (3,) or int(np.prod(given)) != n_features:
+            raise ValueError(
+                f"image_shape={given} must be (channels, height, width) with a product of "
+                f"{n_features}, the number of values in a row; False: rows are no pictures."
+            )
+        return given
 
     def _scaling(self, X: np.ndarray) -> Scaling:
         unit = self._unit()
@@ -385,6 +427,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 "n_features_in_": self.n_features_in_,
                 "feature_names_in_": None if names is None else list(names),
                 "image_shape_": self.image_shape_,
+                "columns_": None if self.columns_ is None else self.columns_.to_json(),
                 "scaling_": self.scaling_.to_dict(),
                 "seed_": self.seed_,
                 **{name: to_json(getattr(self, name)) for name in self.stored},
@@ -416,6 +459,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         estimator = cls(**stored.params())
         fitted = dict(stored.description["fitted"])
         estimator.scaling_ = Scaling(**fitted.pop("scaling_"))
+        columns = fitted.pop("columns_", None)
+        estimator.columns_ = None if columns is None else Columns.from_json(columns)
         names = fitted.pop("feature_names_in_")
         if names is not None:
             estimator.feature_names_in_ = np.array(names, dtype=object)
@@ -435,6 +480,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self.takes_holes
+        tags.input_tags.sparse = True
         return tags
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
-from sfumato.data import as_table
 from sfumato.estimators.base import TabularEstimator, Unit
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
+from sfumato.estimators.tables import has_holes
 from sfumato.inference import (
     Diagnosis,
     LikelihoodEstimate,
@@ -22,9 +22,17 @@ from sfumato.inference import (
     diagnose,
     diagnose_mixture,
     importance_sampling,
+    impute,
     map_float64,
 )
-from sfumato.likelihoods import Likelihood, Loss, loss_of
+from sfumato.likelihoods import (
+    ByColumn,
+    ColumnGroup,
+    Likelihood,
+    Loss,
+    likelihood_of,
+    loss_of,
+)
 from sfumato.training import check_count
 
 RandomState = int | np.random.RandomState | None
@@ -100,6 +108,29 @@ def saturated(estimator: Any, X: Any, judge: Likelihood | Loss) -> np.ndarray:
     return attained - estimator._log_volume()
 
 
+def scaling_given(scaling: Any) -> str | None:
+    """Return the word of the scaling that a user has chosen, "own" for an object; else None."""
+    if isinstance(scaling, str):
+        return None if scaling == "auto" else scaling
+    return "own"
+
+
+def check_scaling(scaling: Any, chosen: Likelihood | Loss) -> None:
+    """Check that columns with likelihoods of their own are not given one scaling for all.
+
+    Raises
+    ------
+    ValueError
+        If they are.
+    """
+    by_column = isinstance(getattr(chosen, "likelihood", chosen), ByColumn)
+    if by_column and scaling_given(scaling) is not None:
+        raise ValueError(
+            f"scaling={scaling!r} has no effect where every column has a likelihood and a unit of "
+            "its own: leave it out."
+        )
+
+
 class HasLikelihood(Host):
     """A model of p(x|z).
 
@@ -109,9 +140,29 @@ class HasLikelihood(Host):
         With what it learned from the training rows.
     """
 
+    takes_holes = True
+
     likelihood: Likelihood | str
     likelihood_: Likelihood
     binarize: bool = False
+
+    def _fit_likelihood(self, X: np.ndarray) -> None:
+        """Find the likelihood of the training rows."""
+        chosen = likelihood_of(self.likelihood)
+        columns = self.table_columns(X)
+        chosen = chosen.for_columns(columns, X, scaled=scaling_given(self.scaling))
+        if has_holes(X) and not isinstance(chosen, ByColumn):
+            chosen = ByColumn([ColumnGroup(tuple(range(X.shape[1])), chosen)])
+        check_scaling(self.scaling, chosen)
+        self.likelihood_ = chosen.fitted_to(X)
+
+    @property
+    def input_width_(self) -> int:
+        """How many numbers the networks see of a row."""
+        return self.likelihood_.input_width(self.n_features_in_)
+
+    def _input_layers(self) -> tuple[nn.Module, ...]:
+        return self.likelihood_.input_layers()
 
     @property
     def likelihood_measure_(self) -> str:
@@ -122,8 +173,7 @@ class HasLikelihood(Host):
         return Unit(self.likelihood_.scaling, self.likelihood_.bounded)
 
     def _log_volume(self) -> float:
-        density = self.likelihood_.is_density
-        return self.scaling_.log_volume(self.n_features_in_) if density else 0.0
+        return self.likelihood_.log_volume(self.scaling_, self.n_features_in_)
 
     def saturated(self, X: Any) -> np.ndarray:
         """Return the log-likelihood that a perfect reconstruction would have, shape (n,), in nats.
@@ -135,25 +185,60 @@ class HasLikelihood(Host):
 
     def _check_values(self, X: Any) -> None:
         """Check that rows can have a likelihood, in data units."""
-        table, _ = as_table(X)
+        table = self._check(X, reset=False)
         low = float(self.scaling_.offset[0])
-        self.likelihood_.check(np.asarray(table), low, low + float(self.scaling_.scale[0]))
+        self.likelihood_.check(table, low, low + float(self.scaling_.scale[0]))
 
 
 class HasLoss(Host):
-    """A model that is judged by a loss, as it has no density."""
+    """A model that is judged by a loss, as it has no density.
+
+    Attributes
+    ----------
+    loss_ : Loss
+        With what it learned from the training rows.
+    """
+
+    takes_holes = True
 
     loss: Loss | str
+    loss_: Loss
+
+    def _fit_loss(self, X: np.ndarray) -> None:
+        """Find the loss of the training rows.
+
+        Raises
+        ------
+        ValueError
+            If cells are missing and the loss has no use for such rows.
+        """
+        columns = self.table_columns(X)
+        chosen = loss_of(self.loss).for_columns(columns, X, scaled=scaling_given(self.scaling))
+        by_column = isinstance(getattr(chosen, "likelihood", None), ByColumn)
+        if has_holes(X) and not by_column:
+            raise ValueError(
+                f"Input X contains NaN, missing cells, which loss={chosen!r} cannot leave out: "
+                "use loss='auto' with scaling='auto', or fill them in first."
+            )
+        check_scaling(self.scaling, chosen)
+        self.loss_ = chosen.fitted_to(X)
+
+    @property
+    def input_width_(self) -> int:
+        """How many numbers the networks see of a row."""
+        return self.loss_.input_width(self.n_features_in_)
+
+    def _input_layers(self) -> tuple[nn.Module, ...]:
+        return self.loss_.input_layers()
 
     def _unit(self) -> Unit:
-        loss = loss_of(self.loss)
-        return Unit(loss.scaling, loss.bounded)
+        return Unit(self.loss_.scaling, self.loss_.bounded)
 
     def _log_volume(self) -> float:
         return 0.0
 
     def _judge(self) -> Loss:
-        return loss_of(self.loss)
+        return self.loss_
 
     def saturated(self, X: Any) -> np.ndarray:
         """Return minus the loss that a perfect reconstruction would have, shape (n,)."""
@@ -256,6 +341,50 @@ class HasDensity(Host):
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""
         return float(self.score_samples(X).mean())
+
+
+class Imputes(Host):
+    """Missing cells that are filled from what is observed."""
+
+    def impute(
+        self,
+        X: Any,
+        *,
+        n_draws: int | None = None,
+        n_samples: int = 100,
+        random_state: RandomState = None,
+    ) -> Any:
+        """Fill missing cells by importance sampling; see :func:`~sfumato.inference.impute`.
+
+        Parameters
+        ----------
+        X : array or frame of shape (n, d)
+        n_draws : int, optional
+            By default each cell gets its best guess: the mean of numbers, the likeliest level, the
+            median of ordered levels. Else that many draws, for multiple imputation.
+        n_samples : int
+            Samples of z for each row.
+        random_state : int or RandomState, optional
+            Of the draws; by default that of the fit, so that repeated calls agree.
+
+        Returns
+        -------
+        filled : like X, or a list of n_draws of them
+            Observed cells are as they were.
+        """
+        x, dtype = self._rows(X)
+        seed = int(
+            check_random_state(self.seed_ if random_state is None else random_state).randint(
+                2**31 - 1
+            )
+        )
+        found = impute(self.model_, x, n_samples=n_samples, n_draws=n_draws or 0, seed=seed)
+        given = np.asarray(self._check(X, reset=False))
+        tables = [
+            np.where(np.isnan(given), self.scaling_.to_data(part), given).astype(dtype)
+            for part in found
+        ]
+        return tables[0] if n_draws is None else tables
 
 
 def sampled_likelihood(

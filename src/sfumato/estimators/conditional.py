@@ -28,7 +28,6 @@ from sfumato.estimators.capabilities import (
     warn_of_collapse,
 )
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures, spread
-from sfumato.estimators.scaling import Scaler
 from sfumato.estimators.vae import ESTIMATES, check_binarize, objective_of, observed
 from sfumato.inference import Diagnosis, LikelihoodEstimate, RowSource, diagnose
 from sfumato.likelihoods import Likelihood, likelihood_of
@@ -47,6 +46,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import Binarized, Objective
+from sfumato.scaling import Scaler
 from sfumato.training import JoinedRows, Trainer, check_choice, check_count
 
 CONDITIONINGS = ("concatenate", "inject")
@@ -146,7 +146,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         objective: Any = None,
         scaling: Scaler | str = "auto",
         binarize: bool = False,
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,
@@ -165,7 +165,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         self.trainer = trainer
         accept_moved(self, moved)
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model to rows and their conditions.
 
         Parameters
@@ -179,9 +179,9 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         ValueError
             If the data, the conditions or a parameter cannot be used; the message says why.
         """
-        X = self._begin(X)
+        X = self._begin(X, columns)
         self._check_network()
-        self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
+        self._fit_likelihood(X)
         check_binarize(self.binarize, self.likelihood_)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
         check_choice("prior", self.prior, PRIORS)

@@ -24,7 +24,6 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.exhibits import Exhibit, Pictures, spread
 from sfumato.estimators.fit import Fit
-from sfumato.estimators.scaling import Scaler
 from sfumato.inference import (
     ContrastiveDiagnosis,
     LikelihoodEstimate,
@@ -48,6 +47,7 @@ from sfumato.nn import (
     mlp,
 )
 from sfumato.objectives import Objective, as_objective
+from sfumato.scaling import Scaler
 from sfumato.training import (
     ContrastedRows,
     Rows,
@@ -201,7 +201,7 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
         likelihood: Likelihood | str = "gaussian",
         objective: Any = None,
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,
@@ -219,7 +219,7 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
         self.trainer = trainer
         accept_moved(self, moved)
 
-    def fit(self, X: Any, y: Any = None, *, background: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, background: Any = None, columns: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -234,11 +234,11 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
         ValueError
             If the data or a parameter cannot be used; the message says why.
         """
-        X = self._begin(X)
+        X = self._begin(X, columns)
         self._check_network()
         check_count("background_dim", self.background_dim)
         check_choice("decoder", self.decoder, DECODERS)
-        self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
+        self._fit_likelihood(X)
         objective = self._objective()
         self.contrasted_ = background is not None
         table = self._check_background(background) if self.contrasted_ else None
@@ -255,8 +255,10 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
         return self._finish(model, history)
 
     def _check_background(self, background: Any) -> np.ndarray:
-        table, _ = as_table(background)
-        checked: np.ndarray = check_array(table, ensure_min_samples=2, input_name="background")
+        table = as_table(background, known=self.columns_).values
+        checked: np.ndarray = check_array(
+            table, ensure_min_samples=2, input_name="background", ensure_all_finite="allow-nan"
+        )
         if checked.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"background has {checked.shape[1]} values in a row where X has "

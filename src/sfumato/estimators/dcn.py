@@ -12,13 +12,13 @@ from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.embedding import EmbeddingEstimator, SelfTraining, relabel
 from sfumato.estimators.fit import Fit
-from sfumato.estimators.scaling import Scaler
 from sfumato.inference import RowSource, map_blocks, map_float64, posterior_means
 from sfumato.likelihoods import Loss
 from sfumato.models import DCNModel, kmeans_friendly, nearest_centres
 from sfumato.nn import Backbone, Components, ImageShape, RunningCentres
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled, require_not_negative
+from sfumato.scaling import Scaler
 from sfumato.training import Relabelling, Trainer, check_choice
 
 
@@ -76,12 +76,12 @@ class DCN(EmbeddingEstimator):
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
-        loss: Loss | str = "mse",
+        loss: Loss | str = "auto",
         clustering_weight: float = 0.1,
         centres: str = "online",
         recipe: SelfTraining | None = None,
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,

@@ -10,13 +10,13 @@ from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState, SoftClusters
 from sfumato.estimators.embedding import EmbeddingEstimator, SelfTraining, relabel
 from sfumato.estimators.fit import Fit
-from sfumato.estimators.scaling import Scaler
 from sfumato.inference import RowSource, map_blocks, map_float64
 from sfumato.likelihoods import Loss
 from sfumato.models import DECModel, dec_targets, embedded_clustering, target_distribution
 from sfumato.nn import Backbone, Components, ImageShape, StudentAssignment
 from sfumato.noise import Noise
 from sfumato.objectives import SameStep, SelfLabelled, decoding, require_not_negative
+from sfumato.scaling import Scaler
 from sfumato.training import Relabelling, Trainer
 
 # A decoder that was left out of the clusters' training follows the codes for a quarter of its time.
@@ -89,12 +89,12 @@ class DEC(SoftClusters, EmbeddingEstimator):
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
-        loss: Loss | str = "mse",
+        loss: Loss | str = "auto",
         alpha: float = 1.0,
         reconstruction_weight: float = 0.0,
         recipe: SelfTraining | None = None,
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,

@@ -8,15 +8,21 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.coupling import merge_components, neighbour_graph
 from sfumato.estimators.base import CLUSTERS, TabularEstimator, Unit
-from sfumato.estimators.capabilities import Clusters, RandomState, SoftClusters, check_clusters
+from sfumato.estimators.capabilities import (
+    Clusters,
+    RandomState,
+    SoftClusters,
+    check_clusters,
+    scaling_given,
+)
 from sfumato.estimators.fit import Fit, deformation_of, fixed_views
 from sfumato.estimators.mixture import CLUSTER_TRAINER
-from sfumato.estimators.scaling import Scaler
+from sfumato.estimators.tables import has_holes
 from sfumato.inference import (
     RowSource,
     joint_of_views,
@@ -24,6 +30,7 @@ from sfumato.inference import (
     map_float64,
     posterior_means,
 )
+from sfumato.likelihoods import Auto, ByColumn, Likelihood
 from sfumato.models import DeepClusterModel, likeliest_pseudo_labels, pseudo_classification
 from sfumato.nn import (
     MLP,
@@ -31,11 +38,13 @@ from sfumato.nn import (
     Deformation,
     ImageShape,
     PointMassFamily,
+    chained,
     mlp,
     normalised_conv,
 )
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled
+from sfumato.scaling import Scaler
 from sfumato.training import (
     Engine,
     History,
@@ -112,12 +121,14 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
 
     operations = CLUSTERS | {"transform"}
     clusters_named = "n_clusters"
-    stored = ("n_rows_",)
+    stored = ("n_rows_", "columns_as_")
+    takes_holes = True
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER | {"max_epochs": 20}
     homes = {}
 
     n_rows_: int
+    columns_as_: Likelihood
 
     def __init__(
         self,
@@ -127,7 +138,7 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
         n_pseudo_labels: int | None = None,
         deformation: Deformation | str | None = "auto",
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
     ) -> None:
@@ -141,15 +152,16 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
         self.random_state = random_state
         self.trainer = trainer
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
-        X = self._begin(X)
+        X = self._begin(X, columns)
         deformation = deformation_of(self.deformation, self.image_shape_)
         check_clusters("n_clusters", self.n_clusters, len(X))
         check_count("latent_dim", self.latent_dim)
         if self.n_pseudo_labels is not None:
             check_count("n_pseudo_labels", self.n_pseudo_labels, "None or ")
         self.n_rows_ = len(X)
+        self._find_inputs(X)
         fit = self._start(X).deforming(deformation)
         model = fit.build(self._build)
         history = self._train_passes(model, fit)
@@ -158,8 +170,27 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
         self._join(model, fit)
         return self._finish(model, history)
 
+    def _find_inputs(self, X: np.ndarray) -> None:
+        """Find how the network sees the columns of a table: as a likelihood of them would."""
+        scaled = scaling_given(self.scaling)
+        found = Auto().for_columns(self.table_columns(X), X, scaled=scaled)
+        if has_holes(X) and not isinstance(found, ByColumn):
+            raise ValueError(
+                f"Input X contains NaN, missing cells, and scaling={self.scaling!r} takes complete "
+                "rows: use scaling='auto', or fill them in first."
+            )
+        self.columns_as_ = found.fitted_to(X)
+
+    @property
+    def input_width_(self) -> int:
+        """How many numbers the network sees of a row."""
+        return self.columns_as_.input_width(self.n_features_in_)
+
+    def _input_layers(self) -> tuple[nn.Module, ...]:
+        return self.columns_as_.input_layers()
+
     def _unit(self) -> Unit:
-        return Unit("range", bounded=False)
+        return Unit(self.columns_as_.scaling, bounded=False)
 
     def _log_volume(self) -> float:
         return 0.0
@@ -172,7 +203,9 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
     def _build(self) -> DeepClusterModel:
         if self.image_shape_ is None:
             widths = self.hidden or MLP.default
-            network = mlp([self.n_features_in_, *widths, self.latent_dim])
+            network = chained(
+                *self._input_layers(), mlp([self.input_width_, *widths, self.latent_dim])
+            )
         else:
             channels = self.hidden or CHANNELS
             network = normalised_conv(self.image_shape_, channels, self.latent_dim)

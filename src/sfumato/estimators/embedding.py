@@ -37,6 +37,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled
+from sfumato.scaling import Scaler
 from sfumato.training import (
     History,
     RelabelledBatches,
@@ -123,7 +124,7 @@ class EmbeddingEstimator(
     # What update_interval="auto" stands for.
     update_interval: ClassVar[int | None] = None
     shows = (component_pictures,)
-    stored = ("n_rows_",)
+    stored = ("n_rows_", "loss_")
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
     homes = {
@@ -166,11 +167,11 @@ class EmbeddingEstimator(
         centres: np.ndarray = self.model_.assignment.centres.detach().cpu().numpy()
         return centres
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
-        X = self._begin(X)
+        X = self._begin(X, columns)
         self._check_network()
-        loss_of(self.loss)
+        self._fit_loss(X)
         self._recipe().validate()
         check_clusters("n_clusters", self.n_clusters, len(X))
         self._check_own()
@@ -180,8 +181,7 @@ class EmbeddingEstimator(
         autoencoder = self._pretraining().model(fit)
         model = fit.build(self._build).to(fit.engine.device)
         for part in ("encoder", "decoder"):
-            weights = getattr(autoencoder, part).network.state_dict()
-            getattr(model, part).network.load_state_dict(weights)
+            getattr(model, part).load_state_dict(getattr(autoencoder, part).state_dict())
         self._start_from_clusters(model, fit)
         history = self._train_clusters(model, fit)
         self._train_rest(model, fit)
@@ -209,10 +209,11 @@ class EmbeddingEstimator(
         return True
 
     def _first_loss(self) -> Loss:
-        return self._judge()
+        return loss_of(self.loss)
 
-    def _first_scaling(self) -> str:
-        return self._unit().scaling
+    def _first_scaling(self) -> Scaler | str:
+        chosen: Scaler | str = loss_of(self.loss).scaling
+        return chosen
 
     def _build(self) -> Any:
         code, loss = PointMassFamily(self.latent_dim), self._judge()
@@ -240,7 +241,7 @@ class EmbeddingEstimator(
     def _first_labels(self, codes: Tensor, fit: Fit) -> np.ndarray:
         recipe = self._recipe()
         if recipe.init == "neighbours":
-            labels = coupled_clusters(codes, fit.rows, self.n_clusters, fit.seed)
+            labels = coupled_clusters(codes, fit.seen, self.n_clusters, fit.seed)
             # Few or equal rows can leave clusters empty, and these would have no centre.
             if len(np.unique(labels)) == self.n_clusters:
                 return labels

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from sfumato.checks import check_choice
+from sfumato.inference import RowSource
 from sfumato.nn import Deformation, ImageShape, Views
 from sfumato.noise import Noise
 from sfumato.training import (
@@ -37,6 +39,8 @@ class Fit:
         Of one row, where rows are images.
     deformation : Deformation or None
         Under which an image stays what it is.
+    see : callable (n, d) -> (n, width), or None
+        What the networks see of a row, where that is not the row itself.
     """
 
     rows: Rows
@@ -46,6 +50,12 @@ class Fit:
     description: dict[str, Any] | None
     image_shape: ImageShape | None = None
     deformation: Deformation | None = None
+    see: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def seen(self) -> RowSource:
+        """The rows as the networks see them."""
+        return self.rows if self.see is None else SeenRows(self.rows, self.see)
 
     @property
     def view(self) -> Callable[[Tensor], Tensor] | None:
@@ -96,6 +106,27 @@ class Fit:
             description=self.description,
             engine=self.engine,
         )
+
+
+class SeenRows:
+    """Rows as networks see them.
+
+    Parameters
+    ----------
+    rows : Rows
+    see : callable (n, d) -> (n, width)
+    """
+
+    def __init__(self, rows: Rows, see: Callable[[Tensor], Tensor]) -> None:
+        self.rows = rows
+        self.see = see
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @torch.no_grad()
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        return self.see(self.rows[index])
 
 
 def view_of(

@@ -6,10 +6,10 @@ from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.recipes import Published, Recipe
-from sfumato.estimators.scaling import Scaler
 from sfumato.likelihoods import Likelihood
 from sfumato.models import GMVAEBound, GMVAEModel, LatentVariableModel, StyledComponents
-from sfumato.nn import Backbone, Conditional, Family, GaussianFamily, ImageShape, mlp
+from sfumato.nn import Backbone, Conditional, Family, GaussianFamily, ImageShape, chained, mlp
+from sfumato.scaling import Scaler
 from sfumato.training import Trainer, check_count
 
 # Width of the hidden layer of q(w|y): a style is little, and as deep a network as the code's would
@@ -73,12 +73,12 @@ class GMVAE(MixtureEstimator):
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
-        likelihood: Likelihood | str = "bernoulli",
+        likelihood: Likelihood | str = "auto",
         style_dim: int = 10,
         learned_weights: bool = False,
         recipe: Recipe | str = "default",
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,
@@ -101,6 +101,7 @@ class GMVAE(MixtureEstimator):
         """Build the untrained model with ``n_components`` components."""
         posterior, style = self._code(), GaussianFamily(self.style_dim)
         encoder, decoder, family = self._parts(posterior.n_parameters)
+        styling = mlp([self.input_width_, STYLE_WIDTH, style.n_parameters])
         prior = StyledComponents(
             n_components,
             self.latent_dim,
@@ -111,7 +112,7 @@ class GMVAE(MixtureEstimator):
             Conditional(encoder, posterior),
             Conditional(decoder, family),
             prior,
-            Conditional(mlp([self.n_features_in_, STYLE_WIDTH, style.n_parameters]), style),
+            Conditional(chained(*self._input_layers(), styling), style),
             self.recogniser(n_components),
         )
 

@@ -165,7 +165,7 @@ class LayeredVAE(TabularEstimator):
         foreground_grid: int = 1,
         background_grid: int = 4,
         objective: Any = None,
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,
@@ -187,7 +187,7 @@ class LayeredVAE(TabularEstimator):
         """Length of the whole code (z_F, z_B)."""
         return self.foreground_dim + self.background_dim
 
-    def fit(self, X: Any, y: Any = None, *, attributes: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, attributes: Any = None, columns: Any = None) -> Self:
         """Fit the model.
 
         Parameters
@@ -203,7 +203,7 @@ class LayeredVAE(TabularEstimator):
         ValueError
             If the data, the attributes or a parameter cannot be used; the message says why.
         """
-        X = self._begin(X)
+        X = self._begin(X, columns)
         for name in ("foreground_dim", "background_dim", "foreground_grid", "background_grid"):
             check_count(name, getattr(self, name))
         self.image_shape_ = self.image_shape_ or (1, 1, self.n_features_in_)

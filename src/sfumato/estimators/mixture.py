@@ -15,6 +15,7 @@ from sfumato.estimators.capabilities import (
     Decodes,
     HasDensity,
     HasLikelihood,
+    Imputes,
     SamplesComponents,
     SoftClusters,
     check_clusters,
@@ -30,6 +31,7 @@ from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Deformation, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
+from sfumato.scaling import Scaler
 from sfumato.training import Optimizer
 
 # Former arguments that belong to the recipe.
@@ -62,6 +64,7 @@ class Memory(nn.Module):
 
 class MixtureEstimator(
     HasLikelihood,
+    Imputes,
     Decodes,
     SamplesComponents,
     HasDensity,
@@ -108,11 +111,11 @@ class MixtureEstimator(
     def _check_own(self) -> None:
         """Check the parameters that the other mixture models lack."""
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
-        X = self._begin(X)
+        X = self._begin(X, columns)
         self._check_network()
-        self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
+        self._fit_likelihood(X)
         self.memory_shape_ = None
         self._recipe().validate()
         self._check_own()
@@ -182,14 +185,15 @@ class MixtureEstimator(
     def _first_loss(self) -> Loss:
         return likelihood_of(self.likelihood).pretraining()
 
-    def _first_scaling(self) -> str:
-        return likelihood_of(self.likelihood).scaling
+    def _first_scaling(self) -> Scaler | str:
+        chosen: Scaler | str = likelihood_of(self.likelihood).scaling
+        return chosen
 
     def _parts(self, n_code: int) -> tuple[nn.Module, nn.Module, Family]:
         """Return the networks of encoder and decoder, and the family of p(x|z)."""
         family = self.likelihood_.family(self.n_features_in_)
         encoder, decoder = self._networks(n_code, family.n_parameters)
-        return chained(*self.likelihood_.input_layers(), encoder), decoder, family
+        return chained(*self._input_layers(), encoder), decoder, family
 
     def recogniser(self, n_components: int) -> Recogniser | None:
         """Build the untrained network of q(c|x), which rounds of joint training have."""
@@ -198,7 +202,9 @@ class MixtureEstimator(
             return None
         deformation = deformation_of(recipe.deformation, self.image_shape_)
         views = fixed_views(deformation, self.image_shape_)
-        return Recogniser(self.n_features_in_, n_components, self.image_shape_, views)
+        return Recogniser(
+            self.input_width_, n_components, self.image_shape_, views, self._input_layers()
+        )
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
         r"""Return the posterior of the label of every row, shape (n, n_components).

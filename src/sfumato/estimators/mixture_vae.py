@@ -7,7 +7,6 @@ from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.recipes import Published, Recipe
-from sfumato.estimators.scaling import Scaler
 from sfumato.likelihoods import Likelihood
 from sfumato.models import LatentVariableModel, MixtureELBO, MixtureVAEModel
 from sfumato.nn import (
@@ -22,6 +21,7 @@ from sfumato.nn import (
     RelaxedBernoulliFamily,
     mlp,
 )
+from sfumato.scaling import Scaler
 from sfumato.training import Trainer, check_choice
 
 # Width of the one hidden layer of q(c|z).
@@ -95,12 +95,12 @@ class MixtureVAE(MixtureEstimator):
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
-        likelihood: Likelihood | str = "bernoulli",
+        likelihood: Likelihood | str = "auto",
         latent_likelihood: str = "gaussian",
         inference: str = "auto",
         recipe: Recipe | str = "default",
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,

@@ -5,23 +5,21 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sfumato.data import as_table
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import TabularEstimator
 from sfumato.estimators.fit import Fit
-from sfumato.estimators.scaling import Scaling
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Backbone, Conditional, Family, PointMassFamily, Sizes, chained
 from sfumato.objectives import Reconstruction
+from sfumato.scaling import Scaler, Scaling
 
 Pretrained = Autoencoder | StackedAutoencoder
 PRETRAINING = "pretraining"
@@ -69,9 +67,10 @@ class Pretraining:
 
     def _build(self, fit: Fit) -> LatentVariableModel:
         n_features = fit.rows[:1].shape[1]
+        n_inputs = self.loss.input_width(n_features)
         point, output = PointMassFamily(self.latent_dim), self.loss.family(n_features)
         sizes = Sizes(
-            n_features, fit.image_shape, self.latent_dim, output.n_parameters, self.latent_dim
+            n_inputs, fit.image_shape, self.latent_dim, output.n_parameters, self.latent_dim
         )
         encoder, decoder = self.backbone.build(sizes)
         layers = chained(*self.loss.input_layers(), encoder, *self.code.mean_layers())
@@ -158,7 +157,7 @@ class StartsFromCodes(Host):
         """Return the loss of the autoencoder."""
 
     @abstractmethod
-    def _first_scaling(self) -> str:
+    def _first_scaling(self) -> Scaler | str:
         """Return the default scaling."""
 
     @property
@@ -192,9 +191,7 @@ class StartsFromCodes(Host):
         bit.
         """
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        first = self.pretraining()
-        loss = self._first_loss().fitted_to(np.asarray(as_table(X)[0]))
-        return first.set_params(loss=loss, random_state=seed).fit(X)
+        return self.pretraining().set_params(random_state=seed).fit(X)
 
 
 def codes_of(autoencoder: Any, fit: Fit) -> Tensor:
@@ -218,4 +215,7 @@ def take_over(model: Any, autoencoder: Any, scale: float) -> None:
             filled[n:] = log(FIRST_SCALE * scale)
         weights[name] = filled
     posterior.load_state_dict(weights)
+    if type(model.decoder.family) is type(autoencoder.decoder.family):
+        # Scales and thresholds are part of what was learned.
+        model.decoder.family.load_state_dict(autoencoder.decoder.family.state_dict())
     model.decoder.network.load_state_dict(autoencoder.decoder.network.state_dict())

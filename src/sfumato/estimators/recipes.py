@@ -35,7 +35,7 @@ from sfumato.inference import (
 from sfumato.nn import Deformation, Recogniser
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, PenalisedBound
-from sfumato.training import History, LabelledRows, Rows
+from sfumato.training import History, LabelledRows
 
 # Neighbours are first looked for among this many principal components of the rows.
 N_PRINCIPAL = 30
@@ -293,7 +293,7 @@ class Coupled(Recipe):
     def _fit_initial_mixture(self, codes: Tensor, task: MixtureTask, noise: Noise) -> "Labels":
         """Fit coupled mixtures to the codes, and keep the one with the highest bound."""
         coupling, rows = self.coupling_, task.fit.rows
-        graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
+        graph = neighbour_graph(principal_points(task.fit.seen), coupling.n_neighbors)
         n = n_components_of(len(rows), task.n_clusters, self.n_subcomponents)
         with noise:
             fits = [
@@ -428,7 +428,7 @@ def n_components_of(n_rows: int, n_clusters: int, n_subcomponents: int) -> int:
     return max(n_clusters, min(n_clusters * n_subcomponents, most))
 
 
-def coupled_clusters(codes: Tensor, rows: Rows, n_clusters: int, seed: int) -> np.ndarray:
+def coupled_clusters(codes: Tensor, rows: RowSource, n_clusters: int, seed: int) -> np.ndarray:
     """Return clusters of codes by a coupled mixture whose components are merged, shape (n,)."""
     coupling = Coupling()
     graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
@@ -442,7 +442,7 @@ def coupled_clusters(codes: Tensor, rows: Rows, n_clusters: int, seed: int) -> n
     return labels
 
 
-def principal_points(rows: Rows) -> np.ndarray:
+def principal_points(rows: RowSource) -> np.ndarray:
     """Return the rows' first principal components, shape (n, at most 30)."""
     x = rows[slice(None)].cpu().numpy()
     n = min(N_PRINCIPAL, *x.shape)

@@ -23,7 +23,6 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.exhibits import Exhibit, Figures
 from sfumato.estimators.fit import Fit
-from sfumato.estimators.scaling import Scaler
 from sfumato.inference import map_float64
 from sfumato.likelihoods import Loss, loss_of, squared_error
 from sfumato.models import (
@@ -45,6 +44,7 @@ from sfumato.nn import (
     backbone_of,
 )
 from sfumato.objectives import Corruption, Reconstruction, SameStep
+from sfumato.scaling import Scaler
 from sfumato.training import LabelledRows, Optimizer, Rows, Trainer, check_choice
 
 UNLABELLED = -1
@@ -131,7 +131,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         "schedule": "cosine",
         "optimizer": Optimizer(averaging=0.0),
     }
-    stored = ("classes_", "phase_losses_")
+    stored = ("classes_", "phase_losses_", "loss_")
     shows = (phases, filters)
     homes = dict.fromkeys(("activation", "dropout"), "backbone")
     # Layers are held in check by the corruption alone.
@@ -145,7 +145,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         loss: Loss | str = "mse",
         layerwise: bool = True,
         scaling: Scaler | str = "auto",
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,
@@ -183,7 +183,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         """Widths of the layers before the code."""
         return self._layers[:-1]
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the autoencoder to all rows, and the classifier to those with labels.
 
         Parameters
@@ -197,7 +197,8 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         ValueError
             If the data, the labels or a parameter cannot be used; the message says why.
         """
-        X = self._begin(X)
+        X = self._begin(X, columns)
+        self._fit_loss(X)
         self._check_layers()
         objective = self._objective()
         self.phase_losses_: dict[str, tuple[float, ...]] = {}
@@ -243,9 +244,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         return Classifier(deepcopy(encoder), activation, self.latent_dim, n_classes)
 
     def _objective(self) -> Reconstruction:
-        return Reconstruction(
-            loss_of(self.loss), kinds_of("corruption", self.corruption, Corruption)
-        )
+        return Reconstruction(self._judge(), kinds_of("corruption", self.corruption, Corruption))
 
     def _train_layers(self, model: Any, fit: Fit) -> None:
         encoder, decoder = model.encoder.network, model.decoder.network
@@ -254,7 +253,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
             step = partial(
                 layer_reconstruction,
                 below=nn.Sequential(*(lower.encoder for lower in layers[:k])),
-                loss=loss_of(self.loss) if k == 0 else squared_error,
+                loss=self._judge() if k == 0 else squared_error,
                 corruptions=kinds_of("corruption", self.corruption, Corruption),
             )
             name = f"layer-{k + 1}"

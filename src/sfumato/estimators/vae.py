@@ -12,12 +12,12 @@ from sfumato.estimators.capabilities import (
     DiagnosesCode,
     HasDensity,
     HasLikelihood,
+    Imputes,
     RandomState,
     Samples,
     sampled_likelihood,
     warn_of_collapse,
 )
-from sfumato.estimators.scaling import Scaler
 from sfumato.inference import (
     LikelihoodEstimate,
     Refinement,
@@ -34,6 +34,7 @@ from sfumato.nn import Backbone, Conditional, ImageShape, backbone_of, chained
 from sfumato.noise import Noise
 from sfumato.objectives import ELBO, Binarized, Objective, as_objective
 from sfumato.priors import Posterior, Prior, posterior_of, prior_of
+from sfumato.scaling import Scaler
 from sfumato.training import Trainer, check_choice, check_count
 
 # method -> estimate of log p(x)
@@ -45,7 +46,7 @@ def objective_of(value: Any) -> Objective:
     return as_objective(value, ELBO())
 
 
-class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEstimator):
+class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, TabularEstimator):
     r"""Variational autoencoder.
 
     .. math:: p(z) = N(0, I), \quad p(x|z) = \mathrm{decoder}(z), \quad
@@ -122,13 +123,13 @@ class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEst
         latent_dim: int = 40,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
-        likelihood: Likelihood | str = "bernoulli",
+        likelihood: Likelihood | str = "auto",
         prior: Prior | str = "normal",
         posterior: Posterior | str = "diagonal",
         objective: Any = None,
         scaling: Scaler | str = "auto",
         binarize: bool = False,
-        image_shape: ImageShape | None = None,
+        image_shape: ImageShape | bool | None = None,
         random_state: RandomState = None,
         trainer: Trainer | None = None,
         **moved: Any,
@@ -147,17 +148,17 @@ class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEst
         self.trainer = trainer
         accept_moved(self, moved)
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
-        X = self._begin(X)
+        X = self._begin(X, columns)
         self._check_network()
-        self.likelihood_ = likelihood_of(self.likelihood).fitted_to(X)
+        self._fit_likelihood(X)
         check_binarize(self.binarize, self.likelihood_)
         prior, objective = prior_of(self.prior), self._objective()
         fit = self._start(X)
         with Noise(fit.seed):
             model = self._build()
-            prior.begin(model.prior, fit.rows)
+            prior.begin(model.prior, fit.seen)
         history = fit.train(model, objective)
         warn_of_collapse(diagnose(model, fit.rows[torch.arange(min(1000, len(X)))]))
         return self._finish(model, history)
@@ -167,9 +168,12 @@ class VAE(HasLikelihood, Decodes, Samples, HasDensity, DiagnosesCode, TabularEst
         likelihood = self.likelihood_.family(self.n_features_in_)
         networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
         encoder, decoder = self._backbone().initialised(networks)
-        q = Conditional(chained(*self.likelihood_.input_layers(), encoder), posterior)
+        q = Conditional(chained(*self._input_layers(), encoder), posterior)
         prior = prior_of(self.prior).build(
-            q, self.latent_dim, self.n_features_in_, pixels=self.likelihood_.bounded
+            Conditional(encoder, posterior),
+            self.latent_dim,
+            self.input_width_,
+            pixels=self.likelihood_.bounded,
         )
         return LatentVariableModel(q, Conditional(decoder, likelihood), prior)
 

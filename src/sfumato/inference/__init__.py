@@ -10,6 +10,7 @@ from sfumato.inference.assignments import (
 from sfumato.inference.blocks import RowSource, map_blocks, map_float64, posterior_means
 from sfumato.inference.contrast import ContrastiveDiagnosis, diagnose_contrast
 from sfumato.inference.diagnostics import Diagnosis, MixtureDiagnosis, diagnose, diagnose_mixture
+from sfumato.inference.imputation import cell_log_likelihood, impute
 from sfumato.inference.layers import LayeredDiagnosis, diagnose_layers
 from sfumato.inference.likelihood import (
     LikelihoodEstimate,
@@ -29,12 +30,14 @@ __all__ = [
     "MixtureDiagnosis",
     "Refinement",
     "RowSource",
+    "cell_log_likelihood",
     "coupled_mixture",
     "diagnose",
     "diagnose_contrast",
     "diagnose_layers",
     "diagnose_mixture",
     "importance_sampling",
+    "impute",
     "joint_of_views",
     "label_evidence",
     "map_blocks",

@@ -15,11 +15,11 @@ import sfumato
 from sfumato.artifacts import ArtifactError
 from sfumato.estimators import find_model
 from sfumato.estimators.recipes import RECIPES
-from sfumato.estimators.scaling import SCALINGS
 from sfumato.likelihoods import LIKELIHOODS, LOSSES
 from sfumato.nn import BACKBONES
 from sfumato.objectives import Corruption, Objective, Penalty
 from sfumato.priors import POSTERIORS, PRIORS
+from sfumato.scaling import SCALINGS
 from sfumato.storage import GROUP, declared, find, is_storable, registered
 
 T = TypeVar("T")

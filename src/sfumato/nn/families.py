@@ -359,11 +359,15 @@ class Levels(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log mass in nats of the levels nearest to ``value``, shape (...)."""
+        return self.log_prob_by_value(value).sum(-1)
+
+    def log_prob_by_value(self, value: Tensor) -> Tensor:
+        """Log mass in nats of the level nearest to every value, shape (..., d)."""
         n_levels = self.log_weights.shape[-1]
         index = (value * (n_levels - 1)).round().long().clamp(0, n_levels - 1)
         shape = torch.broadcast_shapes(index.shape, self.log_weights.shape[:-1])
         log_weights = self.log_weights.expand(*shape, n_levels)
-        return log_weights.gather(-1, index.expand(shape).unsqueeze(-1)).squeeze(-1).sum(-1)
+        return log_weights.gather(-1, index.expand(shape).unsqueeze(-1)).squeeze(-1)
 
 
 class CategoricalFamily(Family):
@@ -424,6 +428,10 @@ class LogisticLevels(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log mass in nats of the levels nearest to ``value``, shape (...)."""
+        return self.log_prob_by_value(value).sum(-1)
+
+    def log_prob_by_value(self, value: Tensor) -> Tensor:
+        """Log mass in nats of the level nearest to every value, shape (..., d)."""
         step = 1 / (self.n_levels - 1)
         x = ((value / step).round() * step).unsqueeze(-1)
         above = (x + step / 2 - self.loc) / self.scale
@@ -432,7 +440,7 @@ class LogisticLevels(Distribution):
         inner = F.logsigmoid(above) + F.logsigmoid(-below) + _log1m_exp(step / self.scale)
         log_mass = torch.where(x < step / 2, F.logsigmoid(above), inner)
         log_mass = torch.where(x > 1 - step / 2, F.logsigmoid(-below), log_mass)
-        return torch.logsumexp(self.log_weights + log_mass, dim=-1).sum(-1)
+        return torch.logsumexp(self.log_weights + log_mass, dim=-1)
 
 
 def _log1m_exp(a: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato.nn.backbones import ImageShape, conv_sizes, mlp
+from sfumato.nn.backbones import ImageShape, chained, conv_sizes, mlp
 from sfumato.nn.views import Views
 
 N_FEATURES = 32
@@ -53,6 +53,8 @@ class Recogniser(nn.Module):
         Images are seen by convolutions, other rows by layers of 500, 500 and 2000.
     views : Views, optional
         T_v; without them a row is seen as it is.
+    inputs : sequence of Module
+        What becomes of a row first, to ``n_features_in`` numbers.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Recogniser(nn.Module):
         n_components: int,
         image_shape: ImageShape | None = None,
         views: Views | None = None,
+        inputs: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
         network = (
@@ -68,7 +71,7 @@ class Recogniser(nn.Module):
             if image_shape is None
             else normalised_conv(image_shape, (32, 64, 128), N_FEATURES)
         )
-        self.network = nn.Sequential(network, nn.ReLU())
+        self.network = nn.Sequential(chained(*inputs, network), nn.ReLU())
         self.head = nn.Linear(N_FEATURES, n_components)
         self.views = Views() if views is None else views
 

@@ -1,7 +1,7 @@
 """From data units to model units and back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -101,6 +101,71 @@ class Standardised(Scaler):
         return Scaling(mean.tolist(), np.where(constant, 1.0, np.sqrt(variance)).tolist())
 
 
+class GivenUnits(Scaler):
+    """A unit for every column, given.
+
+    Parameters
+    ----------
+    offset, scale : sequence of float
+    """
+
+    def __init__(self, offset: Sequence[float], scale: Sequence[float]) -> None:
+        self.offset = offset
+        self.scale = scale
+
+    def fitted_to(self, X: np.ndarray) -> Scaling:
+        """Return the scaling."""
+        return Scaling(list(self.offset), list(self.scale))
+
+
+# Units of columns one by one: NaN is missing.
+Units = tuple[np.ndarray, np.ndarray]
+# Outside these quantiles a value has no say in its column's unit.
+QUANTILES = (0.01, 0.99)
+
+
+def no_units(X: np.ndarray) -> Units:
+    """Return offsets of 0 and scales of 1."""
+    return np.zeros(X.shape[1]), np.ones(X.shape[1])
+
+
+def range_units(X: np.ndarray) -> Units:
+    """Return the columns' smallest values and ranges."""
+    low = np.nanmin(X, axis=0).astype(np.float64)
+    return low, _positive(np.asarray(np.nanmax(X, axis=0) - low))
+
+
+def robust_units(X: np.ndarray) -> Units:
+    """Return mean and deviation of every column, its hundredth at either end drawn in.
+
+    Columns of which nearly all cells are equal have their plain deviation.
+    """
+    X = np.asarray(X, dtype=np.float64)
+    clipped = np.clip(X, *np.nanquantile(X, QUANTILES, axis=0))
+    deviation, plain = np.nanstd(clipped, axis=0), np.nanstd(X, axis=0)
+    robust = deviation > 1e-9 * plain
+    offset = np.where(robust, np.nanmean(clipped, axis=0), np.nanmean(X, axis=0))
+    return np.asarray(offset), _positive(np.where(robust, deviation, plain))
+
+
+def log_units(X: np.ndarray) -> Units:
+    """Return offsets of 0 and the geometric means of positive columns."""
+    return np.zeros(X.shape[1]), np.exp(np.nanmean(np.log(X), axis=0))
+
+
+def _positive(scale: np.ndarray) -> np.ndarray:
+    scale = scale.astype(np.float64)
+    return np.where(scale > 0, scale, 1.0)
+
+
+COLUMN_UNITS: Mapping[str, Callable[[np.ndarray], Units]] = {
+    "standard": robust_units,
+    "range": range_units,
+    "log": log_units,
+    "none": no_units,
+}
+
+
 def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(X), CHUNK):
         yield np.asarray(X[start : start + CHUNK], dtype=np.float64)
@@ -113,7 +178,7 @@ SCALINGS: Mapping[str, type[Scaler]] = {
 }
 
 
-def scaling_of(value: Any, default: str) -> Scaler:
+def scaling_of(value: Any, default: Scaler | str) -> Scaler:
     """Return the scaling that an argument names or is; "auto" is the default.
 
     Raises
@@ -127,4 +192,6 @@ def scaling_of(value: Any, default: str) -> Scaler:
         raise ValueError(
             f"scaling must be one of auto, {', '.join(SCALINGS)}, or a Scaler; got {value!r}."
         )
+    if value == "auto" and isinstance(default, Scaler):
+        return default
     return SCALINGS[default if value == "auto" else value]()

@@ -1,0 +1,194 @@
+"""The likelihood that the columns of a table, or pictures, ask for."""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from math import lgamma, log, pi
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sfumato.data import Column, Columns
+from sfumato.likelihoods.base import Likelihood, Loss, NegativeLogLikelihood
+from sfumato.likelihoods.columns import (
+    ByColumn,
+    ColumnGroup,
+    Constant,
+    LogNormal,
+    Nominal,
+    Ordinal,
+)
+from sfumato.likelihoods.losses import CrossEntropy, SquaredError
+from sfumato.likelihoods.rows import Bernoulli, NegativeBinomial, Normal, StudentT
+from sfumato.nn.families import Family
+from sfumato.scaling import robust_units
+
+# A Student t has to be likelier than a Gaussian by this many nats a cell to be taken.
+NATS_FOR_TAILS = 0.05
+DF = 4.0
+# Rows, evenly spaced, that a choice of likelihood looks at.
+ROWS_SEEN = 20_000
+
+
+class Auto(Likelihood):
+    """The likelihood of every column by its kind; Bernoullis for pictures and tables of 0 and 1.
+
+    ==================  ==========================================================
+    real, date          ``Normal("column")``, or ``StudentT(scale="column")`` where tails are heavy
+    positive            ``LogNormal()``
+    count               ``NegativeBinomial()``
+    binary              ``Bernoulli()``
+    category            ``Nominal(n_levels)``
+    ordinal             ``Ordinal(n_levels)``
+    ==================  ==========================================================
+
+    With one scaling for all columns, such as ``scaling="standard"``, all have one likelihood:
+    ``Bernoulli()`` for "range", else ``Normal()``.
+
+    Parameters
+    ----------
+    kinds : mapping, optional
+        Likelihoods of one's own by kind, such as ``{"real": StudentT(scale="column")}``.
+    """
+
+    scaling = "auto"
+
+    def __init__(self, kinds: Mapping[str, Likelihood] | None = None) -> None:
+        self.kinds = kinds
+
+    def family(self, dim: int) -> Family:
+        """Raise: the columns have to be known first."""
+        raise ValueError("Auto() depends on the columns: call for_columns(columns, X) first.")
+
+    def for_columns(self, columns: Columns | None, X: Any, *, scaled: str | None) -> Likelihood:
+        """Return the likelihood for pictures, or for a table with such columns."""
+        if scaled == "range" or (scaled is None and (columns is None or _only_bits(columns, X))):
+            return Bernoulli()
+        if scaled is not None or columns is None:
+            return Normal()
+        return by_column(columns, X, self.kinds or {})
+
+    def pretraining(self) -> Loss:
+        """Return the loss of the likelihood that is found."""
+        return AutoLoss(self.kinds, CrossEntropy())
+
+
+class AutoLoss(Loss):
+    """The loss that the columns ask for: nats by column, and another loss of pictures.
+
+    Parameters
+    ----------
+    kinds : mapping, optional
+        See :class:`Auto`.
+    pixels : Loss, optional
+        Of pictures and of tables of 0 and 1; by default :class:`SquaredError`.
+    """
+
+    scaling = "auto"
+
+    def __init__(
+        self, kinds: Mapping[str, Likelihood] | None = None, pixels: Loss | None = None
+    ) -> None:
+        self.kinds = kinds
+        self.pixels = pixels
+
+    def __call__(self, p: Any, x: Any) -> Any:
+        """Raise: the columns have to be known first."""
+        raise ValueError("AutoLoss() depends on the columns: call for_columns(columns, X) first.")
+
+    def for_columns(self, columns: Columns | None, X: Any, *, scaled: str | None) -> Loss:
+        """Return the loss for pictures, or for a table with such columns."""
+        if scaled == "range" or (scaled is None and (columns is None or _only_bits(columns, X))):
+            return SquaredError() if self.pixels is None else self.pixels
+        if scaled is not None or columns is None:
+            return SquaredError()
+        return NegativeLogLikelihood(by_column(columns, X, self.kinds or {}))
+
+
+def _only_bits(columns: Columns, X: Any) -> bool:
+    """Return whether all cells are 0 or 1, or bytes of pixels, and none is missing."""
+    if X.dtype == np.uint8:
+        return True
+    features = columns.features
+    if any(column.missing or column.kind not in ("binary", "constant") for column in features):
+        return False
+    values = X.data if sparse.issparse(X) else X
+    return bool(((values == 0) | (values == 1)).all())
+
+
+def by_column(columns: Columns, X: Any, kinds: Mapping[str, Likelihood]) -> ByColumn:
+    """Return the likelihoods of the columns, those of one likelihood as one group."""
+    features = columns.features
+    seen = slice(0, None, max(1, X.shape[0] // ROWS_SEEN))
+    heavy = _heavy_tails(features, X, seen)
+    chosen = [_chosen(column, kinds, bool(heavy[j])) for j, column in enumerate(features)]
+    order = sorted(range(len(chosen)), key=lambda j: repr(chosen[j]))
+    groups = [
+        _group([features[j] for j in js], js, chosen[js[0]])
+        for js in (list(same) for _, same in groupby(order, key=lambda j: repr(chosen[j])))
+    ]
+    return ByColumn(groups)
+
+
+def _chosen(column: Column, kinds: Mapping[str, Likelihood], heavy: bool) -> Likelihood:
+    if column.kind in kinds:
+        return kinds[column.kind]
+    if heavy:
+        return StudentT(DF, "column")
+    return OF_KIND[column.kind](column)
+
+
+OF_KIND: Mapping[str, Callable[[Column], Likelihood]] = {
+    "real": lambda column: Normal("column"),
+    "date": lambda column: Normal("column"),
+    "positive": lambda column: LogNormal(),
+    "count": lambda column: NegativeBinomial(),
+    "binary": lambda column: Bernoulli(),
+    "category": lambda column: Nominal(len(column.levels)),
+    "ordinal": lambda column: Ordinal(len(column.levels)),
+    "constant": lambda column: Constant(),
+}
+
+
+def _group(features: Iterable[Column], columns: list[int], likelihood: Likelihood) -> ColumnGroup:
+    """Return the group; levels are equally spaced from the first to the last code."""
+    units = [_level_units(column) for column in features]
+    if units[0] is None:
+        return ColumnGroup(columns, likelihood)
+    offset, scale = zip(*(unit for unit in units if unit is not None), strict=True)
+    return ColumnGroup(columns, likelihood, list(offset), list(scale))
+
+
+def _level_units(column: Column) -> tuple[float, float] | None:
+    """Return the first code of a column of levels, and what lies between it and the last."""
+    if column.kind not in ("binary", "category", "ordinal"):
+        return None
+    low, high = column.codes
+    return float(low), float(high - low) or 1.0
+
+
+def _heavy_tails(features: tuple[Column, ...], X: Any, seen: slice) -> np.ndarray:
+    """Return which real columns a Student t fits better than a Gaussian, shape (d,)."""
+    found = np.zeros(len(features), bool)
+    real = [j for j, column in enumerate(features) if column.kind == "real"]
+    if not real:
+        return found
+    part = X[seen][:, real]
+    values = np.asarray(part.toarray() if sparse.issparse(part) else part, dtype=np.float64)
+    offset, scale = robust_units(values)
+    x = (values - offset) / scale
+    gaussian = -0.5 * np.log(2 * pi * np.maximum(np.nanmean(x**2, axis=0), 1e-12)) - 0.5
+    found[real] = _student_fit(x) > gaussian + NATS_FOR_TAILS
+    return found
+
+
+def _student_fit(x: np.ndarray) -> np.ndarray:
+    """Return the mean log density of a Student t about 0 with its likeliest scale."""
+    square = np.maximum(np.nanmean(x**2, axis=0), 1e-12) / 2
+    for _ in range(30):
+        # EM: rows far out weigh little.
+        square = np.nanmean((DF + 1) * x**2 / (DF + x**2 / square), axis=0)
+        square = np.maximum(square, 1e-12)
+    constant = lgamma((DF + 1) / 2) - lgamma(DF / 2) - 0.5 * log(DF * pi)
+    tail = (DF + 1) / 2 * np.log1p(x**2 / (DF * square))
+    return np.asarray(constant - 0.5 * np.log(square) - np.nanmean(tail, axis=0))

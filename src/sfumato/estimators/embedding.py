@@ -24,7 +24,7 @@ from sfumato.estimators.capabilities import (
 from sfumato.estimators.fit import Fit, deformation_of
 from sfumato.estimators.mixture import CLUSTER_TRAINER
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
-from sfumato.estimators.recipes import coupled_clusters
+from sfumato.estimators.recipe import coupled_clusters
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss, loss_of
 from sfumato.nn import (

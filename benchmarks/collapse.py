@@ -18,7 +18,7 @@ from benchmarks import results
 from sfumato import MixtureVAE, Optimizer, Trainer
 from sfumato.data import load_data
 from sfumato.estimators import as_float
-from sfumato.estimators.recipes import evidence_alone
+from sfumato.estimators.recipe import evidence_alone
 from sfumato.metrics import clustering_accuracy
 
 RECIPES = {"report": "the report's recipe", "default": "the default recipe"}

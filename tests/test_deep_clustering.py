@@ -30,6 +30,7 @@ from sfumato import (
 from sfumato.artifacts import ArtifactError
 from sfumato.data import Data
 from sfumato.estimators.deep_cluster import evenly, pseudo_labels
+from sfumato.estimators.embedding import first_centres
 from sfumato.evaluation import as_fitted, run
 from sfumato.evaluation.compare import Pretraining
 from sfumato.metrics import clustering_accuracy
@@ -45,7 +46,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import LabelledBatch
-from sfumato.training import RelabelledBatches, Relabelling, Rows
+from sfumato.training import RelabelledBatches, Relabelling, Rows, few_distinct
 
 EMBEDDINGS = (DEC, DCN)
 LAST = Optimizer(averaging=0.0)
@@ -616,6 +617,62 @@ def test_rows_that_are_all_alike_have_an_answer(cls):
     with pytest.warns(ConvergenceWarning):
         model = tiny(cls, n_clusters=2, **still).fit(X)
     assert len(np.unique(model.predict(X))) == 1
+
+
+def repeated_rows(n_distinct, n_each=40):
+    points = np.random.default_rng(0).normal(size=(n_distinct, 4))
+    return np.repeat(points, n_each, axis=0).astype(np.float32)
+
+
+@pytest.mark.parametrize("cls", EMBEDDINGS)
+@pytest.mark.parametrize("init", ["neighbours", "kmeans"])
+@pytest.mark.parametrize("n_clusters", [3, 4, 9])
+def test_fewer_distinct_rows_than_clusters_have_one_cluster_each(cls, init, n_clusters):
+    X = repeated_rows(3)
+    trainer = Trainer(max_epochs=5, min_steps=600, optimizer=LAST)
+    recipe = teaching(cls, init=init)
+    model = cls(n_clusters, 2, (8,), recipe=recipe, random_state=0, trainer=trainer)
+    if n_clusters > 3:
+        with pytest.warns(ConvergenceWarning, match="exceeds the number of distinct rows, 3"):
+            model.fit(X)
+    else:
+        model.fit(X)
+    assert np.isfinite(model.cluster_centers_).all()
+    assert [len(np.unique(part)) for part in np.split(model.labels_, 3)] == [1, 1, 1]
+    assert len(np.unique(model.labels_)) == 3
+    assert (model.predict(X) == model.labels_).all()
+
+
+@pytest.mark.parametrize("centres", ["online", "offline"])
+def test_answers_to_three_questions_make_eight_clusters_and_two_empty_ones(centres):
+    X = np.random.default_rng(0).integers(0, 2, size=(300, 3)).astype(np.float32)
+    trainer = Trainer(max_epochs=5, min_steps=600, optimizer=LAST)
+    model = DCN(hidden=(16,), centres=centres, random_state=0, trainer=trainer)
+    with pytest.warns(ConvergenceWarning, match="distinct rows, 8"):
+        model.fit(X)
+    assert len(np.unique(model.labels_)) == 8
+    assert np.isfinite(model.cluster_centers_).all()
+
+
+@pytest.mark.parametrize("cls", [*EMBEDDINGS, DeepCluster])
+@pytest.mark.parametrize("n_clusters", [5, 6])
+def test_as_many_clusters_as_rows_or_one_fewer_can_be_asked_for(cls, n_clusters):
+    X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    model = tiny(cls, n_clusters=n_clusters).fit(X)
+    assert all(value.isfinite().all() for value in model.model_.state_dict().values())
+
+
+def test_distinct_rows_are_counted_up_to_a_limit_and_minus_zero_is_zero():
+    X = np.array([[1, 0.0], [2, 1], [1, -0.0], [3, 1], [2, 1]], np.float32)
+    rows = Rows(X, torch.from_numpy)
+    np.testing.assert_array_equal(few_distinct(rows, 3), [0, 1, 0, 2, 1])
+    assert few_distinct(rows, 2) is None
+
+
+def test_an_empty_cluster_starts_at_the_centre_of_the_largest():
+    codes = torch.tensor([[0.0], [2.0], [4.0], [6.0]])
+    centres = first_centres(codes, torch.tensor([0, 2, 2, 2]), 4)
+    assert centres.flatten().tolist() == [0.0, 4.0, 4.0, 4.0]
 
 
 @pytest.mark.parametrize(("cls", "phase"), [(DEC, "clusters"), (DeepCluster, "passes")])

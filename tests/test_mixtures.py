@@ -1,10 +1,13 @@
 """The mixture models' estimators: recipes, phases, restarts, what is remembered."""
 
+import time
 import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
 from sfumato import (
@@ -20,8 +23,10 @@ from sfumato import (
     VaDE,
     load,
 )
-from sfumato.estimators import recipes
+from sfumato.estimators import recipe as recipe_module
+from sfumato.estimators.principal import principal_points
 from sfumato.metrics import clustering_accuracy
+from sfumato.training import Rows
 
 MODELS = (MixtureVAE, GMVAE, VaDE)
 # Fits this short may end anywhere; what they prove does not depend on it.
@@ -91,13 +96,13 @@ def test_components_are_merged_by_neighbours_and_once_there_is_a_recogniser_by_v
     deformation, rounds, total, digits, monkeypatch
 ):
     seen = []
-    original = recipes.merge_components
+    original = recipe_module.merge_components
 
     def watched(joint, n_clusters, seed):
         seen.append(joint)
         return original(joint, n_clusters, seed)
 
-    monkeypatch.setattr(recipes, "merge_components", watched)
+    monkeypatch.setattr(recipe_module, "merge_components", watched)
     recipe = Coupled(rounds=rounds, deformation=deformation)
     tiny(MixtureVAE, n_components=3, recipe=recipe).fit(digits[0][:200])
     (joint,) = seen
@@ -127,7 +132,7 @@ def test_a_fit_that_ends_with_merging_answers_for_a_row_alone_as_among_others(
         np.testing.assert_array_equal(values, before[name])
     # Training rows lie where the same rows lie when they are asked for.
     x, _ = model._rows(X)
-    found = recipes.evidence_alone(model.model_, x, 3)
+    found = recipe_module.evidence_alone(model.model_, x, 3)
     np.testing.assert_allclose(found.points, model.model_.memory.points, atol=1e-5)
 
 
@@ -353,3 +358,64 @@ def test_a_healthy_fit_does_not_warn(blobs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tiny(VaDE, likelihood="gaussian", trainer=LONGER).fit(blobs[0])
+
+
+def wide_rows(n, d):
+    """Rows with variance in a few directions, and noise a hundredth as large in all."""
+    generator = np.random.default_rng(0)
+    factors = generator.normal(size=(n, 35)) * np.linspace(9, 1, 35)
+    loadings = generator.normal(size=(35, d))
+    return (5 + factors @ loadings + 0.1 * generator.normal(size=(n, d))).astype(np.float32)
+
+
+def points_of(X):
+    return principal_points(Rows(X, torch.from_numpy))
+
+
+@pytest.mark.parametrize("shape", [(200, 1200), (2500, 1200), (20, 1100)])
+def test_the_components_of_many_columns_are_those_of_their_covariance(shape):
+    X = wide_rows(*shape)
+    n = min(30, len(X))
+    points, expected = points_of(X), PCA(n, svd_solver="full").fit_transform(X.astype(np.float64))
+    assert points.dtype == np.float32
+    # The last of as many components as rows is of no variance.
+    scale, signs = np.abs(expected).max(), np.sign((points * expected).sum(axis=0))
+    np.testing.assert_allclose(points, signs * expected, atol=1e-3 * scale)
+    np.testing.assert_array_equal(points, points_of(X))
+
+
+@pytest.mark.parametrize("shape", [(200, 60), (50, 1000), (40, 8)])
+def test_the_components_of_few_columns_are_scikit_learns_bit_for_bit(shape):
+    X = wide_rows(*shape)
+    n = min(30, *shape)
+    expected = PCA(n, svd_solver="covariance_eigh").fit_transform(X)
+    np.testing.assert_array_equal(points_of(X), expected)
+
+
+@pytest.mark.parametrize("n_rows", [50, 2500])
+def test_many_columns_that_are_all_alike_have_components_of_zero(n_rows):
+    X = np.full((n_rows, 1100), 2.5, np.float32)
+    np.testing.assert_allclose(points_of(X), 0, atol=1e-3)
+
+
+def test_twenty_thousand_columns_take_seconds_and_no_covariance():
+    X = wide_rows(100, 20_000)
+    start = time.process_time()
+    points_of(X)
+    # Their covariance alone has 3 GB, and takes minutes.
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("cls", MODELS)
+def test_repeated_rows_fewer_than_the_components_have_a_cluster_each(cls):
+    points = np.random.default_rng(0).normal(size=(3, 4))
+    X = np.repeat(points, 40, axis=0).astype(np.float32)
+    trainer = Trainer(max_epochs=5, min_steps=600, optimizer=Optimizer(averaging=0.0))
+    model = tiny(cls, hidden=(8,), trainer=trainer)
+    with warnings.catch_warnings():
+        # Of k-means, and of the component that no row is in.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+    assert [len(np.unique(part)) for part in np.split(model.labels_, 3)] == [1, 1, 1]
+    assert len(np.unique(model.labels_)) == 3
+    assert np.isfinite(model.predict_proba(X)).all()

@@ -204,8 +204,29 @@ def test_the_picture_of_a_video_is_8_bit_colour_whatever_its_file_is(tmp_path):
     grey = read_picture(saved(tmp_path / "a.png", DEEP))
     assert (grey.shape, grey.dtype) == ((*SIZE, 3), np.uint8)
     np.testing.assert_array_equal(grey[..., 1], np.rint(DEEP / 257))
-    transparent = read_picture(saved(tmp_path / "b.png", COLOUR))
-    np.testing.assert_array_equal(transparent, COLOUR[..., :3])
+    with pytest.warns(UserWarning, match="are read as white"):
+        transparent = read_picture(saved(tmp_path / "b.png", COLOUR))
+    share = COLOUR[..., 3:] / 255
+    expected = np.rint(COLOUR[..., :3] * share + 255 * (1 - share))
+    np.testing.assert_array_equal(transparent, expected)
+
+
+def test_a_grey_of_16_bits_that_stands_for_transparent_is_transparent(tmp_path):
+    key = int(DEEP[2, 3])
+    read = read_photograph(saved(tmp_path / "a.png", DEEP, transparency=key))
+    assert read.depth == 16
+    np.testing.assert_array_equal(read.alpha, np.where(key == DEEP, 0, 255))
+
+
+@pytest.mark.parametrize(("level", "background"), [(0.0, 1.0), (0.5, 1.0), (1.0, 0.0)])
+def test_a_shape_in_the_alpha_alone_shows_on_the_photographs_background(level, background):
+    alpha = np.zeros(SIZE, np.uint8)
+    alpha[2:4] = 255
+    flat = Photograph(np.full((*SIZE, 3), level, np.float32), alpha).on_background()
+    assert flat.alpha is None
+    assert flat.values.dtype == np.float32
+    expected = np.where(alpha[..., None] > 0, level, background) * np.ones(3)
+    np.testing.assert_array_equal(flat.values, expected)
 
 
 def test_the_two_shipped_photographs_are_in_colour():

@@ -133,13 +133,19 @@ def test_a_cdnet_folder_is_read_from_its_subfolder_input(tmp_path):
         (np.full((4, 6), 77, np.uint8), 77),
         # 65535 / 255 = 257: so 77 * 257 is 77 of 255, and 128 more still rounds to it.
         (np.full((4, 6), 77 * 257 + 128, np.uint16), 77),
-        (np.full((4, 6, 4), 77, np.uint8), 77),
     ],
-    ids=["grey", "16-bit", "alpha"],
+    ids=["grey", "16-bit"],
 )
 def test_images_of_other_kinds_become_8_bit_colour(tmp_path, image, expected):
     (frame,) = open_video(folder_of(tmp_path, [image]))
     np.testing.assert_array_equal(frame.image, np.full((4, 6, 3), expected, np.uint8))
+
+
+def test_transparent_pixels_of_a_frame_are_seen_on_white(tmp_path):
+    with pytest.warns(UserWarning, match="are read as white"):
+        (frame,) = open_video(folder_of(tmp_path, [np.full((4, 6, 4), 77, np.uint8)]))
+    # 77 / 255 of 77, and the rest of 255.
+    np.testing.assert_array_equal(frame.image, np.full((4, 6, 3), 201, np.uint8))
 
 
 def test_a_frame_of_another_size_is_named_when_it_is_reached(tmp_path):

@@ -361,6 +361,20 @@ def test_holes_are_told_by_a_mask_or_by_transparency_and_the_rest_stays(
     np.testing.assert_array_equal(filled, expected)
 
 
+@pytest.mark.parametrize("ink", [0, 255])
+def test_a_mask_can_be_drawn_in_black_or_white_on_what_is_transparent(
+    cli, models, picture, holes, ink
+):
+    mask, missing = holes
+    known = np.asarray(opened(picture))
+    drawn = np.full((*missing.shape, 4), ink, np.uint8)
+    drawn[..., 3] = np.where(missing, 255, 0)
+    outcome = cli("inpaint", picture, "--model", models / "inpaint", "--mask", saved(mask, drawn))
+    assert outcome.status == 0, outcome.err
+    expected = load(models / "inpaint").restore(known, missing=missing)
+    np.testing.assert_array_equal(opened(picture.with_name("a.inpainted.png")), expected)
+
+
 def test_without_a_mask_and_without_transparency_nothing_is_missing(cli, models, picture):
     opaque = np.dstack([CLEAN[0], np.full((64, 80), 255, np.uint8)])
     for pixels in (CLEAN[0], opaque):

@@ -11,8 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.data.bundle import DataError, reading
-from sfumato.data.images import ENDINGS, read_images
+from sfumato.data.bundle import DataError
+from sfumato.data.images import (
+    BACKGROUNDS,
+    ENDINGS,
+    alpha_of,
+    background_of,
+    composed,
+    levels_of,
+    open_image,
+    read_images,
+    upright,
+)
 
 # What JPEG is written with: the marks of 75, the usual default, would undo a restoration.
 JPEG_QUALITY = 95
@@ -60,6 +70,15 @@ class Photograph:
             alpha = np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
         return replace(self, values=values, alpha=alpha)
 
+    def on_background(self) -> "Photograph":
+        """Return the photograph on white, or what else its shape shows on, without alpha."""
+        if self.alpha is None:
+            return self
+        channels = np.moveaxis(self.values, 2, 0)
+        level = BACKGROUNDS[background_of([(channels, self.alpha)])]
+        flat = np.moveaxis(composed(channels, self.alpha, level), 0, 2).astype(np.float32)
+        return replace(self, values=flat, alpha=None)
+
 
 def read_photograph(path: str | os.PathLike[str]) -> Photograph:
     """Read one image file, upright as its camera held it; of an animation the first picture.
@@ -71,26 +90,16 @@ def read_photograph(path: str | os.PathLike[str]) -> Photograph:
     DataError
         If there is no such file, or it is no image, or one of more than 16 bits.
     """
-    from PIL import Image, ImageOps
-
     path = Path(path)
-    with reading(path, "an image"), Image.open(path) as opened:
-        # Without a name the file is not mapped into memory: Pillow maps turned TIFFs by the wrong
-        # sides.
-        opened.filename = ""
-        image = ImageOps.exif_transpose(opened)
+    with open_image(path) as opened:
+        image = upright(opened)
         if image.mode == "F":
             raise DataError(f"{path} has pixels of mode F: convert it to 8 or 16 bit.")
-        profile = opened.info.get("icc_profile")
+        alpha, profile = alpha_of(image), opened.info.get("icc_profile")
         if image.mode.startswith("I"):
-            return Photograph(_deep(image, path), depth=16, profile=profile)
-        see_through = image.mode in ("LA", "PA", "RGBA", "La", "RGBa")
-        see_through |= "transparency" in image.info
+            return Photograph(_deep(image, path), alpha, depth=16, profile=profile)
         grey = image.mode in ("1", "L", "LA", "La")
-        alpha = np.asarray(image.convert("RGBA"))[..., 3] if see_through else None
-        # A palette with transparent entries warns unless it passes through RGBA.
-        opaque = image.convert("RGBA") if image.mode in ("P", "PA") else image
-        values = np.asarray(opaque.convert("L" if grey else "RGB"), dtype=np.float32) / 255
+        values = levels_of(image, "L" if grey else "RGB").astype(np.float32) / 255
     values = values[..., None] if grey else values
     return Photograph(values, alpha, profile=None if image.mode == "CMYK" else profile)
 

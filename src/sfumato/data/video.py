@@ -109,7 +109,7 @@ def open_video(
         them (the layout of CDnet); an array of shape (n, h, w), (n, h, w, 1) or (n, h, w, 3), of
         uint8 or of floats in [0, 1]; the number of a camera; the address of a stream, such as
         ``rtsp://...``; or a Video, handed back as it is. Grey becomes three equal channels,
-        16 bits become 8, alpha is dropped.
+        16 bits become 8, transparent pixels white.
     frame_rate : float or None
         Frames per second. None takes a file's own time stamps, and 25 for folders and arrays.
 

@@ -43,7 +43,7 @@ from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
 from sfumato.estimators.pretraining import StartsFromCodes
-from sfumato.estimators.recipes import Coupled, Published, Recipe
+from sfumato.estimators.recipe import Coupled, Published, Recipe
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE

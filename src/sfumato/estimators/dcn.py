@@ -118,8 +118,9 @@ class DCN(EmbeddingEstimator):
         return SelfLabelled(terms, nearest_centres, None if fit is None else fit.view)
 
     def _start_clusters(self, model: Any, labels: Tensor) -> None:
-        counts = np.bincount(labels.numpy(), minlength=self.n_clusters)
-        model.assignment.counts.copy_(torch.from_numpy(counts))
+        # An empty cluster counts its centre as a row, for a mean of none is not a number.
+        counts = torch.bincount(labels, minlength=self.n_clusters).clamp_min(1)
+        model.assignment.counts.copy_(counts)
 
     def _relabelled(self, model: Any, fit: Fit, noise: Noise) -> Relabelling:
         with fit.engine.autocast():

@@ -1,5 +1,6 @@
 """What DEC and DCN share: clusters of codes that the encoder learns to tell apart."""
 
+import warnings
 from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,7 +24,7 @@ from sfumato.estimators.capabilities import (
 from sfumato.estimators.fit import Fit, deformation_of
 from sfumato.estimators.mixture import CLUSTER_TRAINER
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
-from sfumato.estimators.recipes import coupled_clusters
+from sfumato.estimators.recipe import coupled_clusters
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss, loss_of
 from sfumato.nn import (
@@ -44,6 +46,7 @@ from sfumato.training import (
     Relabelling,
     check_choice,
     check_count,
+    few_distinct,
 )
 
 # What gives the first clusters.
@@ -231,18 +234,20 @@ class EmbeddingEstimator(
     def _start_from_clusters(self, model: Any, fit: Fit) -> None:
         codes = posterior_means(model, fit.rows).cpu()
         labels = torch.from_numpy(self._first_labels(codes, fit))
-        centres = RunningCentres(self.n_clusters, self.latent_dim)
-        centres.refit(codes, labels)
         model.labels.copy_(labels)
         with torch.no_grad():
-            model.assignment.centres.copy_(centres.centres)
+            model.assignment.centres.copy_(first_centres(codes, labels, self.n_clusters))
         self._start_clusters(model, labels)
 
     def _first_labels(self, codes: Tensor, fit: Fit) -> np.ndarray:
         recipe = self._recipe()
+        alike = few_distinct(fit.rows, self.n_clusters)
+        if alike is not None:
+            warn_of_empty(self.n_clusters, int(alike.max()) + 1)
+            return alike
         if recipe.init == "neighbours":
             labels = coupled_clusters(codes, fit.seen, self.n_clusters, fit.seed)
-            # Few or equal rows can leave clusters empty, and these would have no centre.
+            # Few or equal rows can leave clusters empty.
             if len(np.unique(labels)) == self.n_clusters:
                 return labels
         n_init = N_INIT if recipe.n_init is None else recipe.n_init
@@ -277,6 +282,29 @@ class EmbeddingEstimator(
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of ``score_samples``."""
         return float(self.score_samples(X).mean())
+
+
+def warn_of_empty(n_clusters: int, n_distinct: int) -> None:
+    """Warn if there are fewer distinct rows than clusters."""
+    if n_distinct < n_clusters:
+        warnings.warn(
+            f"n_clusters={n_clusters} exceeds the number of distinct rows, {n_distinct}: some "
+            "clusters stay empty.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+
+def first_centres(codes: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
+    """Return the means of the clusters, shape (n_clusters, d).
+
+    An empty cluster shares the centre of the largest: as a centre of its own it would draw rows
+    from clusters that are there.
+    """
+    centres = RunningCentres(n_clusters, codes.shape[1])
+    centres.refit(codes, labels)
+    counts = torch.bincount(labels, minlength=n_clusters)
+    return torch.where(counts[:, None] > 0, centres.centres, centres.centres[counts.argmax()])
 
 
 def relabel(model: Any, labels: Tensor) -> float:

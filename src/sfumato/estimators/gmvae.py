@@ -5,7 +5,7 @@ from typing import Any
 from sfumato.deprecation import accept_moved
 from sfumato.estimators.capabilities import RandomState
 from sfumato.estimators.mixture import MixtureEstimator
-from sfumato.estimators.recipes import Published, Recipe
+from sfumato.estimators.recipe import Published, Recipe
 from sfumato.likelihoods import Likelihood
 from sfumato.models import GMVAEBound, GMVAEModel, LatentVariableModel, StyledComponents
 from sfumato.nn import Backbone, Conditional, Family, GaussianFamily, ImageShape, chained, mlp

@@ -25,7 +25,7 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.fit import deformation_of, fixed_views
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
-from sfumato.estimators.recipes import MixtureTask, Recipe, Trained, evidence_alone, recipe_of
+from sfumato.estimators.recipe import MixtureTask, Recipe, Trained, evidence_alone, recipe_of
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture
 from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sfumato.artifacts import CHECKPOINT, PARAMS, ArtifactError, make_directory
 from sfumato.data import (
     DataError,
@@ -290,13 +292,23 @@ def _restore(
 def _holes(photograph: Photograph, path: Path, mask: Any) -> tuple[Photograph, Any]:
     """Return the picture and where it is missing: in its mask, or where it is transparent."""
     if mask is not None:
-        light = read_photograph(_partner(Path(mask), path)).values.max(axis=2)
+        light = _light(read_photograph(_partner(Path(mask), path)))
         # Half of the lightest: a JPEG's black is not quite black, and a mask of ones is dark.
         return photograph, light > light.max() / 2
     if photograph.alpha is None or photograph.alpha.all():
         raise DataError(f"{path} has nothing transparent: give --mask to say what is missing.")
     whole = Photograph(photograph.values, None, photograph.depth, photograph.profile)
     return whole, photograph.alpha == 0
+
+
+def _light(mask: Photograph) -> np.ndarray:
+    """Return the light of a mask on black; where all of it is black, its opacity."""
+    light: np.ndarray = mask.values.max(axis=2)
+    if mask.alpha is None or mask.alpha.min() == mask.alpha.max():
+        return light
+    opacity: np.ndarray = mask.alpha / 255
+    light = light * opacity
+    return light if light.max() > 0 else opacity
 
 
 def _partner(place: Path, path: Path) -> Path:

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 import sfumato
 from sfumato.artifacts import ArtifactError
 from sfumato.estimators import find_model
-from sfumato.estimators.recipes import RECIPES
+from sfumato.estimators.recipe import RECIPES
 from sfumato.likelihoods import LIKELIHOODS, LOSSES
 from sfumato.nn import BACKBONES
 from sfumato.objectives import Corruption, Objective, Penalty

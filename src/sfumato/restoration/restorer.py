@@ -282,7 +282,8 @@ def _is_one_picture(images: Any) -> bool:
 def _levels(image: Any) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         image = read_photograph(image)
-    values = as_values(image.values if isinstance(image, Photograph) else image)
+    # What is learned is what is seen, not the colours behind what is transparent.
+    values = as_values(image.on_background().values if isinstance(image, Photograph) else image)
     return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
 
 

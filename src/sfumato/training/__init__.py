@@ -12,6 +12,7 @@ from sfumato.training.rows import (
     JoinedRows,
     LabelledRows,
     Rows,
+    few_distinct,
     is_memory_mapped,
 )
 from sfumato.training.state import History
@@ -38,5 +39,6 @@ __all__ = [
     "check_choice",
     "check_count",
     "computes_bf16",
+    "few_distinct",
     "is_memory_mapped",
 ]

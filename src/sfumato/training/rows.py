@@ -155,3 +155,20 @@ def is_memory_mapped(X: object) -> bool:
             return True
         X = X.base
     return False
+
+
+def few_distinct(rows: Rows, most: int) -> np.ndarray | None:
+    """Return which of the distinct rows each row is, shape (n,), or None if more are distinct.
+
+    Codes of equal rows can differ in their last bits, by which clusters would split them.
+    """
+    numbers: dict[bytes, int] = {}
+    labels = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), CHUNK):
+        # Adding zero makes minus zero plus zero.
+        block = rows[slice(start, start + CHUNK)].cpu().numpy() + 0.0
+        for i, row in enumerate(block, start):
+            labels[i] = numbers.setdefault(row.tobytes(), len(numbers))
+            if len(numbers) > most:
+                return None
+    return labels

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 from sfumato.checks import check_choice, check_count, object_of
@@ -22,6 +21,7 @@ from sfumato.coupling import (
 )
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.pretraining import Pretraining, codes_of, take_over
+from sfumato.estimators.principal import principal_points
 from sfumato.inference import (
     LabelEvidence,
     RowSource,
@@ -37,8 +37,6 @@ from sfumato.noise import Noise
 from sfumato.objectives import Objective, PenalisedBound
 from sfumato.training import History, LabelledRows
 
-# Neighbours are first looked for among this many principal components of the rows.
-N_PRINCIPAL = 30
 # Components that each cluster starts with, where nobody says how many, and rows that each has.
 N_SUBCOMPONENTS, ROWS_PER_COMPONENT = 8, 40
 # gamma: weight of the recogniser, relative to that of the code.
@@ -440,16 +438,6 @@ def coupled_clusters(codes: Tensor, rows: RowSource, n_clusters: int, seed: int)
     groups = merge_components(r.T @ (graph @ r), n_clusters, seed)
     labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
     return labels
-
-
-def principal_points(rows: RowSource) -> np.ndarray:
-    """Return the rows' first principal components, shape (n, at most 30)."""
-    x = rows[slice(None)].cpu().numpy()
-    n = min(N_PRINCIPAL, *x.shape)
-    # Rows that are all alike have no variance to explain a share of.
-    with np.errstate(invalid="ignore"):
-        points: np.ndarray = PCA(n, svd_solver="covariance_eigh").fit_transform(x)
-    return points
 
 
 def initialise(model: Any, state: Labels, fit: Fit) -> None:

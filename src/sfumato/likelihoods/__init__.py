@@ -13,6 +13,7 @@ from sfumato.likelihoods.columns import (
     LogNormal,
     Nominal,
     Ordinal,
+    ZeroInflated,
 )
 from sfumato.likelihoods.losses import Correntropy, CrossEntropy, SquaredError
 from sfumato.likelihoods.rows import (
@@ -95,6 +96,7 @@ __all__ = [
     "Poisson",
     "SquaredError",
     "StudentT",
+    "ZeroInflated",
     "all_whole",
     "likelihood_of",
     "loss_of",

@@ -17,15 +17,18 @@ from sfumato.likelihoods.columns import (
     LogNormal,
     Nominal,
     Ordinal,
+    ZeroInflated,
 )
 from sfumato.likelihoods.losses import CrossEntropy, SquaredError
 from sfumato.likelihoods.rows import Bernoulli, NegativeBinomial, Normal, StudentT
 from sfumato.nn.families import Family
 from sfumato.scaling import robust_units
 
-# A Student t has to be likelier than a Gaussian by this many nats a cell to be taken.
-NATS_FOR_TAILS = 0.05
+# A Student t, or a log-normal, has to be likelier than a Gaussian by this many nats a cell.
+NATS_TO_CHANGE = 0.05
 DF = 4.0
+# Columns that are looked at at a time.
+WIDE = 1024
 # Rows, evenly spaced, that a choice of likelihood looks at.
 ROWS_SEEN = 20_000
 
@@ -34,8 +37,9 @@ class Auto(Likelihood):
     """The likelihood of every column by its kind; Bernoullis for pictures and tables of 0 and 1.
 
     ==================  ==========================================================
-    real, date          ``Normal("column")``, or ``StudentT(scale="column")`` where tails are heavy
-    positive            ``LogNormal()``
+    real, date          ``Normal("pixel")``, or ``StudentT(scale="pixel")`` where tails are heavy
+    real from 0 on      ``ZeroInflated()`` where a tenth of the cells or more is zero
+    positive            as real, or ``LogNormal()`` where logarithms are nearer to Gaussian
     count               ``NegativeBinomial()``
     binary              ``Bernoulli()``
     category            ``Nominal(n_levels)``
@@ -48,7 +52,7 @@ class Auto(Likelihood):
     Parameters
     ----------
     kinds : mapping, optional
-        Likelihoods of one's own by kind, such as ``{"real": StudentT(scale="column")}``.
+        Likelihoods of one's own by kind, such as ``{"real": StudentT(scale="pixel")}``.
     """
 
     scaling = "auto"
@@ -120,8 +124,8 @@ def by_column(columns: Columns, X: Any, kinds: Mapping[str, Likelihood]) -> ByCo
     """Return the likelihoods of the columns, those of one likelihood as one group."""
     features = columns.features
     seen = slice(0, None, max(1, X.shape[0] // ROWS_SEEN))
-    heavy = _heavy_tails(features, X, seen)
-    chosen = [_chosen(column, kinds, bool(heavy[j])) for j, column in enumerate(features)]
+    shape = _shapes(features, X, seen)
+    chosen = [_chosen(column, kinds, str(shape[j])) for j, column in enumerate(features)]
     order = sorted(range(len(chosen)), key=lambda j: repr(chosen[j]))
     groups = [
         _group([features[j] for j in js], js, chosen[js[0]])
@@ -130,18 +134,16 @@ def by_column(columns: Columns, X: Any, kinds: Mapping[str, Likelihood]) -> ByCo
     return ByColumn(groups)
 
 
-def _chosen(column: Column, kinds: Mapping[str, Likelihood], heavy: bool) -> Likelihood:
+def _chosen(column: Column, kinds: Mapping[str, Likelihood], shape: str) -> Likelihood:
     if column.kind in kinds:
         return kinds[column.kind]
-    if heavy:
-        return StudentT(DF, "column")
-    return OF_KIND[column.kind](column)
+    return OF_SHAPE[shape]() if shape in OF_SHAPE else OF_KIND[column.kind](column)
 
 
 OF_KIND: Mapping[str, Callable[[Column], Likelihood]] = {
-    "real": lambda column: Normal("column"),
-    "date": lambda column: Normal("column"),
-    "positive": lambda column: LogNormal(),
+    "real": lambda column: Normal("pixel"),
+    "date": lambda column: Normal("pixel"),
+    "positive": lambda column: Normal("pixel"),
     "count": lambda column: NegativeBinomial(),
     "binary": lambda column: Bernoulli(),
     "category": lambda column: Nominal(len(column.levels)),
@@ -167,19 +169,51 @@ def _level_units(column: Column) -> tuple[float, float] | None:
     return float(low), float(high - low) or 1.0
 
 
-def _heavy_tails(features: tuple[Column, ...], X: Any, seen: slice) -> np.ndarray:
-    """Return which real columns a Student t fits better than a Gaussian, shape (d,)."""
-    found = np.zeros(len(features), bool)
-    real = [j for j, column in enumerate(features) if column.kind == "real"]
-    if not real:
-        return found
-    part = X[seen][:, real]
-    values = np.asarray(part.toarray() if sparse.issparse(part) else part, dtype=np.float64)
+# What numbers are likelier under than under a Gaussian.
+OF_SHAPE: Mapping[str, Callable[[], Likelihood]] = {
+    "heavy": lambda: StudentT(DF, "pixel"),
+    "log": LogNormal,
+    "zeros": ZeroInflated,
+}
+# Of non-negative numbers, from this share of zeros on.
+SHARE_OF_ZEROS = 0.1
+
+
+def _shapes(features: tuple[Column, ...], X: Any, seen: slice) -> np.ndarray:
+    """Return "heavy" or "log" for numbers that a Student t, or a log-normal, fits better."""
+    found = np.full(len(features), "plain")
+    for kind, name, gain in (("real", "heavy", _gain_of_tails), ("positive", "log", _gain_of_log)):
+        columns = [j for j, column in enumerate(features) if column.kind == kind]
+        for part in (columns[i : i + WIDE] for i in range(0, len(columns), WIDE)):
+            values = _dense(X[seen][:, part])
+            found[part] = np.where(gain(values) > NATS_TO_CHANGE, name, "plain")
+            found[[j for j, many in zip(part, _many_zeros(values), strict=True) if many]] = "zeros"
+    return found
+
+
+def _many_zeros(x: np.ndarray) -> np.ndarray:
+    """Return which columns are amounts that are often nothing."""
+    zeros = (x == 0).sum(axis=0) / np.maximum((~np.isnan(x)).sum(axis=0), 1)
+    return (np.nanmin(x, axis=0) >= 0) & (zeros >= SHARE_OF_ZEROS) & (zeros < 1)
+
+
+def _dense(X: Any) -> np.ndarray:
+    return np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)
+
+
+def _gain_of_log(x: np.ndarray) -> np.ndarray:
+    """Return how much likelier columns are under a log-normal than under a Gaussian, in nats."""
+    logs = np.log(x)
+    spread = np.maximum(np.nanstd(logs, axis=0), 1e-12)
+    return np.log(np.nanstd(x, axis=0)) - np.log(spread) - np.nanmean(logs, axis=0)
+
+
+def _gain_of_tails(values: np.ndarray) -> np.ndarray:
+    """Return how much likelier columns are under a Student t than under a Gaussian, in nats."""
     offset, scale = robust_units(values)
     x = (values - offset) / scale
     gaussian = -0.5 * np.log(2 * pi * np.maximum(np.nanmean(x**2, axis=0), 1e-12)) - 0.5
-    found[real] = _student_fit(x) > gaussian + NATS_FOR_TAILS
-    return found
+    return _student_fit(x) - gaussian
 
 
 def _student_fit(x: np.ndarray) -> np.ndarray:

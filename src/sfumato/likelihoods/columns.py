@@ -19,10 +19,12 @@ from sfumato.nn.columns import (
     ConstantFamily,
     Log,
     LogNormalFamily,
+    LogRatio,
     NominalFamily,
     OneHot,
     OrdinalFamily,
     Squash,
+    ZeroInflatedFamily,
 )
 from sfumato.nn.families import Family
 from sfumato.scaling import GivenUnits, Units
@@ -32,18 +34,32 @@ CHUNK = 8192
 
 
 class LogNormal(Likelihood):
-    r"""Positive numbers over orders of magnitude: :math:`\log x_j \sim N(\mu_j(z), \sigma_j^2)`.
+    r"""Positive numbers over orders of magnitude: :math:`\log x_j \sim N(\mu_j(z), \sigma_j^2(z))`.
 
-    The scale of every column is learned. The mean of a column is its median's,
-    :math:`e^{\mu + \sigma^2 / 2}`.
+    Both numbers come from the network, for every value.
+
+    Parameters
+    ----------
+    spread : sequence of float, optional
+        Deviations of the columns' logarithms; by default those of the training rows.
     """
 
     scaling = "log"
     neutral = 1.0
 
+    def __init__(self, spread: Sequence[float] | None = None) -> None:
+        self.spread = spread
+
     def family(self, dim: int) -> Family:
         """Return the family."""
-        return LogNormalFamily(dim)
+        return LogNormalFamily(dim, self.spread)
+
+    def fitted_to_units(self, x: np.ndarray) -> Self:
+        """Return the likelihood with the deviations of the columns' logarithms."""
+        if self.spread is not None:
+            return self
+        spread = np.nanstd(np.log(x), axis=0)
+        return type(self)(np.where(spread > 0, spread, 1.0).tolist())
 
     def fitted_to(self, X: np.ndarray) -> Self:
         """Return the likelihood itself.
@@ -65,6 +81,66 @@ class LogNormal(Likelihood):
         r"""Return :math:`-\log(\sqrt{2\pi} \sigma_j x)`, the density where mu is log x."""
         base: Any = p
         return -0.5 * log(2 * pi) - base.base_dist.scale.log() - x.log()
+
+
+class ZeroInflated(Likelihood):
+    r"""Amounts that are often nothing: :math:`p(0) = \pi_j(z)`, else log-normal.
+
+    A mass at zero and a density elsewhere, in data units.
+
+    Parameters
+    ----------
+    loc, spread : sequence of float, optional
+        Mean and deviation of the logarithms of the columns' positive values; by default those of
+        the training rows.
+    """
+
+    scaling = "none"
+    is_density = False
+    measure = "nll_mixed"
+
+    def __init__(
+        self, loc: Sequence[float] | None = None, spread: Sequence[float] | None = None
+    ) -> None:
+        self.loc = loc
+        self.spread = spread
+
+    def family(self, dim: int) -> Family:
+        """Return the family."""
+        return ZeroInflatedFamily(dim, self.loc or [0.0] * dim, self.spread or [1.0] * dim)
+
+    def fitted_to(self, X: np.ndarray) -> Self:
+        """Return the likelihood with the units of the columns' positive values.
+
+        Raises
+        ------
+        ValueError
+            If a value is negative, or a column has no positive one.
+        """
+        if np.nanmin(X) < 0 or not (X > 0).any(axis=0).all():
+            raise ValueError("ZeroInflated needs zeros and positive numbers in every column.")
+        logs = np.log(np.where(X > 0, X, np.nan))
+        spread = np.nanstd(logs, axis=0)
+        return type(self)(
+            np.nanmean(logs, axis=0).tolist(), np.where(spread > 0, spread, 1.0).tolist()
+        )
+
+    def input_layers(self) -> tuple[nn.Module, ...]:
+        """Return log(1 + x / c), c the geometric mean of the positive values."""
+        return (LogRatio(np.exp(np.array(self.loc)).tolist()),)
+
+    def marginal(self, x: np.ndarray) -> np.ndarray:
+        """Return the logits of the columns' shares of zeros, and their own log-normals."""
+        zeros, n = (x == 0).sum(axis=0), (~np.isnan(x)).sum(axis=0)
+        logits = np.log((zeros + 0.5) / (n - zeros + 0.5))
+        return np.stack([logits, np.zeros_like(logits), np.zeros_like(logits)], axis=1).ravel()
+
+    def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
+        """Return 0 for zeros, and the density at the likeliest place for others."""
+        base: Any = p
+        scale = base.positive.base_dist.scale
+        most = -0.5 * log(2 * pi) - scale.log() - x.clamp_min(1e-30).log()
+        return most.masked_fill(x <= 0, 0.0)
 
 
 class Nominal(Likelihood):

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from sfumato.checks import check_choice
 from sfumato.likelihoods.base import Likelihood, Loss, NegativeLogLikelihood, all_whole
 from sfumato.likelihoods.losses import CrossEntropy, SquaredError, minus_entropy
-from sfumato.nn.columns import ColumnNormalFamily, ColumnStudentTFamily, log_prob_by_value
+from sfumato.nn.columns import ScaledStudentTFamily, log_prob_by_value
 from sfumato.nn.families import (
     BernoulliFamily,
     CategoricalFamily,
@@ -75,9 +75,9 @@ class Normal(Likelihood):
 
     Parameters
     ----------
-    scale : "shared", "column", "pixel" or float
-        One learned scale for all values, in model units; one for every column; a scale from the
-        network for every value; or a fixed number.
+    scale : "shared", "pixel" or float
+        One learned scale for all values, in model units; a scale from the network for every value;
+        or a fixed number.
     """
 
     def __init__(self, scale: str | float = "shared") -> None:
@@ -87,14 +87,11 @@ class Normal(Likelihood):
         """Return the family."""
         if self.scale == "shared":
             return SharedScaleGaussianFamily(dim)
-        if self.scale == "column":
-            return ColumnNormalFamily(dim)
         if self.scale == "pixel":
             return PixelScaleGaussianFamily(dim)
         if isinstance(self.scale, str) or not self.scale > 0:
             raise ValueError(
-                "scale must be 'shared', 'column', 'pixel' or a positive number; "
-                f"got {self.scale!r}."
+                f"scale must be 'shared', 'pixel' or a positive number, got {self.scale!r}."
             )
         return FixedScaleGaussianFamily(dim, float(self.scale))
 
@@ -115,8 +112,9 @@ class StudentT(Likelihood):
     ----------
     df : float
         nu, degrees of freedom; above 1, so that there is a mean.
-    scale : "shared" or "column"
-        sigma: one learned scale for all values, in model units, or one for every column.
+    scale : "shared" or "pixel"
+        sigma: one learned scale for all values, in model units, or one from the network for every
+        value.
     """
 
     def __init__(self, df: float = 4.0, scale: str = "shared") -> None:
@@ -127,9 +125,9 @@ class StudentT(Likelihood):
         """Return the family."""
         if not self.df > 1:
             raise ValueError(f"df must exceed 1, got {self.df!r}.")
-        check_choice("scale", self.scale, ["shared", "column"])
-        if self.scale == "column":
-            return ColumnStudentTFamily(dim, float(self.df))
+        check_choice("scale", self.scale, ["shared", "pixel"])
+        if self.scale == "pixel":
+            return ScaledStudentTFamily(dim, float(self.df))
         return StudentTFamily(dim, float(self.df))
 
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:

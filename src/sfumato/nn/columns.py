@@ -16,7 +16,6 @@ from torch.distributions import (
     Distribution,
     Independent,
     LogNormal,
-    Normal,
     StudentT,
 )
 from torch.nn import functional as F
@@ -26,53 +25,134 @@ from sfumato.nn.families import Family, Levels
 
 # Beyond this many deviations the encoder sees a value's logarithm: outliers keep their order.
 SQUASHED_BEYOND = 5.0
-# Smallest learned scale of a column, in deviations of that column.
-MIN_SCALE = 1e-2
+# Smallest scale of a value, and largest of a logarithm, in deviations of its column.
+MIN_SCALE, WIDEST = 1e-2, 1.5
 
 
-class ColumnNormalFamily(Family):
-    r""":math:`N(\mu_j, \sigma_j^2)` with :math:`\mu` = raw, and one learned scale a column."""
-
-    def __init__(self, dim: int, min_scale: float = MIN_SCALE) -> None:
-        super().__init__(dim, dim)
-        self.min_scale = min_scale
-        self.log_scale = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, raw: Tensor) -> Distribution:
-        """Return the Gaussians, batch shape raw.shape[:-1]."""
-        scale = self.log_scale.exp() + self.min_scale
-        return Independent(Normal(raw, scale, validate_args=False), 1, validate_args=False)
-
-
-class ColumnStudentTFamily(Family):
-    r""":math:`\mu_j + \sigma_j t_\nu` with :math:`\mu` = raw, and one learned scale a column."""
+class ScaledStudentTFamily(Family):
+    r""":math:`\mu_j + \sigma_j t_\nu` for every value with :math:`[\mu_j, \log\sigma_j]` = raw."""
 
     def __init__(self, dim: int, df: float, min_scale: float = MIN_SCALE) -> None:
-        super().__init__(dim, dim)
+        super().__init__(dim, 2 * dim)
         self.df = df
         self.min_scale = min_scale
-        self.log_scale = nn.Parameter(torch.zeros(dim))
 
     def forward(self, raw: Tensor) -> Distribution:
         """Return the Student t, batch shape raw.shape[:-1]."""
-        scale = (self.log_scale.exp() + self.min_scale).expand_as(raw)
-        df = torch.full_like(raw, self.df)
-        return Independent(StudentT(df, raw, scale, validate_args=False), 1, validate_args=False)
+        loc, scale = loc_and_scale(raw, self.dim, self.min_scale)
+        df = torch.full_like(loc, self.df)
+        return Independent(StudentT(df, loc, scale, validate_args=False), 1, validate_args=False)
 
 
 class LogNormalFamily(Family):
-    r""":math:`\log x_j \sim N(\mu_j, \sigma_j^2)` with :math:`\mu` = raw, a scale a column."""
+    r""":math:`\log x_j \sim N(s_j \mu_j, s_j^2 \sigma_j^2)`, :math:`[\mu_j, \log\sigma_j]` = raw.
 
-    def __init__(self, dim: int, min_scale: float = MIN_SCALE) -> None:
-        super().__init__(dim, dim)
+    Parameters
+    ----------
+    dim : int
+    spread : sequence of float
+        s, the deviations of the columns' logarithms.
+    min_scale : float
+        Added to sigma.
+    """
+
+    spread: Tensor
+
+    def __init__(
+        self, dim: int, spread: Sequence[float] | None = None, min_scale: float = MIN_SCALE
+    ) -> None:
+        super().__init__(dim, 2 * dim)
         self.min_scale = min_scale
-        self.log_scale = nn.Parameter(torch.zeros(dim))
+        values = torch.ones(dim) if spread is None else torch.tensor(spread)
+        self.register_buffer("spread", values, persistent=False)
 
     def forward(self, raw: Tensor) -> Distribution:
         """Return the log-normals, batch shape raw.shape[:-1]."""
+        loc, scale = loc_and_scale(raw, self.dim, self.min_scale)
+        # The mean grows with the exponential of the variance: never wider than the column itself.
+        scale = scale.clamp(max=WIDEST) * self.spread
         # exp overflows float32 at 88.
-        loc, scale = raw.clamp(-30.0, 30.0), self.log_scale.exp() + self.min_scale
+        loc = (loc * self.spread).clamp(-30.0, 30.0)
         return Independent(LogNormal(loc, scale, validate_args=False), 1, validate_args=False)
+
+
+class ZeroOrLogNormal(Distribution):
+    r"""Zero with a probability, else log-normal: amounts that are often nothing.
+
+    .. math:: p(0) = \pi_j, \qquad p(x) = (1 - \pi_j)\, \mathrm{LN}(x; \mu_j, \sigma_j), \ x > 0
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., d)
+        Of pi.
+    positive : LogNormal, batch shape (..., d)
+    """
+
+    arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
+    has_rsample = False
+
+    def __init__(self, logits: Tensor, positive: LogNormal) -> None:
+        self.logits = logits
+        self.positive = positive
+        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean, shape (..., d)."""
+        return torch.sigmoid(-self.logits) * self.positive.mean
+
+    def sample(self, sample_shape: SampleShape = ()) -> Tensor:
+        """Draw values, shape (*sample_shape, ..., d)."""
+        x = self.positive.sample(torch.Size(sample_shape))
+        return x.where(torch.rand_like(x) < torch.sigmoid(-self.logits), 0.0)
+
+    def log_prob_by_value(self, value: Tensor) -> Tensor:
+        """Log mass of zeros, log density of others, in nats, shape (..., d)."""
+        zero = value <= 0
+        density = self.positive.log_prob(value.masked_fill(zero, 1.0))
+        return torch.where(zero, F.logsigmoid(self.logits), F.logsigmoid(-self.logits) + density)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-likelihood in nats, shape (...)."""
+        return self.log_prob_by_value(value).sum(-1)
+
+
+class ZeroInflatedFamily(Family):
+    r"""Zeros and log-normals, with :math:`[\mathrm{logit}\,\pi_j, \mu_j, \log\sigma_j]` = raw.
+
+    Parameters
+    ----------
+    dim : int
+    loc, spread : sequence of float
+        Mean and deviation of the logarithms of each column's positive values: mu and sigma are
+        given in these units.
+    min_scale : float
+        Added to sigma.
+    """
+
+    loc: Tensor
+    spread: Tensor
+
+    def __init__(
+        self, dim: int, loc: Sequence[float], spread: Sequence[float], min_scale: float = MIN_SCALE
+    ) -> None:
+        super().__init__(dim, 3 * dim)
+        self.min_scale = min_scale
+        self.register_buffer("loc", torch.tensor(loc), persistent=False)
+        self.register_buffer("spread", torch.tensor(spread), persistent=False)
+
+    def forward(self, raw: Tensor) -> ZeroOrLogNormal:
+        """Return the zeros and log-normals, batch shape raw.shape[:-1]."""
+        logits, loc, log_scale = raw.unflatten(-1, (self.dim, 3)).unbind(-1)
+        scale = (log_scale.clamp(-20.0, 20.0).exp() + self.min_scale).clamp(max=WIDEST)
+        loc = (self.loc + loc * self.spread).clamp(-30.0, 30.0)
+        return ZeroOrLogNormal(logits, LogNormal(loc, scale * self.spread, validate_args=False))
+
+
+def loc_and_scale(raw: Tensor, dim: int, min_scale: float) -> tuple[Tensor, Tensor]:
+    """Return location and scale of every value, whose two raw numbers lie side by side."""
+    loc, log_scale = raw.unflatten(-1, (dim, 2)).unbind(-1)
+    return loc, log_scale.clamp(-20.0, 20.0).exp() + min_scale
 
 
 class Nominal(Levels):
@@ -334,6 +414,26 @@ class ColumnwiseFamily(Family):
         return Columnwise(parts, self.order, self.log_unit)
 
 
+class LogRatio(nn.Module):
+    """x -> log(1 + x / c), with c of every column.
+
+    Parameters
+    ----------
+    unit : sequence of float
+        c.
+    """
+
+    unit: Tensor
+
+    def __init__(self, unit: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("unit", torch.tensor(unit), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logarithms, shape as x."""
+        return (x / self.unit).log1p()
+
+
 class Squash(nn.Module):
     r"""Values up to 5, and beyond them :math:`\pm 5 (1 + \log(|x| / 5))`, value by value."""
 
@@ -362,16 +462,6 @@ class OneHot(nn.Module):
         """Return the indicators."""
         index = (x * (self.n_levels - 1)).round().long().clamp(0, self.n_levels - 1)
         return F.one_hot(index, self.n_levels).to(x).flatten(-2)
-
-
-def hidden(x: Tensor) -> Tensor:
-    """Return rows with a random share of their cells hidden, as many as half of them."""
-    import os
-
-    share = float(os.environ.get("HIDE", "0.5")) * torch.rand(
-        *x.shape[:-1], 1, dtype=x.dtype, device=x.device
-    )
-    return x.masked_fill(torch.rand_like(x) < share, torch.nan)
 
 
 class ColumnInputs(nn.Module):
@@ -415,8 +505,6 @@ class ColumnInputs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the numbers, shape (n, width)."""
-        if self.training and len(self.holes):
-            x = hidden(x)
         found, seen = self.numbers(x)
         parts = [((found - self.mean) / self.scale).where(seen, 0.0)]
         return torch.cat([*parts, x[..., self.holes].isnan().to(x)], dim=-1)

@@ -30,6 +30,7 @@ from sfumato.deprecation import accept_moved, present_signature, split_moved
 from sfumato.estimators.exhibits import Exhibit
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.tables import (
+    check_complete,
     check_width,
     checked_table,
     is_streamed,
@@ -103,8 +104,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     supervised: ClassVar[bool] = False
     teachable: ClassVar[bool] = False
     contrastive: ClassVar[bool] = False
-    # Whether cells may be missing.
-    takes_holes: ClassVar[bool] = False
+    # Whether ``fit`` says itself why cells may not be missing.
+    explains_holes: ClassVar[bool] = False
     # The parameter that is the number of clusters.
     clusters_named: ClassVar[str | None] = None
     # What a page shows of a fitted model, given rows.
@@ -191,6 +192,16 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def default_trainer(self) -> Trainer:
         """Return the trainer that ``trainer=None`` stands for."""
         return clone(Trainer(**self.trainer_defaults))
+
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells of the training rows may be missing, by the parameters."""
+        return False
+
+    @property
+    def leaves_out_holes_(self) -> bool:
+        """Whether the fitted model leaves missing cells out."""
+        return False
 
     @property
     def n_clusters_(self) -> int | None:
@@ -319,6 +330,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.image_shape_ = self._image_shape(values.shape[1], table.image_shape)
             return values
         check_width(self, values, named=table.columns is not None)
+        if not self.leaves_out_holes_:
+            check_complete(self, values)
         return values
 
     def table_columns(self, X: Any) -> Columns | None:

@@ -140,11 +140,21 @@ class HasLikelihood(Host):
         With what it learned from the training rows.
     """
 
-    takes_holes = True
+    explains_holes = True
 
     likelihood: Likelihood | str
     likelihood_: Likelihood
     binarize: bool = False
+
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells may be missing: unless all columns have one scaling."""
+        return scaling_given(self.scaling) is None
+
+    @property
+    def leaves_out_holes_(self) -> bool:
+        """Whether the fitted likelihood leaves missing cells out."""
+        return isinstance(self.likelihood_, ByColumn)
 
     def _fit_likelihood(self, X: np.ndarray) -> None:
         """Find the likelihood of the training rows."""
@@ -199,10 +209,22 @@ class HasLoss(Host):
         With what it learned from the training rows.
     """
 
-    takes_holes = True
+    explains_holes = True
 
     loss: Loss | str
     loss_: Loss
+
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells may be missing: where every column of a table has its own likelihood."""
+        pictures = self.image_shape is not None and self.image_shape is not False
+        by_column = scaling_given(self.scaling) is None and not pictures
+        return by_column and loss_of(self.loss).by_column
+
+    @property
+    def leaves_out_holes_(self) -> bool:
+        """Whether the fitted loss leaves missing cells out."""
+        return isinstance(getattr(self.loss_, "likelihood", None), ByColumn)
 
     def _fit_loss(self, X: np.ndarray) -> None:
         """Find the loss of the training rows.

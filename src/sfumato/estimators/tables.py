@@ -74,10 +74,11 @@ def checked_table(estimator: Any, values: Any, *, n_min: int = 1) -> Any:
     ValueError
         If they are no numbers, too few, or beyond float32.
     """
+    holes = estimator.takes_holes or getattr(estimator, "explains_holes", False)
     table = check_array(
         values,
         accept_sparse="csr",
-        ensure_all_finite="allow-nan" if estimator.takes_holes else True,
+        ensure_all_finite="allow-nan" if holes else True,
         ensure_min_samples=n_min,
         estimator=estimator,
         input_name="X",
@@ -118,6 +119,21 @@ def check_width(estimator: Any, values: Any, *, named: bool) -> None:
             "the order of the fit.",
             UserWarning,
             stacklevel=4,
+        )
+
+
+def check_complete(estimator: Any, values: Any) -> None:
+    """Check that no cell is missing.
+
+    Raises
+    ------
+    ValueError
+        If one is.
+    """
+    if has_holes(values):
+        raise ValueError(
+            f"Input X contains NaN, missing cells, and this {type(estimator).__name__} was fitted "
+            "to complete rows: fill them in, or fit it to rows with missing cells too."
         )
 
 

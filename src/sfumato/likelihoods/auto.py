@@ -56,6 +56,7 @@ class Auto(Likelihood):
     """
 
     scaling = "auto"
+    by_column = True
 
     def __init__(self, kinds: Mapping[str, Likelihood] | None = None) -> None:
         self.kinds = kinds
@@ -89,6 +90,7 @@ class AutoLoss(Loss):
     """
 
     scaling = "auto"
+    by_column = True
 
     def __init__(
         self, kinds: Mapping[str, Likelihood] | None = None, pixels: Loss | None = None

@@ -41,6 +41,8 @@ class Likelihood(BaseEstimator, ABC):
         A value in model units that a row could have, in place of a missing one.
     indicators : bool
         Whether :meth:`input_layers` return indicators, which are not standardised.
+    by_column : bool
+        Whether the columns of a table have likelihoods of their own.
     """
 
     scaling: ClassVar[Any] = "standard"
@@ -49,6 +51,7 @@ class Likelihood(BaseEstimator, ABC):
     measure: ClassVar[str] = "nll_density"
     neutral: ClassVar[float] = 0.0
     indicators: ClassVar[bool] = False
+    by_column: ClassVar[bool] = False
 
     @abstractmethod
     def family(self, dim: int) -> Family:
@@ -155,10 +158,13 @@ class Loss(BaseEstimator, ABC):
         What ``scaling="auto"`` stands for.
     bounded : bool
         Rows lie in [0, 1].
+    by_column : bool
+        Whether the columns of a table have likelihoods of their own.
     """
 
     scaling: Any = "range"
     bounded: bool = False
+    by_column: bool = False
 
     def family(self, dim: int) -> Family:
         """Return the family of the decoder's output for rows of length ``dim``: a point."""
@@ -209,6 +215,11 @@ class NegativeLogLikelihood(Loss):
     def bounded(self) -> bool:  # type: ignore[override]
         """The likelihood's own."""
         return self.likelihood.bounded
+
+    @property
+    def by_column(self) -> bool:  # type: ignore[override]
+        """The likelihood's own."""
+        return self.likelihood.by_column
 
     def fitted_to(self, X: np.ndarray) -> Self:
         """Return the loss of the fitted likelihood."""

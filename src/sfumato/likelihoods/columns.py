@@ -318,6 +318,7 @@ class ByColumn(Likelihood):
     """
 
     is_density = False
+    by_column = True
 
     def __init__(
         self,

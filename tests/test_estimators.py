@@ -8,6 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from scipy import sparse
 from scipy.linalg import subspace_angles
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -66,6 +67,11 @@ QUICK = Trainer(max_epochs=2, batch_size=64)
 def quick(cls, **params):
     shape = {} if "layers" in params else {"latent_dim": 2, "hidden": (16,)}
     return cls(**{**shape, "random_state": 0, "trainer": QUICK, **params})
+
+
+def of_digits(cls, **params):
+    """Return an estimator that takes rows of 64 values for pictures."""
+    return quick(cls, **{"image_shape": (1, 8, 8), **params})
 
 
 VARIANTS = {
@@ -146,8 +152,16 @@ CACHE: dict[str, object] = {}
 def fitted(name, digits):
     if name not in CACHE:
         cls, params = VARIANTS[name]
-        CACHE[name] = quick(cls, **params).fit(digits[0][:300])
+        CACHE[name] = of_digits(cls, **params).fit(digits[0][:300])
     return CACHE[name]
+
+
+def not_a_classifier(estimator):
+    """Return the checks that take whatever has predict_proba for a classifier."""
+    if not isinstance(estimator, (MixtureVAE, GMVAE, VaDE, DEC, DeepCluster)):
+        return {}
+    reason = "reads tags.classifier_tags.multi_class, which a clustering model has not"
+    return {f"check_estimator_sparse_{kind}": reason for kind in ("array", "matrix")}
 
 
 @parametrize_with_checks(
@@ -156,7 +170,7 @@ def fitted(name, digits):
         quick(VAE, likelihood="gaussian"),
         quick(Autoencoder),
         quick(Autoencoder, loss="cross-entropy"),
-        quick(Autoencoder, backbone=MLP(tied=True)),
+        quick(Autoencoder, loss="mse", backbone=MLP(tied=True)),
         quick(Autoencoder, penalty=Contractive(0.1), corruption=MaskingNoise(0.1)),
         quick(StackedAutoencoder, layers=(16, 2)),
         quick(MixtureVAE, n_components=2),
@@ -165,10 +179,99 @@ def fitted(name, digits):
         quick(DEC, n_clusters=2),
         quick(DCN, n_clusters=2),
         DeepCluster(2, 4, (16,), random_state=0, trainer=QUICK),
-    ]
+    ],
+    expected_failed_checks=not_a_classifier,
 )
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok", "dia", "bsr"])
+@pytest.mark.parametrize("container", ["array", "matrix"])
+def test_sparse_rows_give_the_same_clusters_as_dense_ones(kind, container):
+    X = np.random.default_rng(0).uniform(size=(40, 3)) * (np.arange(120).reshape(40, 3) % 5 < 2)
+    rows = getattr(sparse, f"{kind}_{container}")(X)
+    model = DeepCluster(2, 4, (16,), random_state=0, trainer=QUICK).fit(rows)
+    dense = DeepCluster(2, 4, (16,), random_state=0, trainer=QUICK).fit(X)
+    assert model.predict(rows).shape == (40,)
+    assert np.array_equal(model.predict_proba(rows), dense.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (MixtureVAE, {"n_components": 2}),
+        (GMVAE, {"n_components": 2, "likelihood": "gaussian"}),
+        (VaDE, {"n_components": 2, "recipe": "paper"}),
+        (DEC, {"n_clusters": 2}),
+    ],
+)
+def test_sparse_rows_give_the_same_posterior_of_labels_as_dense_ones(cls, params):
+    X = np.random.default_rng(0).uniform(size=(40, 3)) * (np.arange(120).reshape(40, 3) % 5 < 2)
+    rows = sparse.csr_array(X)
+    found = quick(cls, **params).fit(rows).predict_proba(rows)
+    assert found.shape == (40, 2)
+    assert np.array_equal(found, quick(cls, **params).fit(X).predict_proba(X))
+
+
+def with_a_hole(n=60, d=4):
+    X = np.random.default_rng(0).normal(size=(n, d))
+    X[3, 1] = np.nan
+    return X
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (Autoencoder, {"loss": "mse"}),
+        (Autoencoder, {"loss": "auto", "scaling": "standard"}),
+        (Autoencoder, {"loss": "auto", "image_shape": (1, 2, 2)}),
+        (StackedAutoencoder, {"layers": (8, 2), "loss": "mse"}),
+        (DEC, {"loss": "cross-entropy", "n_clusters": 2}),
+    ],
+)
+def test_a_loss_of_complete_rows_says_so_of_missing_cells_and_in_its_tags(cls, params):
+    model = quick(cls, **params)
+    assert not model.__sklearn_tags__().input_tags.allow_nan
+    with pytest.raises(ValueError, match=r"NaN, missing cells, which loss=.* cannot leave"):
+        model.fit(with_a_hole())
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (VAE, {"likelihood": "gaussian"}),
+        (VAE, {"likelihood": "bernoulli"}),
+        (Autoencoder, {"loss": "mse"}),
+        (MixtureVAE, {"n_components": 2, "likelihood": "unit-gaussian"}),
+    ],
+)
+def test_a_model_of_complete_rows_refuses_rows_with_missing_cells(cls, params):
+    X = with_a_hole()
+    model = quick(cls, **params).fit(X[4:])
+    for answer in (model.transform, model.reconstruct, model.score_samples, model.saturated):
+        with pytest.raises(ValueError, match=r"NaN, missing cells, and this .* complete rows"):
+            answer(X)
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (VAE, {}),
+        (VAE, {"likelihood": "gaussian"}),
+        (Autoencoder, {}),
+        (VaDE, {"n_components": 2}),
+        (DEC, {"n_clusters": 2}),
+        (DCN, {"n_clusters": 2}),
+    ],
+)
+def test_missing_cells_are_left_out_where_columns_have_their_own_likelihood(cls, params):
+    X = with_a_hole()
+    model = quick(cls, **params)
+    assert model.__sklearn_tags__().input_tags.allow_nan
+    model.fit(X)
+    for answer in (model.transform, model.reconstruct, model.score_samples):
+        assert np.isfinite(answer(X)).all()
 
 
 @variants
@@ -202,7 +305,7 @@ def test_a_fit_is_the_same_bits_for_the_same_seed_and_leaves_torchs_generator_al
     cls, params = VARIANTS[name]
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    again = quick(cls, **params).fit(digits[0][:300])
+    again = of_digits(cls, **params).fit(digits[0][:300])
     assert torch.equal(torch.get_rng_state(), before)
     X = digits[0][:20]
     assert np.array_equal(again.transform(X), fitted(name, digits).transform(X))
@@ -229,7 +332,7 @@ def test_a_model_saved_after_loading_is_the_same_file(vae, tmp_path):
 
 def test_another_seed_gives_another_model(digits):
     X = digits[0][:100]
-    first, second = (quick(VAE, random_state=seed).fit(X) for seed in (0, 1))
+    first, second = (of_digits(VAE, random_state=seed).fit(X) for seed in (0, 1))
     assert not np.array_equal(first.transform(X), second.transform(X))
 
 
@@ -238,7 +341,8 @@ def test_a_linear_autoencoder_spans_the_principal_subspace(digits, seed):
     X = digits[0]
     trainer = Trainer(800, batch_size=256, learning_rate=0.03, schedule="cosine")
     linear = MLP((), "identity")
-    model = Autoencoder(5, backbone=linear, random_state=seed, trainer=trainer)
+    pixels = {"image_shape": (1, 8, 8), "random_state": seed}
+    model = Autoencoder(5, backbone=linear, trainer=trainer, **pixels)
     decoder = model.fit(X).model_.decoder.network[0].weight.detach().numpy()
     principal = PCA(5).fit(X).components_.T
     assert subspace_angles(decoder, principal).max() < 0.05
@@ -279,7 +383,7 @@ def test_minus_the_terms_of_a_density_lie_below_its_log_likelihood_whatever_the_
 
 def test_binary_rows_score_the_same_with_and_without_binarisation(digits):
     X = (digits[0][:50] > 8).astype(np.uint8)
-    model = quick(VAE, binarize=True).fit(X)
+    model = of_digits(VAE, binarize=True).fit(X)
     plain = model.set_params(binarize=False).score_samples(X)
     assert np.array_equal(model.set_params(binarize=True).score_samples(X), plain)
 
@@ -316,8 +420,8 @@ def test_training_lowers_the_loss(vae):
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_every_kind_of_table_gives_the_same_model(digits, wrap):
     X = digits[0][:60]
-    model = quick(VAE).fit(wrap(X))
-    expected = quick(VAE).fit(X).transform(X)
+    model = of_digits(VAE).fit(wrap(X))
+    expected = of_digits(VAE).fit(X).transform(X)
     assert np.array_equal(model.transform(wrap(X)), expected)
 
 
@@ -325,28 +429,28 @@ def test_a_memory_mapped_file_gives_the_same_bits_as_an_array(digits, tmp_path):
     X = digits[0][:200].astype(np.float32)
     np.save(tmp_path / "x.npy", X)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    expected = quick(VAE).fit(X).transform(X)
-    assert np.array_equal(quick(VAE).fit(mapped).transform(mapped), expected)
+    expected = of_digits(VAE).fit(X).transform(X)
+    assert np.array_equal(of_digits(VAE).fit(mapped).transform(mapped), expected)
     path = str(tmp_path / "x.npy")
-    assert np.array_equal(quick(VAE).fit(path).transform(path), expected)
+    assert np.array_equal(of_digits(VAE).fit(path).transform(path), expected)
 
 
 def test_eight_bit_images_give_the_same_bits_as_floats(digits):
     X = digits[0][:60]
-    expected = quick(VAE).fit(X).transform(X)
-    found = quick(VAE).fit(X.astype(np.uint8)).transform(X.astype(np.uint8))
+    expected = of_digits(VAE).fit(X).transform(X)
+    found = of_digits(VAE).fit(X.astype(np.uint8)).transform(X.astype(np.uint8))
     np.testing.assert_array_equal(found, expected.astype(np.float32))
 
 
 def test_it_works_in_a_pipeline_a_clone_a_pickle_and_a_grid_search(digits):
     X = digits[0][:90]
-    pipeline = make_pipeline(StandardScaler(), quick(VAE, likelihood="gaussian"))
+    pipeline = make_pipeline(StandardScaler(), of_digits(VAE, likelihood="gaussian"))
     assert pipeline.fit_transform(X).shape == (90, 2)
     search = GridSearchCV(
-        quick(VAE), {"latent_dim": [1, 2], "trainer__learning_rate": [1e-3]}, cv=2
+        of_digits(VAE), {"latent_dim": [1, 2], "trainer__learning_rate": [1e-3]}, cv=2
     )
     assert search.fit(X).best_params_["latent_dim"] in (1, 2)
-    model = quick(VAE).fit(X)
+    model = of_digits(VAE).fit(X)
     copy = pickle.loads(pickle.dumps(model))
     assert np.array_equal(copy.transform(X), model.transform(X))
     assert not hasattr(clone(model), "model_")
@@ -369,7 +473,7 @@ def test_colour_images_run_through_convolutions():
 
 
 def test_a_collapsed_code_is_diagnosed_with_a_remedy(digits):
-    model = quick(VAE, objective=ELBO(beta=1000.0), trainer=Trainer(max_epochs=30))
+    model = of_digits(VAE, objective=ELBO(beta=1000.0), trainer=Trainer(max_epochs=30))
     with pytest.warns(ConvergenceWarning, match=r"no unit is active. Warm the divergence up"):
         model.fit(digits[0])
     diagnosis = model.diagnose(digits[0])
@@ -385,8 +489,9 @@ def test_a_working_code_needs_no_remedy(vae, digits):
 
 
 LIKELIHOODS = (
-    "likelihood must be one of bernoulli, gaussian, unit-gaussian, pixel-gaussian, student-t, "
-    "categorical, logistic-mixture, poisson, negative-binomial, or a Likelihood; got"
+    "likelihood must be one of auto, bernoulli, gaussian, unit-gaussian, pixel-gaussian, "
+    "student-t, log-normal, categorical, logistic-mixture, poisson, negative-binomial, or a "
+    "Likelihood; got"
 )
 BAD = [
     (VAE, {"latent_dim": 0}, "latent_dim must be a whole number of at least 1"),
@@ -404,8 +509,8 @@ BAD = [
     (VAE, {"trainer": Trainer(early_stopping=True)}, "must be an EarlyStopping or None"),
     (VAE, {"trainer": Trainer(device="gpu")}, "device must be 'auto'"),
     (VAE, {"trainer": Trainer(device="cuda:99")}, "device='cuda:99' is not here"),
-    (VAE, {"scaling": "standard"}, "needs pixels in"),
-    (VAE, {"scaling": "none"}, "needs pixels in"),
+    (VAE, {"likelihood": "bernoulli", "scaling": "standard"}, "needs pixels in"),
+    (VAE, {"likelihood": "bernoulli", "scaling": "none"}, "needs pixels in"),
     (VAE, {"likelihood": "categorical", "scaling": "standard"}, "needs pixels in"),
     (VAE, {"likelihood": "cauchy"}, LIKELIHOODS),
     (VAE, {"likelihood": Normal}, LIKELIHOODS),
@@ -422,7 +527,7 @@ BAD = [
     (VAE, {"image_shape": 64}, "product of 64"),
     (VAE, {"backbone": "conv", "hidden": ()}, "at least one layer"),
     (VAE, {"backbone": "resnet", "hidden": ()}, "backbone='resnet' needs at least one layer"),
-    (Autoencoder, {"loss": "hinge"}, "loss must be one of mse, cross-entropy"),
+    (Autoencoder, {"loss": "hinge"}, "loss must be one of auto, mse, cross-entropy"),
     (
         Autoencoder,
         {"dropout": 0.1, "backbone": "resnet"},
@@ -453,7 +558,7 @@ BAD = [
 @pytest.mark.parametrize(("cls", "params", "message"), BAD)
 def test_a_bad_setting_is_one_clear_sentence(digits, cls, params, message):
     with pytest.raises(ValueError, match=message) as caught:
-        quick(cls, **params).fit(digits[0][:40])
+        of_digits(cls, **params).fit(digits[0][:40])
     assert "\n" not in str(caught.value)
 
 
@@ -478,7 +583,7 @@ def test_a_custom_objective_trains_and_is_loaded_only_by_those_who_trust_it(
     objective, digits, tmp_path
 ):
     X = digits[0][:50]
-    model = quick(VAE, objective=objective).fit(X)
+    model = of_digits(VAE, objective=objective).fit(X)
     assert model.history_.terms == ["error"]
     model.save(tmp_path / "run")
     name = f"{__name__}:mean_error"
@@ -495,7 +600,7 @@ def test_a_custom_objective_that_cannot_be_saved_is_refused_before_it_is_trained
         calls.append(x)
         return mean_error(model, x)
 
-    model = quick(VAE, objective=objective)
+    model = of_digits(VAE, objective=objective)
     with pytest.raises(
         ArtifactError, match="cannot be found again by name, so a model with it can"
     ):
@@ -507,7 +612,7 @@ def test_a_custom_objective_that_cannot_be_saved_is_refused_before_it_is_trained
 
 
 def test_a_generator_as_random_state_can_be_saved(digits, tmp_path):
-    model = quick(VAE, random_state=np.random.RandomState(3)).fit(digits[0][:50])
+    model = of_digits(VAE, random_state=np.random.RandomState(3)).fit(digits[0][:50])
     model.save(tmp_path / "run")
     assert np.array_equal(
         load(tmp_path / "run").transform(digits[0][:5]), model.transform(digits[0][:5])
@@ -515,7 +620,9 @@ def test_a_generator_as_random_state_can_be_saved(digits, tmp_path):
 
 
 def test_an_interrupted_autoencoder_says_that_it_has_no_prior_yet(digits, tmp_path):
-    quick(Autoencoder, trainer=Trainer(max_epochs=1, checkpoint=str(tmp_path))).fit(digits[0][:50])
+    of_digits(Autoencoder, trainer=Trainer(max_epochs=1, checkpoint=str(tmp_path))).fit(
+        digits[0][:50]
+    )
     with pytest.warns(UserWarning, match="interrupted; loaded as it stood after epoch 1"):
         unfinished = load(tmp_path)
     assert unfinished.diagnose(digits[0][:50]).kl is None
@@ -543,7 +650,7 @@ def test_a_constant_column_adds_nothing_to_a_density(digits):
 
 def test_an_outlier_scores_lower_the_farther_it_lies(digits):
     X = digits[0][:300]
-    model = quick(Autoencoder, trainer=Trainer(max_epochs=20)).fit(X)
+    model = of_digits(Autoencoder, trainer=Trainer(max_epochs=20)).fit(X)
     far, farther = model.score_samples(np.array([[16.0] * 64, [1000.0] * 64]))
     assert farther < far < model.score_samples(X).min()
 
@@ -560,7 +667,7 @@ def divided_by_zero(model, x):
 
 
 def test_a_failed_fit_leaves_no_answers_behind(digits):
-    model = quick(VAE).fit(digits[0][:50])
+    model = of_digits(VAE).fit(digits[0][:50])
     model.set_params(objective=divided_by_zero)
     with pytest.raises(RuntimeError, match="diverged"):
         model.fit(digits[0][:50])
@@ -578,8 +685,8 @@ def test_a_foreign_class_of_a_known_name_is_not_saved_as_ours(digits, tmp_path):
         pass
 
     with pytest.raises(ArtifactError, match="cannot be found again by name"):
-        quick(VAE, objective=ELBO(2)).fit(digits[0][:50])
-    model = quick(VAE, objective=Foreign.ELBO(2)).fit(digits[0][:50])
+        of_digits(VAE, objective=ELBO(2)).fit(digits[0][:50])
+    model = of_digits(VAE, objective=Foreign.ELBO(2)).fit(digits[0][:50])
     model.save(tmp_path / "run")
     name = f"{__name__}:Foreign.ELBO"
     with pytest.raises(ArtifactError, match=f"'{name}' is not known here"):
@@ -612,11 +719,11 @@ def test_an_argument_that_has_moved_into_the_backbone_warns_and_means_the_same(
 
 def test_an_estimator_with_a_progress_bar_can_be_cloned(digits):
     trainer = Trainer(max_epochs=1, loggers=(Progress(),))
-    clone(quick(VAE, trainer=trainer).fit(digits[0][:50])).fit(digits[0][:50])
+    clone(of_digits(VAE, trainer=trainer).fit(digits[0][:50])).fit(digits[0][:50])
 
 
 def test_a_deterministic_codes_unit_does_not_count_as_activity(digits):
-    model = quick(Autoencoder).fit(digits[0][:100])
+    model = of_digits(Autoencoder).fit(digits[0][:100])
     with torch.no_grad():
         model.model_.encoder.network[-1].weight *= 1e-3
     diagnosis = model.diagnose(digits[0][:100])

@@ -1,6 +1,7 @@
 """The one shape that all data take: a table with one datum per row, and what is known about it."""
 
 import inspect
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 if TYPE_CHECKING:
     from sfumato.data.columns import Columns
@@ -140,6 +140,12 @@ def pixel_shape(shape: tuple[int, ...]) -> ImageShape | None:
     return (shape[0], shape[1], shape[2]) if shape[0] in CHANNELS else None
 
 
+def is_sparse(X: Any) -> bool:
+    """Say whether an array is a sparse one, without importing SciPy."""
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and bool(module.issparse(X))
+
+
 def flatten(X: np.ndarray) -> tuple[np.ndarray, ImageShape | None]:
     """Return items of any shape as rows, channels first, and the image shape of a row."""
     if X.ndim <= 2:
@@ -180,7 +186,7 @@ def _checked_table(name: str, X: np.ndarray) -> tuple[np.ndarray, ImageShape | N
     if 0 in X.shape:
         raise DataError(f"{name} has shape {X.shape} and so no data: give at least one row.")
     rows: Any = X
-    return (rows.tocsr(), None) if sparse.issparse(rows) else flatten(X)
+    return (rows.tocsr(), None) if is_sparse(rows) else flatten(X)
 
 
 def _checked_labels(name: str, y: np.ndarray | None, n: int) -> np.ndarray | None:

@@ -8,7 +8,6 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from scipy import sparse
 
 from sfumato.data.bundle import Data, DataError, make_data, reading
 
@@ -49,6 +48,8 @@ def read_npz(path: Path) -> Data:
     """Read a .npz archive: the rows, and labels and a test split where it has them."""
     with npz_archive(path) as archive:
         if {"indices", "indptr", "format"} <= set(archive):
+            from scipy import sparse
+
             return make_data(path.stem, sparse.load_npz(path))
         X = _first(archive, X_KEYS)
         if X is None:

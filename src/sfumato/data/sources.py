@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from sfumato.data.bundle import (
     NUMBERS,
@@ -20,6 +19,7 @@ from sfumato.data.bundle import (
     DataError,
     ImageShape,
     flatten,
+    is_sparse,
     make_data,
     reading,
 )
@@ -262,7 +262,7 @@ def _not_found(source: str | os.PathLike[str], path: Path) -> str:
 def _load_array(source: Any, how: Reading) -> Data:
     if _is_frame(source):
         return from_frame(source, how)
-    if sparse.issparse(source):
+    if is_sparse(source):
         return make_data("the matrix", source)
     if _is(source, "torch.utils.data", "Dataset"):
         return make_data("the data set", *_stacked(source))

@@ -365,8 +365,8 @@ def _of_wanted(name: str, cells: Cells, wanted: str | None, levels: Sequence[Any
         return _of_levels(found, kind)
     if kind == "date":
         return _checked(name, cells, cells.dates(), Kind(kind), "no date")
-    if kind == "constant" and not cells.are_numbers:
-        return Kind("constant", tuple(cells.distinct), coded=True)
+    if kind == "constant":
+        return _constant(name, cells)
     values = cells.numbers()
     if kind == "number":
         _checked(name, cells, values, Kind("real"), "no number")
@@ -378,6 +378,17 @@ def _of_wanted(name: str, cells: Cells, wanted: str | None, levels: Sequence[Any
     _check_finite(name, values)
     why = {"positive": "not positive", "count": "no whole number from 0 on"}.get(kind, "no number")
     return _checked(name, cells, np.where(bad, np.nan, values), Kind(kind), why)
+
+
+def _constant(name: str, cells: Cells) -> Kind:
+    found = cells.distinct
+    if len(found) > 1:
+        row = int(np.flatnonzero(~cells.missing & (cells.raw != cells.seen[0]))[0])
+        raise DataError(
+            f"Column {name!r} holds {str(cells.raw[row])[:40]!r} in row {row + 1} and other values "
+            "elsewhere, which is not constant: give the column another kind."
+        )
+    return Kind("constant") if cells.are_numbers else Kind("constant", tuple(found), coded=True)
 
 
 def _check_levels(name: str, cells: Cells, levels: tuple[Any, ...]) -> None:

@@ -241,9 +241,10 @@ def decoded(column: Column, values: np.ndarray) -> Any:
         return _decoded_levels(pandas, column, values, missing)
     if column.kind == "date":
         times = pandas.Timestamp(0) + pandas.to_timedelta(values, unit="D").round("s")
-        texts = "datetime" not in column.dtype and "date" not in column.dtype
-        return times.strftime("%Y-%m-%d") if texts else times
+        return _decoded_dates(column.dtype, times)
     dtype = column.dtype.lower()
+    if dtype.startswith(("float", "double")):
+        return pandas.array(values, dtype=column.dtype)
     if not dtype.startswith(("int", "uint")):
         return values
     whole = pandas.array(np.where(missing, 0, np.round(values)).astype(np.int64), dtype="Int64")
@@ -251,6 +252,15 @@ def decoded(column: Column, values: np.ndarray) -> Any:
     if missing.any() and column.dtype == dtype and "[" not in dtype:
         return np.where(missing, np.nan, np.round(values))
     return whole.astype(column.dtype)
+
+
+def _decoded_dates(dtype: str, times: Any) -> Any:
+    """Return times in the type of their column; those without one as text."""
+    if dtype.startswith("datetime64") and "," in dtype:
+        return times.tz_localize("UTC").astype(dtype)
+    if dtype.startswith(("datetime64", "timestamp", "date")):
+        return times.astype(dtype)
+    return times.strftime("%Y-%m-%d")
 
 
 def _decoded_levels(pandas: Any, column: Column, values: np.ndarray, missing: np.ndarray) -> Any:

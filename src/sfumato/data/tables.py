@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import lzma
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -269,19 +270,23 @@ def _names(path: Path, first: list[str], header: bool) -> list[str]:
 def _parsed(
     pandas: Any, path: Path, separator: str, encoding: str, header: bool, names: list[str]
 ) -> Any:
+    errors = pandas.errors
     try:
-        return pandas.read_csv(
-            path,
-            sep=separator,
-            encoding=encoding,
-            header=0 if header else None,
-            names=names,
-            index_col=False,
-            na_values=["?", "-"],
-            skipinitialspace=True,
-            low_memory=False,
-        )
-    except pandas.errors.ParserError as error:
+        with warnings.catch_warnings():
+            # Cells beyond the last name would be lost.
+            warnings.simplefilter("error", errors.ParserWarning)
+            return pandas.read_csv(
+                path,
+                sep=separator,
+                encoding=encoding,
+                header=0 if header else None,
+                names=names,
+                index_col=False,
+                na_values=["?", "-"],
+                skipinitialspace=True,
+                low_memory=False,
+            )
+    except (errors.ParserError, errors.ParserWarning) as error:
         _check_even(path, separator, encoding, len(names))
         raise DataError(f"{path} cannot be read as a CSV file ({error}): check it.") from error
 

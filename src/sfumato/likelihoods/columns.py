@@ -54,24 +54,24 @@ class LogNormal(Likelihood):
         """Return the family."""
         return LogNormalFamily(dim, self.spread)
 
-    def fitted_to_units(self, x: np.ndarray) -> Self:
-        """Return the likelihood with the deviations of the columns' logarithms."""
-        if self.spread is not None:
-            return self
-        spread = np.nanstd(np.log(x), axis=0)
-        return type(self)(np.where(spread > 0, spread, 1.0).tolist())
-
     def fitted_to(self, X: np.ndarray) -> Self:
-        """Return the likelihood itself.
+        """Return the likelihood with the deviations of the columns' logarithms.
 
         Raises
         ------
         ValueError
             If a value is not positive.
         """
+        self.check(X, 0.0, 1.0)
+        if self.spread is not None:
+            return self
+        spread = np.nanstd(np.log(X), axis=0)
+        return type(self)(np.where(spread > 0, spread, 1.0).tolist())
+
+    def check(self, X: np.ndarray, low: float, high: float) -> None:
+        """Check that every value is positive."""
         if np.nanmin(X) <= 0:
             raise ValueError("LogNormal needs positive numbers; use 'gaussian' for real ones.")
-        return self
 
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return the logarithm."""

@@ -125,6 +125,11 @@ class ZeroInflated(Likelihood):
             np.nanmean(logs, axis=0).tolist(), np.where(spread > 0, spread, 1.0).tolist()
         )
 
+    def check(self, X: np.ndarray, low: float, high: float) -> None:
+        """Check that no value is negative."""
+        if np.nanmin(X) < 0:
+            raise ValueError("ZeroInflated needs zeros and positive numbers: others have no mass.")
+
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return log(1 + x / c), c the geometric mean of the positive values."""
         return (LogRatio(np.exp(np.array(self.loc)).tolist()),)
@@ -368,6 +373,14 @@ class ByColumn(Likelihood):
         holes = [int(j) for j in np.flatnonzero(_missing(X))]
         found = type(self)(groups, shift.tolist(), holes=holes)
         return found._with_inputs(x)
+
+    def check(self, X: np.ndarray, low: float, high: float) -> None:
+        """Check that every observed value has a likelihood, column by column."""
+        for group in self.groups:
+            part = _columns(X, group.columns)
+            if not np.isnan(part).all():
+                least, widest = min(group.offset or (0.0,)), max(group.scale or (1.0,))
+                group.likelihood.check(part, least, least + widest)
 
     def _with_inputs(self, x: Sequence[np.ndarray]) -> Self:
         """Return the likelihood with mean and scale of what the encoder sees of the rows."""

@@ -40,7 +40,7 @@ from sfumato.inference import RowSource, map_float64, seeded_rows
 from sfumato.nn import Backbone, ImageShape, Networks, Sizes, backbone_of
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, Terms
-from sfumato.scaling import Scaler, Scaling, scaling_of
+from sfumato.scaling import Scaler, Scaling, scaling_from, scaling_of
 from sfumato.storage import (
     Stored,
     from_json,
@@ -198,9 +198,14 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return None if self.clusters_named is None else int(getattr(self, self.clusters_named))
 
     @property
+    def row_width_(self) -> int:
+        """How many values a row has in model units."""
+        return self.scaling_.width(self.n_features_in_)
+
+    @property
     def input_width_(self) -> int:
         """How many numbers the networks see of a row."""
-        return self.n_features_in_
+        return self.row_width_
 
     def _input_layers(self) -> tuple[nn.Module, ...]:
         """Return what becomes of a row before the networks see it."""
@@ -436,7 +441,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by name."""
-        return tensor_tree("model", self.model_.state_dict())
+        scaling = tensor_tree("scaling", self.scaling_.tensors())
+        return tensor_tree("model", self.model_.state_dict()) | scaling
 
     def records(self) -> list[dict[str, float]]:
         """Return the records of the epochs."""
@@ -458,7 +464,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Return the estimator that a folder, or a checkpoint, describes."""
         estimator = cls(**stored.params())
         fitted = dict(stored.description["fitted"])
-        estimator.scaling_ = Scaling(**fitted.pop("scaling_"))
+        estimator.scaling_ = scaling_from(fitted.pop("scaling_"), stored.weights("scaling"))
         columns = fitted.pop("columns_", None)
         estimator.columns_ = None if columns is None else Columns.from_json(columns)
         names = fitted.pop("feature_names_in_")

@@ -33,6 +33,7 @@ from sfumato.likelihoods import (
     likelihood_of,
     loss_of,
 )
+from sfumato.scaling import Scaler
 from sfumato.training import check_count
 
 RandomState = int | np.random.RandomState | None
@@ -123,8 +124,7 @@ def check_scaling(scaling: Any, chosen: Likelihood | Loss) -> None:
     ValueError
         If they are.
     """
-    by_column = isinstance(getattr(chosen, "likelihood", chosen), ByColumn)
-    if by_column and scaling_given(scaling) is not None:
+    if isinstance(chosen.scaling, Scaler) and scaling_given(scaling) is not None:
         raise ValueError(
             f"scaling={scaling!r} has no effect where every column has a likelihood and a unit of "
             "its own: leave it out."
@@ -151,7 +151,7 @@ class HasLikelihood(Host):
         chosen = likelihood_of(self.likelihood)
         columns = self.table_columns(X)
         chosen = chosen.for_columns(columns, X, scaled=scaling_given(self.scaling))
-        if has_holes(X) and not isinstance(chosen, ByColumn):
+        if has_holes(X) and not chosen.takes_holes:
             chosen = ByColumn([ColumnGroup(tuple(range(X.shape[1])), chosen)])
         check_scaling(self.scaling, chosen)
         self.likelihood_ = chosen.fitted_to(X)
@@ -159,7 +159,7 @@ class HasLikelihood(Host):
     @property
     def input_width_(self) -> int:
         """How many numbers the networks see of a row."""
-        return self.likelihood_.input_width(self.n_features_in_)
+        return self.likelihood_.input_width(self.row_width_)
 
     def _input_layers(self) -> tuple[nn.Module, ...]:
         return self.likelihood_.input_layers()
@@ -214,8 +214,7 @@ class HasLoss(Host):
         """
         columns = self.table_columns(X)
         chosen = loss_of(self.loss).for_columns(columns, X, scaled=scaling_given(self.scaling))
-        by_column = isinstance(getattr(chosen, "likelihood", None), ByColumn)
-        if has_holes(X) and not by_column:
+        if has_holes(X) and not chosen.takes_holes:
             raise ValueError(
                 f"Input X contains NaN, missing cells, which loss={chosen!r} cannot leave out: "
                 "use loss='auto' with scaling='auto', or fill them in first."
@@ -226,7 +225,7 @@ class HasLoss(Host):
     @property
     def input_width_(self) -> int:
         """How many numbers the networks see of a row."""
-        return self.loss_.input_width(self.n_features_in_)
+        return self.loss_.input_width(self.row_width_)
 
     def _input_layers(self) -> tuple[nn.Module, ...]:
         return self.loss_.input_layers()

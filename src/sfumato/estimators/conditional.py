@@ -209,7 +209,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
     def _build(self) -> ConditionalModel:
         width = self._condition.width
         posterior = GaussianFamily(self.latent_dim)
-        likelihood = self.likelihood_.family(self.n_features_in_)
+        likelihood = self.likelihood_.family(self.row_width_)
         networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
         every_layer = self.conditioning == "inject"
         # What the likelihood does to rows at first is not for conditions.

@@ -273,7 +273,7 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
     def _build(self) -> ContrastiveModel:
         n_code = self.latent_dim + self.background_dim
         posterior = GaussianFamily(n_code)
-        likelihood = self.likelihood_.family(self.n_features_in_)
+        likelihood = self.likelihood_.family(self.row_width_)
         encoder, decoder = self._networks(
             posterior.n_parameters, likelihood.n_parameters, latent_dim=n_code
         )

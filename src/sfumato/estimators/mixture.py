@@ -149,6 +149,7 @@ class MixtureEstimator(
             self._objective(),
             pretraining,
             self.pretrain_in_paper_recipe,
+            counts=getattr(self.likelihood_, "counts", False),
         )
 
     def _build(self) -> LatentVariableModel:
@@ -191,7 +192,7 @@ class MixtureEstimator(
 
     def _parts(self, n_code: int) -> tuple[nn.Module, nn.Module, Family]:
         """Return the networks of encoder and decoder, and the family of p(x|z)."""
-        family = self.likelihood_.family(self.n_features_in_)
+        family = self.likelihood_.family(self.row_width_)
         encoder, decoder = self._networks(n_code, family.n_parameters)
         return chained(*self._input_layers(), encoder), decoder, family
 

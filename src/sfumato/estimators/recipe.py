@@ -16,6 +16,7 @@ from sfumato.coupling import (
     coupled_bound,
     disagreement,
     mean_field,
+    merge_by_modularity,
     merge_components,
     neighbour_graph,
 )
@@ -72,6 +73,8 @@ class MixtureTask:
         The autoencoder that the model may continue.
     pretrain_in_paper_recipe : bool
         Whether the paper starts from an autoencoder's codes.
+    counts : bool
+        Whether rows are counts of many things, such as genes.
     """
 
     fit: Fit
@@ -80,6 +83,7 @@ class MixtureTask:
     objective: Objective
     pretraining: Pretraining
     pretrain_in_paper_recipe: bool
+    counts: bool = False
 
 
 class Recipe(BaseEstimator, ABC):
@@ -208,6 +212,10 @@ class Coupled(Recipe):
     deformation : "auto", Deformation, or None
         Under which an image keeps its label; "auto" deforms images a little. New rows are seen in
         four of them.
+    merging : "auto", "information" or "modularity"
+        What components are merged by: the information that the ends of an edge have of each other,
+        or modularity, which lets clusters differ much in size; "auto" is the latter for counts in
+        more than a thousand columns.
 
     Examples
     --------
@@ -223,6 +231,7 @@ class Coupled(Recipe):
         n_init: int = 1,
         pretrained: Any = None,
         deformation: Deformation | str | None = "auto",
+        merging: str = "auto",
     ) -> None:
         self.coupling = coupling
         self.n_subcomponents = n_subcomponents
@@ -230,6 +239,7 @@ class Coupled(Recipe):
         self.n_init = n_init
         self.pretrained = pretrained
         self.deformation = deformation
+        self.merging = merging
 
     @property
     def recognises(self) -> bool:
@@ -248,6 +258,7 @@ class Coupled(Recipe):
         """Check the settings."""
         for name in ("n_subcomponents", "n_init"):
             check_count(name, getattr(self, name))
+        check_choice("merging", self.merging, ["auto", "information", "modularity"])
         if len(self.rounds) != 2 or min(self.rounds) < 0:
             raise ValueError(
                 f"rounds must be two whole numbers, neither negative, got {self.rounds!r}."
@@ -334,7 +345,7 @@ class Coupled(Recipe):
         if state.n_components == task.n_clusters:
             return model, state
         joint = self._joint_of_components(model, state, task.fit)
-        groups = merge_components(joint, task.n_clusters, task.fit.seed)
+        groups = self._groups(joint, task)
         merged = state.merged(groups, task.n_clusters)
         with noise:
             new = task.build(task.n_clusters).to(task.fit.engine.device)
@@ -345,6 +356,15 @@ class Coupled(Recipe):
         )
         initialise(new, merged, task.fit)
         return new, merged
+
+    def _groups(self, joint: np.ndarray, task: MixtureTask) -> np.ndarray:
+        """Return the cluster of every component."""
+        merging = self.merging
+        if merging == "auto":
+            merging = "modularity" if task.counts else "information"
+        if merging == "modularity":
+            return merge_by_modularity(joint, task.n_clusters)
+        return merge_components(joint, task.n_clusters, task.fit.seed)
 
     def _joint_of_components(self, model: Any, state: "Labels", fit: Fit) -> np.ndarray:
         """Return how often the ends of an edge have two components: neighbours, or two views."""

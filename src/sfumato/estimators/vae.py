@@ -165,7 +165,7 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
 
     def _build(self) -> LatentVariableModel:
         posterior = posterior_of(self.posterior).build(self.latent_dim)
-        likelihood = self.likelihood_.family(self.n_features_in_)
+        likelihood = self.likelihood_.family(self.row_width_)
         networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
         encoder, decoder = self._backbone().initialised(networks)
         q = Conditional(chained(*self._input_layers(), encoder), posterior)

@@ -41,6 +41,8 @@ class Likelihood(BaseEstimator, ABC):
         A value in model units that a row could have, in place of a missing one.
     indicators : bool
         Whether :meth:`input_layers` return indicators, which are not standardised.
+    takes_holes : bool
+        Whether cells may be missing.
     """
 
     scaling: ClassVar[Any] = "standard"
@@ -49,6 +51,7 @@ class Likelihood(BaseEstimator, ABC):
     measure: ClassVar[str] = "nll_density"
     neutral: ClassVar[float] = 0.0
     indicators: ClassVar[bool] = False
+    takes_holes: ClassVar[bool] = False
 
     @abstractmethod
     def family(self, dim: int) -> Family:
@@ -159,6 +162,7 @@ class Loss(BaseEstimator, ABC):
 
     scaling: Any = "range"
     bounded: bool = False
+    takes_holes: bool = False
 
     def family(self, dim: int) -> Family:
         """Return the family of the decoder's output for rows of length ``dim``: a point."""
@@ -204,6 +208,11 @@ class NegativeLogLikelihood(Loss):
     def scaling(self) -> Any:
         """The likelihood's own."""
         return self.likelihood.scaling
+
+    @property
+    def takes_holes(self) -> bool:  # type: ignore[override]
+        """The likelihood's own."""
+        return self.likelihood.takes_holes
 
     @property
     def bounded(self) -> bool:  # type: ignore[override]

@@ -318,6 +318,7 @@ class ByColumn(Likelihood):
     """
 
     is_density = False
+    takes_holes = True
 
     def __init__(
         self,

@@ -270,6 +270,9 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return Fit(rows, self.seed_, trainer, engine, description, self.image_shape_, see=see)
 
     def _finish(self, model: Any, history: History) -> Self:
+        for buffer in model.buffers():
+            # As a loaded model has it: sums along other strides end in other bits.
+            buffer.data = buffer.data.contiguous()
         self.model_, self.history_ = model, history
         return self
 

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from sfumato.scaling.affine import Scaler, Scaling
 
-# Axes, rows that are transformed at a time, and rows up to which their products are formed.
-N_AXES, CHUNK, MOST_ROWS = 50, 1024, 2000
+# Axes, rows that each takes, rows that are transformed at a time, and rows up to which their
+# products are formed.
+N_AXES, ROWS_PER_AXIS, CHUNK, MOST_ROWS = 50, 10, 1024, 2000
 # Of the randomised decomposition of more rows.
 OVERSAMPLING, POWER_PASSES = 10, 2
 COLUMNS_AT_ONCE = 2048
@@ -118,14 +119,16 @@ class PrincipalAxes(Scaler):
         k = n_axes_of(n, d, self.n_axes)
         axes, variance = _axes(chunks, n, d, k)
         everything = sum(float(np.square(x, dtype=np.float64).sum()) for x in chunks()) / n
-        rest = max(everything - variance.sum(), 1e-9 * everything, 1e-12) / max(d - k, 1)
+        # The axes fit their own rows: what they leave of others is more by n / (n - 1 - k).
+        left = (everything - variance.sum()) * n / max(n - 1 - k, 1)
+        rest = max(left, 1e-9 * everything, 1e-12) / max(d - k, 1)
         unit = float(np.sqrt(max(variance.mean(), 1e-12)))
         return Projection(offset.tolist(), scale.tolist(), False, axes, unit, rest, total)
 
 
 def n_axes_of(n_rows: int, n_features: int, most: int = N_AXES) -> int:
     """Return how many axes a table of that size has."""
-    return max(1, min(most, n_rows - 1, n_features - 1))
+    return max(1, min(most, n_rows // ROWS_PER_AXIS, n_features - 1))
 
 
 def standardised(X: Any, offset: np.ndarray, scale: np.ndarray, total: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.data import Columns
 from sfumato.estimators.base import TabularEstimator, Unit
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
 from sfumato.estimators.tables import has_holes
@@ -131,6 +132,22 @@ def check_scaling(scaling: Any, chosen: Likelihood | Loss) -> None:
         )
 
 
+def check_words(columns: Columns | None, name: str, value: Any) -> None:
+    """Check that no column without an order is taken for a number.
+
+    Raises
+    ------
+    ValueError
+        Naming the columns that would be.
+    """
+    categories = [c.name for c in columns.features if c.kind == "category"] if columns else []
+    if categories:
+        raise ValueError(
+            f"{name}={value!r} takes numbers, and the columns {', '.join(map(repr, categories))} "
+            f"hold categories: use {name}='auto', or leave them out."
+        )
+
+
 class HasLikelihood(Host):
     """A model of p(x|z).
 
@@ -151,6 +168,8 @@ class HasLikelihood(Host):
         chosen = likelihood_of(self.likelihood)
         columns = self.table_columns(X)
         chosen = chosen.for_columns(columns, X, scaled=scaling_given(self.scaling))
+        if not isinstance(chosen, ByColumn):
+            check_words(columns, "likelihood", self.likelihood)
         if has_holes(X) and not chosen.takes_holes:
             chosen = ByColumn([ColumnGroup(tuple(range(X.shape[1])), chosen)])
         check_scaling(self.scaling, chosen)
@@ -214,6 +233,8 @@ class HasLoss(Host):
         """
         columns = self.table_columns(X)
         chosen = loss_of(self.loss).for_columns(columns, X, scaled=scaling_given(self.scaling))
+        if not isinstance(getattr(chosen, "likelihood", None), ByColumn):
+            check_words(columns, "loss", self.loss)
         if has_holes(X) and not chosen.takes_holes:
             raise ValueError(
                 f"Input X contains NaN, missing cells, which loss={chosen!r} cannot leave out: "

@@ -140,7 +140,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
-        likelihood: Likelihood | str = "bernoulli",
+        likelihood: Likelihood | str = "auto",
         conditioning: str = "inject",
         prior: str = "conditional",
         objective: Any = None,

@@ -25,7 +25,14 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.fit import deformation_of, fixed_views
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
-from sfumato.estimators.recipe import MixtureTask, Recipe, Trained, evidence_alone, recipe_of
+from sfumato.estimators.recipe import (
+    FOR_COUNTS,
+    MixtureTask,
+    Recipe,
+    Trained,
+    evidence_alone,
+    recipe_of,
+)
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture
 from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
@@ -149,7 +156,6 @@ class MixtureEstimator(
             self._objective(),
             pretraining,
             self.pretrain_in_paper_recipe,
-            counts=getattr(self.likelihood_, "counts", False),
         )
 
     def _build(self) -> LatentVariableModel:
@@ -176,7 +182,8 @@ class MixtureEstimator(
         return alone
 
     def _recipe(self) -> Recipe:
-        return recipe_of(self.recipe)
+        counts = getattr(self.__dict__.get("likelihood_"), "counts", False)
+        return FOR_COUNTS if counts and self.recipe == "default" else recipe_of(self.recipe)
 
     @property
     def starts_pretrained(self) -> bool:

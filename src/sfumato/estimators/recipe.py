@@ -73,8 +73,6 @@ class MixtureTask:
         The autoencoder that the model may continue.
     pretrain_in_paper_recipe : bool
         Whether the paper starts from an autoencoder's codes.
-    counts : bool
-        Whether rows are counts of many things, such as genes.
     """
 
     fit: Fit
@@ -83,7 +81,6 @@ class MixtureTask:
     objective: Objective
     pretraining: Pretraining
     pretrain_in_paper_recipe: bool
-    counts: bool = False
 
 
 class Recipe(BaseEstimator, ABC):
@@ -212,10 +209,12 @@ class Coupled(Recipe):
     deformation : "auto", Deformation, or None
         Under which an image keeps its label; "auto" deforms images a little. New rows are seen in
         four of them.
-    merging : "auto", "information" or "modularity"
+    merging : "information" or "modularity"
         What components are merged by: the information that the ends of an edge have of each other,
-        or modularity, which lets clusters differ much in size; "auto" is the latter for counts in
-        more than a thousand columns.
+        or modularity, which lets clusters differ much in size.
+    first : "codes" or "rows"
+        What the first mixture is fitted to: the autoencoder's codes, or the rows as the networks
+        see them.
 
     Examples
     --------
@@ -231,7 +230,8 @@ class Coupled(Recipe):
         n_init: int = 1,
         pretrained: Any = None,
         deformation: Deformation | str | None = "auto",
-        merging: str = "auto",
+        merging: str = "information",
+        first: str = "codes",
     ) -> None:
         self.coupling = coupling
         self.n_subcomponents = n_subcomponents
@@ -240,6 +240,7 @@ class Coupled(Recipe):
         self.pretrained = pretrained
         self.deformation = deformation
         self.merging = merging
+        self.first = first
 
     @property
     def recognises(self) -> bool:
@@ -258,7 +259,8 @@ class Coupled(Recipe):
         """Check the settings."""
         for name in ("n_subcomponents", "n_init"):
             check_count(name, getattr(self, name))
-        check_choice("merging", self.merging, ["auto", "information", "modularity"])
+        check_choice("merging", self.merging, ["information", "modularity"])
+        check_choice("first", self.first, ["codes", "rows"])
         if len(self.rounds) != 2 or min(self.rounds) < 0:
             raise ValueError(
                 f"rounds must be two whole numbers, neither negative, got {self.rounds!r}."
@@ -304,10 +306,11 @@ class Coupled(Recipe):
         coupling, rows = self.coupling_, task.fit.rows
         graph = neighbour_graph(principal_points(task.fit.seen), coupling.n_neighbors)
         n = n_components_of(len(rows), task.n_clusters, self.n_subcomponents)
+        points = codes if self.first == "codes" else _unit(task.fit.seen[slice(None)])
         with noise:
             fits = [
                 coupled_mixture(
-                    codes.cpu(), graph, n, strength=coupling.strength, seed=task.fit.seed + i
+                    points.cpu(), graph, n, strength=coupling.strength, seed=task.fit.seed + i
                 )
                 for i in range(self.n_init)
             ]
@@ -359,10 +362,7 @@ class Coupled(Recipe):
 
     def _groups(self, joint: np.ndarray, task: MixtureTask) -> np.ndarray:
         """Return the cluster of every component."""
-        merging = self.merging
-        if merging == "auto":
-            merging = "modularity" if task.counts else "information"
-        if merging == "modularity":
+        if self.merging == "modularity":
             return merge_by_modularity(joint, task.n_clusters)
         return merge_components(joint, task.n_clusters, task.fit.seed)
 
@@ -387,6 +387,11 @@ RECIPES: dict[str, type[Recipe]] = {
     "paper": Published,
     "report": Published,
 }
+
+
+# Counts of thousands of things, such as genes in cells: kinds of cells differ much in size,
+# and what tells them apart lies along the principal axes.
+FOR_COUNTS = Coupled(Coupling(strength=3.0), merging="modularity", first="rows")
 
 
 def recipe_of(value: Any) -> Recipe:
@@ -486,6 +491,11 @@ def _evidence_of(model: Any, state: Labels, fit: Fit) -> LabelEvidence:
         return label_evidence(model, block, DISTILLATION).joined()
 
     return LabelEvidence.of(map_blocks(joined, fit.rows), state.n_components)
+
+
+def _unit(points: Tensor) -> Tensor:
+    """Return points in units of their common deviation."""
+    return points / points.std().clamp_min(1e-12)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -213,8 +213,8 @@ class Coupled(Recipe):
         What components are merged by: the information that the ends of an edge have of each other,
         or modularity, which lets clusters differ much in size.
     first : "codes" or "rows"
-        What the first mixture is fitted to: the autoencoder's codes, or the rows as the networks
-        see them.
+        What the first mixture is fitted to: the autoencoder's codes, or the rows' first principal
+        components.
 
     Examples
     --------
@@ -304,9 +304,10 @@ class Coupled(Recipe):
     def _fit_initial_mixture(self, codes: Tensor, task: MixtureTask, noise: Noise) -> "Labels":
         """Fit coupled mixtures to the codes, and keep the one with the highest bound."""
         coupling, rows = self.coupling_, task.fit.rows
-        graph = neighbour_graph(principal_points(task.fit.seen), coupling.n_neighbors)
+        principal = principal_points(task.fit.seen)
+        graph = neighbour_graph(principal, coupling.n_neighbors)
         n = n_components_of(len(rows), task.n_clusters, self.n_subcomponents)
-        points = codes if self.first == "codes" else _unit(task.fit.seen[slice(None)])
+        points = codes if self.first == "codes" else _unit(torch.from_numpy(principal))
         with noise:
             fits = [
                 coupled_mixture(

@@ -51,7 +51,7 @@ class Entry:
     summary : str
     operations : frozenset of str
         Of "predict", "transform", "reconstruct", "score", "density" (the score is a log density in
-        nats) and "sample".
+        nats), "sample" and "impute".
     defaults : mapping
         Parameters that differ from the class's own defaults.
     supervised : bool

@@ -218,13 +218,19 @@ def load_rows(
     DataError
         If they cannot be read.
     """
-    source, record, asked = data_of(path, data), read(path), options or TableOptions()
-    known = getattr(estimator, "columns_", None)
-    if known is None and TABLE in record:
-        known = Columns.from_json(record[TABLE])
+    source, asked = data_of(path, data), options or TableOptions()
+    known = columns_of(path, estimator)
     if known is None and data is None:
-        asked = asked.after(record.get("options", {}))
+        asked = asked.after(read(path).get("options", {}))
     return source, asked.load(source, known)
+
+
+def columns_of(path: str | os.PathLike[str], estimator: Any) -> Columns | None:
+    """Return what the columns of a run's training rows are; None where they had no names."""
+    if isinstance(estimator, TabularEstimator):
+        return estimator.columns_
+    stored = read(path).get(TABLE)
+    return None if stored is None else Columns.from_json(stored)
 
 
 def data_name(source: Any, data: Data) -> str:

@@ -96,6 +96,11 @@ class Data:
         """Number of columns, d."""
         return int(self.X.shape[1])
 
+    def take(self, rows: np.ndarray) -> "Data":
+        """Return some of the rows, by their places, without a test split."""
+        y, names = (None if values is None else values[rows] for values in (self.y, self.row_names))
+        return replace(self, X=self.X[rows], y=y, row_names=names, X_test=None, y_test=None)
+
     @property
     def everything(self) -> "Data":
         """Both splits as one, training rows first, for "fit and evaluate on all"."""

@@ -1,7 +1,7 @@
 """What the columns of a table are: kind, levels, unit, missing cells; from words to numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any, overload
 
@@ -146,6 +146,42 @@ class Columns(Sequence[Column]):
         if any(missing):
             line += f"; {100 * sum(missing) / len(missing):.3g} % of cells missing"
         return line
+
+    def only(self, name: str, kind: str) -> "Columns":
+        """Return the columns with one of a kind: the others of that kind are left out."""
+        others = {c for c in self.of if c.kind == kind and c.name != name}
+        out = {c: replace(c, kind="ignored", why=c.why or f"another {kind}") for c in others}
+        return Columns(tuple(out.get(column, column) for column in self.of))
+
+    def revised(self, overrides: Mapping[str, Any], names: Sequence[str]) -> "Columns":
+        """Return these columns for another table, with other roles for those that no model saw.
+
+        Parameters
+        ----------
+        overrides : mapping
+            As :func:`infer_columns` takes them.
+        names : sequence of str
+            The columns of that table.
+
+        Raises
+        ------
+        DataError
+            If a name is unknown, or a column would be modelled otherwise than in the fit.
+        """
+        found = {column.name: column for column in self.of}
+        for name, wanted in _checked_overrides(dict(overrides), [*names, *found]).items():
+            kind = wanted["kind"]
+            known = found.get(name, Column(name, "ignored"))
+            if kind not in (None, known.kind) and (known.is_feature or kind in FEATURES):
+                was = known.kind if name in found else "not there"
+                raise DataError(
+                    f"Column {name!r} was {was} when the model was fitted and cannot be {kind} "
+                    "now: fit anew, or leave this option out."
+                )
+            if kind in ("label", "identifier"):
+                _checked_overrides({name: kind}, list(names))
+            found[name] = known if kind is None else replace(known, kind=kind)
+        return Columns(tuple(found.values()))
 
     def encode(self, frame: Any) -> np.ndarray:
         """Return the modelled columns of a frame by name, shape (n, d), with NaN for missing cells.

@@ -74,6 +74,7 @@ def load_data(
     drop: Sequence[str] = (),
     id: str | None = None,
     label: str | None = None,
+    known: Columns | None = None,
 ) -> Data:
     """Return the data behind a name, a path or an array.
 
@@ -96,6 +97,9 @@ def load_data(
         The column that names the rows.
     label : str, optional
         The column that becomes ``y``. None is taken for it that is not named here.
+    known : Columns, optional
+        Of an earlier table: the columns are taken by name and read as those were. The others of
+        these options can then change only columns that are not modelled.
 
     Returns
     -------
@@ -115,7 +119,12 @@ def load_data(
     2
     """
     how = Reading(columns or {}, tuple(drop), id, label)
-    found = _loaded(source, how)
+    if known is not None and _is_frame(source):
+        found = from_frame(source, how, known=known)
+    elif known is not None and _is_path_of_frame(source):
+        found = _load_frame(Path(source).expanduser(), how, known)
+    else:
+        found = _loaded(source, how)
     if found.columns is None and how.overrides():
         named = ", ".join(repr(name) for name in how.overrides())
         raise DataError(f"{found.name} has no columns with names, and so none called {named}.")
@@ -177,7 +186,7 @@ def as_table(X: Any, known: Columns | None = None, columns: Any = None) -> Table
     how = Reading(columns or {})
     if _is_frame(X):
         return _table(from_frame(X, how, known=known))
-    if isinstance(X, str | os.PathLike) and known is not None and _frame_reader(X) is not None:
+    if known is not None and _is_path_of_frame(X):
         return _table(_load_frame(Path(X).expanduser(), how, known))
     if isinstance(X, str | os.PathLike | Data):
         return _table(_loaded(X, how), known)
@@ -190,10 +199,17 @@ def as_table(X: Any, known: Columns | None = None, columns: Any = None) -> Table
     return Table(*flatten(X)) if isinstance(X, np.ndarray) and X.ndim > 2 else Table(X)
 
 
+def _is_path_of_frame(source: Any) -> bool:
+    """Say whether a source is the path of a file of a frame."""
+    if not isinstance(source, str | os.PathLike):
+        return False
+    return _frame_reader(source) is not None and not Path(source).expanduser().is_dir()
+
+
 def _table(data: Data, known: Columns | None = None) -> Table:
     """Return the training rows of data, of which known columns are taken by name."""
     X = data.X
-    if known is not None and data.columns is not None and data.columns != known:
+    if known is not None and data.columns is not None and data.columns.features != known.features:
         frame = data.columns.decode(np.asarray(X, dtype=np.float64))
         X = known.encode(frame)
     return Table(X, data.image_shape, known or data.columns, data.row_names)

@@ -77,9 +77,13 @@ def from_frame(
     if not len(frame):
         raise DataError(f"{name} holds no rows of data: add at least one.")
     overrides = how.overrides()
-    columns = infer_columns(frame, overrides) if known is None else known
     if known is None:
+        columns = infer_columns(frame, overrides)
         tell_left_out(columns, list(overrides))
+    else:
+        columns = known.revised(overrides, [str(column) for column in frame.columns])
+    columns = columns if how.id is None else columns.only(how.id, "identifier")
+    columns = columns if how.label is None else columns.only(how.label, "label")
     if not columns.features:
         raise DataError(f"{name} has no column to learn from: {columns.summary()}.")
     X = columns.encode(frame)

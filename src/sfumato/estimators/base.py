@@ -61,6 +61,7 @@ CODES = frozenset({"transform", "reconstruct"})
 CLUSTERS = frozenset({"predict"})
 DENSITY = frozenset({"score", "density"})
 GENERATES = frozenset({"sample"})
+IMPUTES = frozenset({"impute"})
 # Rows that an objective of a whole batch sees at once where it is reported.
 BATCH = 1024
 

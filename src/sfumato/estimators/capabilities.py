@@ -341,6 +341,8 @@ class SamplesComponents(Host):
 
 def component_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
     """Return generated rows of every component."""
+    if estimator.columns_ is not None:
+        return []
     n = min(estimator.n_clusters_ or 1, MAX_GROUPS)
     groups = {str(k): estimator.sample(N_PICTURES, component=k, random_state=0) for k in range(n)}
     caption = f"{N_PICTURES} pictures generated from each component; a row is a component."

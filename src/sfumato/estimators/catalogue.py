@@ -28,6 +28,7 @@ from sfumato.estimators.layered import LayeredVAE
 from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
 from sfumato.estimators.stacked import StackedAutoencoder
+from sfumato.estimators.tables import has_holes
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
 from sfumato.storage import GROUP, declared, find
@@ -50,7 +51,7 @@ class Entry:
     summary : str
     operations : frozenset of str
         Of "predict", "transform", "reconstruct", "score", "density" (the score is a log density in
-        nats) and "sample".
+        nats), "sample" and "impute".
     defaults : mapping
         Parameters that differ from the class's own defaults.
     supervised : bool
@@ -275,6 +276,24 @@ def n_clusters_of(estimator: Any) -> int | None:
 def as_float(X: np.ndarray) -> np.ndarray:
     """Return whole numbers as float32: scikit-learn's mixtures overflow on 8-bit integers."""
     return X if X.dtype.kind == "f" else np.asarray(X, dtype=np.float32)
+
+
+def complete(X: np.ndarray, model: str) -> np.ndarray:
+    """Return rows for a model that takes numbers alone.
+
+    Raises
+    ------
+    ValueError
+        If a cell is missing.
+    """
+    rows = as_float(X)
+    if not has_holes(rows):
+        return rows
+    share = 100 * float(np.mean(np.isnan(rows)))
+    raise ValueError(
+        f"The model {model!r} takes no missing cells, and {share:.2g} % of the cells are missing: "
+        "fill them in first (sfumato impute), or take a model such as vae or mixture-vae."
+    )
 
 
 def reconstruct(estimator: Any, X: Any) -> np.ndarray:

@@ -55,6 +55,8 @@ PRIORS = ("normal", "conditional")
 
 def class_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
     """Return generated rows of every class, and rows as they would be in the other classes."""
+    if estimator.columns_ is not None:
+        return []
     if estimator.classes_ is None:
         return []
     classes = np.asarray(estimator.classes_)[:MAX_GROUPS]

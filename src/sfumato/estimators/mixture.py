@@ -9,7 +9,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from sfumato.coupling import neighbour_votes
-from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
+from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, IMPUTES, TabularEstimator
 from sfumato.estimators.capabilities import (
     Clusters,
     Decodes,
@@ -85,7 +85,7 @@ class MixtureEstimator(
     A subclass builds the model (:meth:`build`) and names the published bound (``_objective``).
     """
 
-    operations = CODES | CLUSTERS | DENSITY | GENERATES
+    operations = CODES | CLUSTERS | DENSITY | GENERATES | IMPUTES
     clusters_named = "n_components"
     resolvers = {
         "backbone": backbone_of,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sfumato.deprecation import accept_moved
-from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator
+from sfumato.estimators.base import CODES, DENSITY, GENERATES, IMPUTES, TabularEstimator
 from sfumato.estimators.capabilities import (
     Decodes,
     DiagnosesCode,
@@ -108,7 +108,7 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
     (1797, 2)
     """
 
-    operations = CODES | DENSITY | GENERATES
+    operations = CODES | DENSITY | GENERATES | IMPUTES
     resolvers = {
         "backbone": backbone_of,
         "likelihood": likelihood_of,

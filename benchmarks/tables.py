@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import imputation
+from benchmarks import counts, imputation
 
-PARTS = {"imputation": imputation.main}
+PARTS = {"counts": counts.main, "imputation": imputation.main}
 
 
 def main(arguments: list[str]) -> None:

@@ -38,10 +38,11 @@ FILES = {"bladder": "scrna/mouse_bladder_cell_select_2100.h5"}
 DATA = (*FILES, "digits")
 NOTES = (
     "{data}: as many clusters as classes, every setting at its default, labels used for nothing "
-    "but the measures; means over seeds, processor seconds: median, one thread. kmeans (ten "
-    "starts), gmm (full covariances) and leiden (graph of 15 nearest neighbours) see the first 50 "
-    "principal components of log(1 + counts per 10,000) of the 2,000 columns whose logs vary "
-    "most. The resolution of leiden is the one that gives as many clusters as classes."
+    "but the measures; means over seeds, processor seconds: median, one thread, the start of "
+    "another process included. kmeans (ten starts), gmm (full covariances) and leiden (scanpy's "
+    "graph of 15 nearest neighbours) see the first 50 principal components of log(1 + counts per "
+    "10,000) of the 2,000 columns whose logs vary most. The resolution of leiden is the one that "
+    "gives as many clusters as classes."
 )
 
 
@@ -81,7 +82,7 @@ def load_counts(data: str, python: str | None) -> tuple[np.ndarray, np.ndarray]:
 def run_worker(python: str | None, task: dict[str, object]) -> None:
     """Have the peers' Python do a task."""
     if python is None:
-        raise SystemExit("give --python of an environment with h5py, igraph and leidenalg")
+        raise SystemExit("give --python of an environment with h5py, scanpy and leidenalg")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([python, str(WORKER), json.dumps(task)], check=True, env=environment)
 
@@ -90,7 +91,7 @@ def components(counts: np.ndarray, n_columns: int = 2000, n_components: int = 50
     """Return principal components of the log of the columns whose logs vary most."""
     logs = np.log1p(1e4 * counts / np.maximum(counts.sum(1, keepdims=True), 1)).astype(np.float32)
     chosen = np.sort(np.argsort(-logs.var(0), kind="stable")[:n_columns])
-    return PCA(n_components, random_state=0).fit_transform(logs[:, chosen])
+    return PCA(n_components, random_state=0).fit_transform(logs[:, chosen]).astype(float)
 
 
 def kmeans(counts: np.ndarray, n_clusters: int, seed: int, python: str | None) -> np.ndarray:
@@ -195,7 +196,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--sets", default=",".join(DATA))
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--python", help="of an environment with h5py, igraph and leidenalg")
+    parser.add_argument("--python", help="of an environment with h5py, scanpy and leidenalg")
     parser.add_argument("--version", default=results.commit(), help="kept with every fit")
     parser.add_argument("--again", action="store_true", help="make known fits once more")
     parser.add_argument("--table", action="store_true", help="fit nothing, write the tables")

@@ -1,4 +1,4 @@
-"""Runs in an environment that has h5py, igraph and leidenalg, with a JSON argument as the task.
+"""Runs in an environment that has h5py, scanpy and leidenalg, with a JSON argument as the task.
 
 "convert" writes the arrays X and Y of an HDF5 file into an npz file. "leiden" clusters the points
 of an npz file by the graph of their 15 nearest neighbours, at the resolution that gives so many
@@ -27,17 +27,15 @@ def leiden(task):
 
 
 def neighbour_graph(points, n_neighbors=15):
-    """Return the graph of nearest neighbours, its edges weighted by the neighbours shared."""
+    """Return scanpy's graph of nearest neighbours with its weights, those of UMAP."""
+    import anndata
     import igraph
+    import scanpy
     from scipy.sparse import triu
-    from sklearn.neighbors import kneighbors_graph
 
-    near = kneighbors_graph(points, n_neighbors - 1, include_self=False)
-    near.setdiag(1)
-    shared = near @ near.T
-    jaccard = shared.copy()
-    jaccard.data = shared.data / (2 * n_neighbors - shared.data)
-    joined = triu(jaccard.multiply((near + near.T) > 0), 1).tocoo()
+    cells = anndata.AnnData(points)
+    scanpy.pp.neighbors(cells, n_neighbors=n_neighbors, use_rep="X")
+    joined = triu(cells.obsp["connectivities"], 1).tocoo()
     edges = np.stack([joined.row, joined.col], 1)
     return igraph.Graph(len(points), edges.tolist(), edge_attrs={"weight": joined.data.tolist()})
 

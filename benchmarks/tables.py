@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import counts, imputation
+from benchmarks import counts, customers, imputation
 
-PARTS = {"counts": counts.main, "imputation": imputation.main}
+PARTS = {"counts": counts.main, "customers": customers.main, "imputation": imputation.main}
 
 
 def main(arguments: list[str]) -> None:

@@ -61,7 +61,7 @@ def segments_table(seeds: range) -> None:
         found = []
         for seed in seeds:
             X, y = segments(seed)
-            found.append(timed(lambda X=X, s=seed: model(3, random_state=s).fit(X).labels_, y))
+            found.append(timed(lambda X=X, m=model, s=seed: m(3, random_state=s).fit(X).labels_, y))
         scores, seconds = zip(*found, strict=True)
         rows.append(_row(name, scores, seconds))
         print(rows[-1], flush=True)

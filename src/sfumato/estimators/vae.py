@@ -32,11 +32,13 @@ from sfumato.likelihoods import Bernoulli, Likelihood, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Backbone, Conditional, ImageShape, backbone_of, chained
 from sfumato.noise import Noise
-from sfumato.objectives import ELBO, Binarized, Objective, as_objective
+from sfumato.objectives import ELBO, IWAE, Binarized, Objective, as_objective
 from sfumato.priors import Posterior, Prior, posterior_of, prior_of
 from sfumato.scaling import Scaler
 from sfumato.training import Trainer, check_choice, check_count
 
+# Of the bound, where cells are missing.
+SAMPLES_WITH_HOLES = 5
 # method -> estimate of log p(x)
 ESTIMATES = {"importance": importance_sampling, "naive": naive_monte_carlo}
 
@@ -75,7 +77,8 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
     posterior : "diagonal", "full", "flow" or Posterior
         q(z|x): a Gaussian with a diagonal or a full covariance; a normalising flow.
     objective : Objective, or callable (model, x) -> dict, optional
-        :class:`~sfumato.ELBO` by default, :class:`~sfumato.IWAE`, :class:`~sfumato.SemiAmortised`.
+        :class:`~sfumato.ELBO` by default, and :class:`~sfumato.IWAE` of five samples where cells
+        are missing; :class:`~sfumato.SemiAmortised`.
     scaling : "auto", "range", "standard", "none" or Scaler
         Of the data before the model: to [0, 1] by the smallest and largest value of all, or each
         feature to mean 0 and variance 1. "auto" is what the likelihood takes. For pixels, values
@@ -179,6 +182,9 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
 
     def _objective(self) -> Objective:
         objective = objective_of(self.objective)
+        if self.objective is None and getattr(self.likelihood_, "holes", None):
+            # With few observed cells the posterior is wide, and one sample says little of it.
+            objective = IWAE(SAMPLES_WITH_HOLES)
         return Binarized(objective) if self.binarize else objective
 
     def log_likelihood(

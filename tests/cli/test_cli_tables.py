@@ -158,11 +158,9 @@ def test_reconstructions_are_in_the_types_of_the_columns(folder, run):
 
 def test_a_dash_writes_the_table_to_standard_output_and_nothing_else(folder, run):
     succeed("predict", run, "--out", folder / "p.csv")
-    assert succeed("predict", run, "--out", "-") == (folder / "p.csv").read_text()
-    assert (
-        in_a_process("predict", run, "--out", "-", "--json").stdout
-        == (folder / "p.csv").read_text()
-    )
+    text = (folder / "p.csv").read_text()
+    assert succeed("predict", run, "--out", "-") == text
+    assert in_a_process("predict", run, "--out", "-", "--json").stdout == text
 
 
 def test_rows_without_a_name_are_counted_from_0(folder):

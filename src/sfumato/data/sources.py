@@ -215,6 +215,19 @@ def _table(data: Data, known: Columns | None = None) -> Table:
     return Table(X, data.image_shape, known or data.columns, data.row_names)
 
 
+def frame_of(source: Any) -> Any:
+    """Return the frame that a source is, or that its file holds; None where it is neither.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    if _is_frame(source):
+        return source
+    return _read_frame(Path(source).expanduser()) if _is_path_of_frame(source) else None
+
+
 def _is_frame(X: Any) -> bool:
     return _is(X, "pandas", "DataFrame") or _is(X, "polars", "DataFrame")
 
@@ -253,13 +266,18 @@ def _frame_reader(source: str | os.PathLike[str]) -> tuple[str, Callable[[Path],
     return None if packed and found is not None and found[1] is not read_csv else found
 
 
-def _load_frame(path: Path, how: Reading, known: Columns | None) -> Data:
+def _read_frame(path: Path) -> Any:
+    """Return the frame of a file."""
     found = _frame_reader(path)
     if found is None or not path.exists():
         raise DataError(_not_found(path, path))
     called, reader = found
     with reading(path, called):
-        frame = reader(path)
+        return reader(path)
+
+
+def _load_frame(path: Path, how: Reading, known: Columns | None) -> Data:
+    frame = _read_frame(path)
     return replace(from_frame(frame, how, path.name, known), name=path.name.split(".")[0])
 
 

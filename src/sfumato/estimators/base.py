@@ -362,7 +362,10 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _rows(self, X: Any) -> tuple[Rows, np.dtype]:
         check_is_fitted(self, "model_")
-        X = self._check(X, reset=False)
+        return self._rows_of(self._check(X, reset=False))
+
+    def _rows_of(self, X: np.ndarray) -> tuple[Rows, np.dtype]:
+        """Return checked rows in model units, and the type of answers."""
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
         # Converted block by block: a file larger than memory can be transformed as it was fitted.
         return Rows(X, self.scaling_.to_model, self._device(), resident=False), dtype

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sfumato.data import Columns
 from sfumato.estimators.base import TabularEstimator, Unit
+from sfumato.estimators.cells import as_named, impute_cells
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
 from sfumato.estimators.tables import has_holes
 from sfumato.inference import (
@@ -23,7 +24,6 @@ from sfumato.inference import (
     diagnose,
     diagnose_mixture,
     importance_sampling,
-    impute,
     map_float64,
 )
 from sfumato.likelihoods import (
@@ -77,13 +77,16 @@ def means(estimator: Any, z: Tensor) -> np.ndarray:
     return rows
 
 
-def generated(estimator: Any, z: Tensor, *, mean: bool) -> np.ndarray:
-    """Return E[x|z] in data units, or a draw of x for every z."""
-    if mean:
-        return means(estimator, z).astype(np.float32)
+def generated(estimator: Any, z: Tensor, *, mean: bool | None) -> Any:
+    """Return E[x|z] in data units, or a draw of x for every z; a frame of a table with names.
+
+    By default a table with names gets draws, so that levels are levels, and all else E[x|z].
+    """
+    if estimator.columns_ is None if mean is None else mean:
+        return as_named(estimator, means(estimator, z).astype(np.float32))
     x = torch.cat([estimator.model_.decoder(block).sample() for block in z.split(DRAWN)])
     rows: np.ndarray = estimator.scaling_.to_data(x)
-    return rows.astype(np.float32)
+    return as_named(estimator, rows.astype(np.float32))
 
 
 class Decodes(Host):
@@ -283,17 +286,18 @@ class Samples(Host):
 
     @torch.no_grad()
     def sample(
-        self, n_samples: int = 1, *, random_state: RandomState = None, mean: bool = True
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
+        self, n_samples: int = 1, *, random_state: RandomState = None, mean: bool | None = None
+    ) -> Any:
+        """Generate rows, shape (n_samples, d), as a frame if the fit was to a table with names.
 
         Parameters
         ----------
         n_samples : int
         random_state : int or RandomState, optional
             Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z] for z from the prior, as pictures are usually shown; False draws x.
+        mean : bool, optional
+            Return E[x | z] for z from the prior, as pictures are usually shown; False draws x, as
+            is the default for tables with names.
         """
         check_is_fitted(self, "model_")
         check_count("n_samples", n_samples)
@@ -311,9 +315,9 @@ class SamplesComponents(Host):
         *,
         component: int | None = None,
         random_state: RandomState = None,
-        mean: bool = True,
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
+        mean: bool | None = None,
+    ) -> Any:
+        """Generate rows, shape (n_samples, d), as a frame if the fit was to a table with names.
 
         Parameters
         ----------
@@ -322,8 +326,9 @@ class SamplesComponents(Host):
             Draw from this component only; by default each row from one drawn by its weight.
         random_state : int or RandomState, optional
             Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z], as pictures are usually shown; False draws x.
+        mean : bool, optional
+            Return E[x | z], as pictures are usually shown; False draws x, as is the default for
+            tables with names.
         """
         check_is_fitted(self, "model_")
         check_count("n_samples", n_samples)
@@ -380,7 +385,7 @@ class Imputes(Host):
 
         Parameters
         ----------
-        X : array or frame of shape (n, d)
+        X : whatever ``predict`` takes
         n_draws : int, optional
             By default each cell gets its best guess: the mean of numbers, the likeliest level, the
             median of ordered levels. Else that many draws, for multiple imputation.
@@ -391,22 +396,16 @@ class Imputes(Host):
 
         Returns
         -------
-        filled : like X, or a list of n_draws of them
-            Observed cells are as they were.
+        filled : frame or array, or a list of n_draws of them
+            Of the type of X; the path of a table gives a pandas frame. Columns that are not
+            modelled, and cells that are there, are as they were.
         """
-        x, dtype = self._rows(X)
-        seed = int(
-            check_random_state(self.seed_ if random_state is None else random_state).randint(
-                2**31 - 1
-            )
-        )
-        found = impute(self.model_, x, n_samples=n_samples, n_draws=n_draws or 0, seed=seed)
-        given = np.asarray(self._check(X, reset=False))
-        tables = [
-            np.where(np.isnan(given), self.scaling_.to_data(part), given).astype(dtype)
-            for part in found
-        ]
-        return tables[0] if n_draws is None else tables
+        check_is_fitted(self, "model_")
+        if n_draws is not None:
+            check_count("n_draws", n_draws)
+        generator = check_random_state(self.seed_ if random_state is None else random_state)
+        seed = int(generator.randint(2**31 - 1))
+        return impute_cells(self, X, n_samples=n_samples, n_draws=n_draws, seed=seed)
 
 
 def sampled_likelihood(

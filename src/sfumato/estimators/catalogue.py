@@ -310,7 +310,7 @@ def sample(
     seed: int,
     component: int | None = None,
     condition: str | None = None,
-) -> np.ndarray:
+) -> Any:
     """Generate rows, shape (n_samples, d); of one component or condition, where the model has any.
 
     Raises
@@ -332,8 +332,7 @@ def sample(
         component=None if "component" in takes else component,
         condition=condition,
     )
-    rows: np.ndarray = estimator.sample(n_samples, random_state=seed, **given)
-    return rows
+    return estimator.sample(n_samples, random_state=seed, **given)
 
 
 def _refuse(estimator: Any, *, component: int | None, condition: str | None) -> None:

@@ -297,9 +297,9 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         *,
         y: Any = None,
         random_state: RandomState = None,
-        mean: bool = True,
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
+        mean: bool | None = None,
+    ) -> Any:
+        """Generate rows, shape (n_samples, d), as a frame if the fit was to a table with names.
 
         Parameters
         ----------
@@ -309,8 +309,9 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
             By default classes are drawn as often as the fit saw them.
         random_state : int or RandomState, optional
             Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z, c] for z from the prior; False draws x.
+        mean : bool, optional
+            Return E[x | z, c] for z from the prior; False draws x, as is the default for tables
+            with names.
         """
         check_is_fitted(self, "model_")
         generator = check_random_state(self.seed_ if random_state is None else random_state)

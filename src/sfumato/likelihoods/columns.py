@@ -229,23 +229,36 @@ class Ordinal(Likelihood):
 
 
 class Constant(Likelihood):
-    """Columns with one value in all training rows: nothing is learned; others have no mass."""
+    """Columns with one value in all training rows: nothing is learned, and others are unlikely.
+
+    Parameters
+    ----------
+    n_rows : int
+        Training rows: another value has the mass 1 / (n_rows + 2).
+    """
 
     is_density = False
     measure = "nll_levels"
     indicators = True
 
+    def __init__(self, n_rows: int = 0) -> None:
+        self.n_rows = n_rows
+
     def family(self, dim: int) -> Family:
         """Return the family."""
-        return ConstantFamily(dim)
+        return ConstantFamily(dim, self.n_rows)
+
+    def fitted_to(self, X: np.ndarray) -> Self:
+        """Return the likelihood with the number of rows."""
+        return type(self)(len(X))
 
     def units(self, X: np.ndarray) -> Units:
         """Return the values as offsets."""
         return np.nanmin(X, axis=0).astype(np.float64), np.ones(X.shape[1])
 
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
-        """Return 0."""
-        return torch.zeros_like(x)
+        """Return the log mass of the one value."""
+        return torch.full_like(x, log((self.n_rows + 1) / (self.n_rows + 2)))
 
 
 def level_counts(x: np.ndarray, n_levels: int) -> np.ndarray:

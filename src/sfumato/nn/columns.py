@@ -8,6 +8,7 @@ which is the exact marginal, as cells are independent given the code.
 """
 
 from collections.abc import Sequence
+from math import log
 
 import torch
 from torch import Tensor, nn
@@ -220,29 +221,40 @@ class OrdinalFamily(Family):
 
 
 class ConstantFamily(Family):
-    """Columns that have the value 0 in all rows: nothing is learned, and any other has no mass."""
+    """Columns that had the value 0 in all n training rows: nothing is learned of them.
 
-    def __init__(self, dim: int) -> None:
+    Parameters
+    ----------
+    dim, n_rows : int
+    """
+
+    def __init__(self, dim: int, n_rows: int) -> None:
         super().__init__(dim, 0)
+        self.n_rows = n_rows
 
     def forward(self, raw: Tensor) -> Distribution:
-        """Return the point at 0, batch shape raw.shape[:-1]."""
-        return AtZero(raw.new_zeros(*raw.shape[:-1], self.dim))
+        """Return the distribution, batch shape raw.shape[:-1]."""
+        return NearlyConstant(raw.new_zeros(*raw.shape[:-1], self.dim), self.n_rows)
 
 
-class AtZero(Distribution):
-    """All mass at 0.
+class NearlyConstant(Distribution):
+    r"""Nearly all mass at 0, by the rule of succession.
+
+    .. math:: p(0) = \frac{n + 1}{n + 2}, \qquad p(\text{any other value}) = \frac{1}{n + 2}
 
     Parameters
     ----------
     zeros : Tensor, shape (..., d)
+    n_rows : int
+        n.
     """
 
     arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
     has_rsample = False
 
-    def __init__(self, zeros: Tensor) -> None:
+    def __init__(self, zeros: Tensor, n_rows: int) -> None:
         self.zeros = zeros
+        self.n_rows = n_rows
         super().__init__(zeros.shape[:-1], zeros.shape[-1:], validate_args=False)
 
     @property
@@ -255,9 +267,10 @@ class AtZero(Distribution):
         return self.zeros.expand(*torch.Size(sample_shape), *self.zeros.shape)
 
     def log_prob_by_value(self, value: Tensor) -> Tensor:
-        """Return 0 for zeros and minus infinity elsewhere, shape (..., d)."""
+        """Log mass of zeros and of other values in nats, shape (..., d)."""
         value = value.expand(torch.broadcast_shapes(value.shape, self.zeros.shape))
-        return torch.where(value == 0, 0.0, -torch.inf).to(value)
+        usual, other = log((self.n_rows + 1) / (self.n_rows + 2)), -log(self.n_rows + 2)
+        return torch.where(value == 0, usual, other).to(value)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log mass, shape (...)."""

@@ -78,7 +78,9 @@ wide = {"backbone": "conv", "image_shape": (1, 4, 16)}
 @cache
 def pretrained(dim=3):
     trainer = Trainer(max_epochs=3, batch_size=50)
-    return Autoencoder(dim, (8,), loss="cross-entropy", random_state=1, trainer=trainer).fit(DIGITS_SEEN)
+    return Autoencoder(dim, (8,), loss="cross-entropy", random_state=1, trainer=trainer).fit(
+        DIGITS_SEEN
+    )
 
 
 @cache
@@ -304,7 +306,10 @@ CASES = {
         {"n_transforms": 3, "hidden": (6,), "n_context": 5},
     ),
     "Normal": (partial(inside, vae, "likelihood", sfumato.Normal), {"scale": "pixel"}),
-    "StudentT": (partial(inside, vae, "likelihood", sfumato.StudentT), {"df": 3.0, "scale": "pixel"}),
+    "StudentT": (
+        partial(inside, vae, "likelihood", sfumato.StudentT),
+        {"df": 3.0, "scale": "pixel"},
+    ),
     "Categorical": (partial(inside, vae, "likelihood", sfumato.Categorical), {"n_levels": 20}),
     "LogisticMixture": (
         partial(inside, vae, "likelihood", sfumato.LogisticMixture),
@@ -363,7 +368,7 @@ CASES = {
             "n_init": 3,
             "pretrained": pretrained,
             "deformation": None,
-            "merging": "modularity",
+            "merging": ({"rounds": (0, 0)}, {"rounds": (0, 0), "merging": "modularity"}),
             "first": "rows",
         },
     ),

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import MultivariateNormal
 
 from linear_gaussian import linear_gaussian
 from sfumato import DEC, VAE, AnomalyDetector, Autoencoder, Coupled, MixtureVAE, Trainer, load

@@ -80,7 +80,7 @@ class LogNormal(Likelihood):
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
         r"""Return :math:`-\log(\sqrt{2\pi} \sigma_j x)`, the density where mu is log x."""
         base: Any = p
-        return -0.5 * log(2 * pi) - base.base_dist.scale.log() - x.log()
+        return -0.5 * log(2 * pi) - base.base_dist.scale.log() - x.clamp_min(1e-12).log()
 
 
 class ZeroInflated(Likelihood):
@@ -140,7 +140,7 @@ class ZeroInflated(Likelihood):
         base: Any = p
         scale = base.positive.base_dist.scale
         most = -0.5 * log(2 * pi) - scale.log() - x.clamp_min(1e-30).log()
-        return most.masked_fill(x <= 0, 0.0)
+        return most.masked_fill(x == 0, 0.0)
 
 
 class Nominal(Likelihood):

@@ -28,6 +28,8 @@ from sfumato.nn.families import Family, Levels
 SQUASHED_BEYOND = 5.0
 # Smallest scale of a value, and largest of a logarithm, in deviations of its column.
 MIN_SCALE, WIDEST = 1e-2, 1.5
+# What stands for values that are not positive where only positive ones were seen.
+TINIEST = 1e-12
 
 
 class ScaledStudentTFamily(Family):
@@ -43,6 +45,15 @@ class ScaledStudentTFamily(Family):
         loc, scale = loc_and_scale(raw, self.dim, self.min_scale)
         df = torch.full_like(loc, self.df)
         return Independent(StudentT(df, loc, scale, validate_args=False), 1, validate_args=False)
+
+
+class PositiveNormal(LogNormal):
+    """Log-normals; a value that is not positive has the density of a tiny one, not none at all."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density in nats, shape (...)."""
+        log_density: Tensor = super().log_prob(value.clamp_min(TINIEST))
+        return log_density
 
 
 class LogNormalFamily(Family):
@@ -74,7 +85,8 @@ class LogNormalFamily(Family):
         scale = scale.clamp(max=WIDEST) * self.spread
         # exp overflows float32 at 88.
         loc = (loc * self.spread).clamp(-30.0, 30.0)
-        return Independent(LogNormal(loc, scale, validate_args=False), 1, validate_args=False)
+        normal = PositiveNormal(loc, scale, validate_args=False)
+        return Independent(normal, 1, validate_args=False)
 
 
 class ZeroOrLogNormal(Distribution):
@@ -109,7 +121,7 @@ class ZeroOrLogNormal(Distribution):
 
     def log_prob_by_value(self, value: Tensor) -> Tensor:
         """Log mass of zeros, log density of others, in nats, shape (..., d)."""
-        zero = value <= 0
+        zero = value == 0
         density = self.positive.log_prob(value.masked_fill(zero, 1.0))
         return torch.where(zero, F.logsigmoid(self.logits), F.logsigmoid(-self.logits) + density)
 
@@ -147,7 +159,8 @@ class ZeroInflatedFamily(Family):
         logits, loc, log_scale = raw.unflatten(-1, (self.dim, 3)).unbind(-1)
         scale = (log_scale.clamp(-20.0, 20.0).exp() + self.min_scale).clamp(max=WIDEST)
         loc = (self.loc + loc * self.spread).clamp(-30.0, 30.0)
-        return ZeroOrLogNormal(logits, LogNormal(loc, scale * self.spread, validate_args=False))
+        normal = PositiveNormal(loc, scale * self.spread, validate_args=False)
+        return ZeroOrLogNormal(logits, normal)
 
 
 def loc_and_scale(raw: Tensor, dim: int, min_scale: float) -> tuple[Tensor, Tensor]:
@@ -444,7 +457,7 @@ class LogRatio(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logarithms, shape as x."""
-        return (x / self.unit).log1p()
+        return (x / self.unit).clamp_min(0.0).log1p()
 
 
 class Squash(nn.Module):

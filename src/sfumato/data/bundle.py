@@ -185,7 +185,7 @@ def _checked_table(name: str, X: np.ndarray) -> tuple[np.ndarray, ImageShape | N
     if 0 in X.shape:
         raise DataError(f"{name} has shape {X.shape} and so no data: give at least one row.")
     rows: Any = X
-    return (rows.tocsr(), None) if is_sparse(rows) else flatten(X)
+    return (rows.tocsr().astype(np.float32), None) if is_sparse(rows) else flatten(X)
 
 
 def is_sparse(value: object) -> bool:

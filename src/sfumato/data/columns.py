@@ -394,12 +394,18 @@ def tell_left_out(columns: Columns, chosen: Sequence[str]) -> None:
         what = ", ".join(f"{column.name!r} ({column.why or column.kind})" for column in unasked)
         tell(f"Left out: {what}; columns={{name: kind}} or --columns says otherwise.")
     for column in columns.features:
-        if column.name.strip().lower() in LABEL_NAMES and column.name not in chosen:
+        if column.name not in chosen and _resembles_labels(column, columns):
             tell(
                 f"Column {column.name!r} looks like a label and is used as a feature: "
                 f"label={column.name!r} or --label {column.name} makes it the label, --drop "
                 f"{column.name} leaves it out."
             )
+
+
+def _resembles_labels(column: Column, columns: Columns) -> bool:
+    """Return whether a column is called like labels, or holds words where many files hold them."""
+    unnamed = column == columns[-1] and column.name == f"column {len(columns)}"
+    return column.name.strip().lower() in LABEL_NAMES or (unnamed and column.coded)
 
 
 def array_columns(X: Any) -> Columns:

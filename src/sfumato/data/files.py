@@ -48,7 +48,7 @@ def npz_archive(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
 def read_npz(path: Path) -> Data:
     """Read a .npz archive: the rows, and labels and a test split where it has them."""
     with npz_archive(path) as archive:
-        if {"indices", "indptr", "format"} <= set(archive):
+        if {"format", "shape", "data"} <= set(archive):
             return make_data(path.stem, _sparse(path))
         X = _first(archive, X_KEYS)
         if X is None:

@@ -61,13 +61,14 @@ def from_frame(
     overrides = how.overrides()
     if known is None:
         columns = infer_columns(frame, overrides)
-        tell_left_out(columns, list(overrides))
     else:
         columns = known.revised(overrides, [str(column) for column in frame.columns])
     columns = columns if how.id is None else columns.only(how.id, "identifier")
     columns = columns if how.label is None else columns.only(how.label, "label")
     if not columns.features:
         raise DataError(f"{name} has no column to learn from: {columns.summary()}.")
+    if known is None:
+        tell_left_out(columns, list(overrides))
     X = columns.encode(frame)
     labels = _labels(name, frame, columns)
     row_name, row_names = _row_names(frame, columns)

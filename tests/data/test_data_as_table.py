@@ -204,7 +204,5 @@ def test_a_sparse_matrix_stays_sparse_by_rows():
 
 
 def test_what_is_said_of_columns_needs_columns():
-    with pytest.raises(
-        DataError, match="the array has no columns with names"
-    ):
+    with pytest.raises(DataError, match="the array has no columns with names"):
         load_data(np.zeros((3, 2)), drop=["a"])

@@ -97,7 +97,7 @@ def _row_names(frame: Any, columns: Columns) -> tuple[str | None, np.ndarray | N
     for key in frame.columns:
         if any(column.name == str(key) and column.kind == "identifier" for column in columns):
             return str(key), frame[key].astype(object).to_numpy()
-    if isinstance(frame.index, pandas.RangeIndex):
+    if frame.index.equals(pandas.RangeIndex(len(frame))):
         return None, None
     return str(frame.index.name or "index"), frame.index.astype(object).to_numpy()
 

@@ -37,8 +37,12 @@ BAD = {
     "text.npy": (write(b"It was a dark and stormy night.\n"), "cannot be read as a .npy array"),
     "text.npz": (write(b"It was a dark and stormy night.\n"), "cannot be read as an .npz archive"),
     "text.csv": (write(b"It was a dark\n"), "holds no rows of data"),
-    "uneven.csv": (write(b"a,b\n1,2\n3\n5,6\n"), "line 3 has 1 cells where the first row has 2"),
+    "uneven.csv": (write(b"a,b\n1,2\n3\n5,6\n"), "row 2 has 1 cells where the first row has 2"),
     "huge.csv": (write(b"a,b\n1,2\n3,1e300\n5,6\n"), "beyond the range of float32"),
+    "words.csv": (
+        write(b"a\n" + b"".join(b"%d\n" % i for i in range(20)) + b"x\n"),
+        "Column 'a' holds 'x' in row 21, among numbers",
+    ),
     "notes.doc": (write(b"1,2\n"), "is of no known format"),
     "missing.npy": (lambda path: None, "does not exist"),
 }
@@ -58,6 +62,14 @@ def test_bad_data_is_one_sentence_and_no_run(cli, tmp_path, model, name):
     if (model, name) != ("pca", "one.npy"):  # scikit-learn's PCA names its n_components instead
         assert sentence in outcome.err
     assert list(tmp_path.iterdir()) == before
+
+
+def test_missing_cells_are_refused_by_models_that_cannot_take_them(cli, tmp_path):
+    np.save(tmp_path / "nan.npy", spoilt(np.nan))
+    outcome = cli("fit", "pca", tmp_path / "nan.npy", "--out", tmp_path / "run")
+    assert outcome.status == 1
+    assert "'pca' takes no missing cells, and 0.17 % of the cells are missing" in outcome.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest(cli, tmp_path):

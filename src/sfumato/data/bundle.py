@@ -1,6 +1,7 @@
 """The one shape that all data take: a table with one datum per row, and what is known about it."""
 
 import inspect
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 if TYPE_CHECKING:
     from sfumato.data.columns import Columns
@@ -165,11 +165,11 @@ def make_data(
 ) -> Data:
     """Return checked and flattened data; X may still have the shape of images."""
     table, image_shape = _checked_table(name, X)
-    labels = _checked_labels(name, y, len(table))
+    labels = _checked_labels(name, y, table.shape[0])
     test, test_labels = None, None
     if X_test is not None:
         test, _ = _checked_table(f"the test split of {name}", X_test)
-        test_labels = _checked_labels(f"the test split of {name}", y_test, len(test))
+        test_labels = _checked_labels(f"the test split of {name}", y_test, test.shape[0])
         _check_same_width(name, table, test)
     labels, test_labels, found = _coded(labels, test_labels)
     return Data(name, table, labels, test, test_labels, image_shape, class_names or found)
@@ -185,7 +185,13 @@ def _checked_table(name: str, X: np.ndarray) -> tuple[np.ndarray, ImageShape | N
     if 0 in X.shape:
         raise DataError(f"{name} has shape {X.shape} and so no data: give at least one row.")
     rows: Any = X
-    return (rows.tocsr(), None) if sparse.issparse(rows) else flatten(X)
+    return (rows.tocsr().astype(np.float32), None) if is_sparse(rows) else flatten(X)
+
+
+def is_sparse(value: object) -> bool:
+    """Say whether a value is a sparse matrix or array, without importing SciPy."""
+    found = sys.modules.get("scipy.sparse")
+    return found is not None and bool(found.issparse(value))
 
 
 def _checked_labels(name: str, y: np.ndarray | None, n: int) -> np.ndarray | None:

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from sfumato.data.bundle import DataError, require, tell
+from sfumato.data.bundle import DataError, is_sparse, require, tell
 from sfumato.data.kinds import (
     FEATURES,
     KINDS,
@@ -25,7 +25,7 @@ LABEL_NAMES = ("label", "labels", "target", "class", "y")
 # Names of a kind that a summary gives.
 NAMED = 3
 # Cells of an array that are looked at at a time.
-CHUNK_CELLS = 2**24
+CHUNK_CELLS = 2**16
 
 
 @dataclass(frozen=True)
@@ -237,10 +237,12 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 
 
 def as_pandas(frame: Any) -> Any:
-    """Return a pandas or polars frame as a pandas one."""
+    """Return a pandas or polars frame, or an Arrow table, as a pandas frame."""
     pandas = require("pandas", "a table with names")
     if isinstance(frame, pandas.DataFrame):
         return frame
+    if hasattr(frame, "to_pandas") and type(frame).__module__.startswith("pyarrow"):
+        return frame.to_pandas()
     columns = {}
     for name in frame.columns:
         series = frame[name]
@@ -280,6 +282,8 @@ def decoded(column: Column, values: np.ndarray) -> Any:
         texts = "datetime" not in column.dtype and "date" not in column.dtype
         return times.strftime("%Y-%m-%d") if texts else times
     dtype = column.dtype.lower()
+    if dtype.startswith("timedelta"):
+        return pandas.to_timedelta(values, unit="D")
     if not dtype.startswith(("int", "uint")):
         return values
     whole = pandas.array(np.where(missing, 0, np.round(values)).astype(np.int64), dtype="Int64")
@@ -373,8 +377,14 @@ def _inferred(name: str, cells: Cells, wanted: Mapping[str, Any]) -> Column:
     """Return one column, of the kind that is wanted or of the one that its cells look like."""
     share = float(cells.missing.mean()) if len(cells.missing) else 0.0
     found = find_kind(name, cells, wanted.get("kind"), wanted.get("levels"))
-    unit = wanted.get("unit") or (UNIT_OF_DATES if found.kind == "date" else None)
+    unit = wanted.get("unit") or _unit(found.kind, cells)
     return Column(name, found.kind, found.levels, share, cells.dtype, unit, found.coded, found.why)
+
+
+def _unit(kind: str, cells: Cells) -> str | None:
+    if kind == "date":
+        return UNIT_OF_DATES
+    return "days" if cells.dtype.startswith("timedelta") else None
 
 
 def tell_left_out(columns: Columns, chosen: Sequence[str]) -> None:
@@ -384,7 +394,7 @@ def tell_left_out(columns: Columns, chosen: Sequence[str]) -> None:
         what = ", ".join(f"{column.name!r} ({column.why or column.kind})" for column in unasked)
         tell(f"Left out: {what}; columns={{name: kind}} or --columns says otherwise.")
     for column in columns.features:
-        if column.name.strip().lower() in LABEL_NAMES and column.name not in chosen:
+        if column.name not in chosen and _resembles_labels(column, columns):
             tell(
                 f"Column {column.name!r} looks like a label and is used as a feature: "
                 f"label={column.name!r} or --label {column.name} makes it the label, --drop "
@@ -392,18 +402,26 @@ def tell_left_out(columns: Columns, chosen: Sequence[str]) -> None:
             )
 
 
+def _resembles_labels(column: Column, columns: Columns) -> bool:
+    """Return whether a column is called like labels, or holds words where many files hold them."""
+    unnamed = column == columns[-1] and column.name == f"column {len(columns)}"
+    return column.name.strip().lower() in LABEL_NAMES or (unnamed and column.coded)
+
+
 def array_columns(X: Any) -> Columns:
     """Return what the columns of an array of numbers are, named x0, x1, ...
 
     Parameters
     ----------
-    X : array, or whatever gives some columns as ``X[:, index]``, shape (n, d)
+    X : array, sparse matrix, or whatever gives some columns as ``X[:, index]``, shape (n, d)
     """
     n, d = X.shape
+    X = X.tocsc() if is_sparse(X) else X
     step = max(1, CHUNK_CELLS // max(n, 1))
     columns: list[Column] = []
     for start in range(0, d, step):
-        part = np.asarray(X[:, start : start + step])
+        part = X[:, start : start + step]
+        part = part.toarray() if is_sparse(part) else np.asarray(part)
         kinds = number_kinds(part)
         missing = np.isnan(part).mean(0) if part.dtype.kind == "f" else np.zeros(part.shape[1])
         columns += [

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from sfumato.data.bundle import (
     NUMBERS,
@@ -20,17 +19,18 @@ from sfumato.data.bundle import (
     DataError,
     ImageShape,
     flatten,
+    is_sparse,
     make_data,
     reading,
 )
 from sfumato.data.columns import Columns
+from sfumato.data.delimited import COMPRESSIONS, read_csv
 from sfumato.data.files import IDX_NAME, idx_members, read_idx, read_idx_folder, read_npy, read_npz
 from sfumato.data.images import read_image_folder
 from sfumato.data.named import DATASETS, load_named
 from sfumato.data.tables import (
     Reading,
     from_frame,
-    read_csv,
     read_excel,
     read_feather,
     read_h5ad,
@@ -51,7 +51,6 @@ FRAMES: Mapping[str, tuple[str, Callable[[Path], Any]]] = MappingProxyType(
         **dict.fromkeys((".xlsx", ".xls", ".ods"), ("a spreadsheet", read_excel)),
     }
 )
-PACKED = (".gz", ".bz2", ".xz")
 ACCEPTED = f"{', '.join((*READERS, *FRAMES, '.h5ad'))}, an IDX folder or a folder of images"
 
 
@@ -125,8 +124,10 @@ def load_data(
         found = _load_frame(Path(source).expanduser(), how, known)
     else:
         found = _loaded(source, how)
-    if found.columns is None and how.overrides():
-        named = ", ".join(repr(name) for name in how.overrides())
+    # Labels of an .h5ad file are in an annotation of its rows, not in a column.
+    said = how._replace(label=None) if _is_annotated(source) else how
+    if found.columns is None and said.overrides():
+        named = ", ".join(repr(name) for name in said.overrides())
         raise DataError(f"{found.name} has no columns with names, and so none called {named}.")
     return found
 
@@ -228,8 +229,13 @@ def frame_of(source: Any) -> Any:
     return _read_frame(Path(source).expanduser()) if _is_path_of_frame(source) else None
 
 
+def _is_annotated(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == ".h5ad"
+
+
 def _is_frame(X: Any) -> bool:
-    return _is(X, "pandas", "DataFrame") or _is(X, "polars", "DataFrame")
+    frames = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
+    return any(_is(X, module, name) for module, name in frames)
 
 
 def _is(value: object, module: str, name: str) -> bool:
@@ -247,7 +253,7 @@ def _load_path(source: str | os.PathLike[str], how: Reading) -> Data:
         return read_idx(path)
     if _frame_reader(path) is not None:
         return _load_frame(path, how, None)
-    if path.suffix.lower() == ".h5ad":
+    if _is_annotated(path):
         with reading(path, "an AnnData file"):
             return replace(read_h5ad(path, how), name=path.stem)
     reader = READERS.get(path.suffix.lower())
@@ -260,7 +266,7 @@ def _frame_reader(source: str | os.PathLike[str]) -> tuple[str, Callable[[Path],
     """Return what a file that holds a frame is called, and its reader; else None."""
     path = Path(source)
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = bool(suffixes) and suffixes[-1] in PACKED
+    packed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
     ending = "".join(suffixes[-2:-1]) if packed else "".join(suffixes[-1:])
     found = FRAMES.get(ending)
     return None if packed and found is not None and found[1] is not read_csv else found
@@ -296,7 +302,7 @@ def _not_found(source: str | os.PathLike[str], path: Path) -> str:
 def _load_array(source: Any, how: Reading) -> Data:
     if _is_frame(source):
         return from_frame(source, how)
-    if sparse.issparse(source):
+    if is_sparse(source):
         return make_data("the matrix", source)
     if _is(source, "torch.utils.data", "Dataset"):
         return make_data("the data set", *_stacked(source))

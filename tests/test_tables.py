@@ -434,7 +434,7 @@ def test_a_wide_table_is_fitted_saved_and_scored_by_its_axes(tmp_path):
     assert_array_equal(again.score_samples(X[:3]), model.score_samples(X[:3]))
     assert model.reconstruct(X[:3]).shape == (3, 1500)
     new = rng.normal(size=(40, 1500))
-    # New rows have nearly what independent standard normals have: 1,500 means and deviations from 80
+    # New rows have nearly what independent standard normals have: 1,500 means and deviations of 80
     # rows each cost 1.5 / 80 nats.
     lost = stats.norm.logpdf(new).sum(1).mean() - model.score_samples(new).mean()
     assert 0 < lost < 1500 * 3 / 80

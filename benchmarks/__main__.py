@@ -21,6 +21,7 @@ from benchmarks import (
     speed,
     stress,
     structure,
+    tables,
     threads,
     video,
 )
@@ -44,6 +45,7 @@ BENCHMARKS = {
     "speed": speed.main,
     "stress": stress.main,
     "structure": structure.main,
+    "tables": tables.main,
     "threads": threads.main,
     "video": video.main,
 }

@@ -14,7 +14,17 @@ SOURCE = Path(sfumato.__file__).parent
 # The floors of the house, the lowest first: a room may import from every floor below its own, and
 # nothing else of ours. The table of CONTRIBUTING.md says the same.
 FLOORS = [
-    ["distributions", "artifacts", "coupling", "metrics", "data", "noise", "checks", "deprecation"],
+    [
+        "distributions",
+        "artifacts",
+        "coupling",
+        "metrics",
+        "data",
+        "noise",
+        "checks",
+        "deprecation",
+        "scaling",
+    ],
     ["storage"],
     ["nn"],
     ["likelihoods", "priors"],

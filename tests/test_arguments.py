@@ -30,6 +30,7 @@ from sfumato.estimators import Standardised
 
 DIGITS = load_data("digits")
 X, Y = DIGITS.X[:200].astype(np.float32), DIGITS.y[:200]
+DIGITS_SEEN = X.reshape(-1, 8, 8)
 LABELS = Y % 3
 QUICK = Trainer(max_epochs=2, batch_size=50)
 OTHER = Trainer(max_epochs=1, batch_size=50)
@@ -49,8 +50,11 @@ def digest(estimator):
 def fitted(name, rows=X, fit=(), /, **params):
     """Return the digest of a small fit."""
     settings = {"random_state": 0, "trainer": QUICK} | params
-    if "hidden" in inspect.signature(getattr(sfumato, name)).parameters:
+    known = inspect.signature(getattr(sfumato, name)).parameters
+    if "hidden" in known:
         settings = {"hidden": (8,)} | settings
+    if "image_shape" in known and np.shape(rows)[1:] == (64,):
+        settings = {"image_shape": (1, 8, 8)} | settings
     return digest(getattr(sfumato, name)(**settings).fit(rows, **dict(fit)))
 
 
@@ -74,12 +78,14 @@ wide = {"backbone": "conv", "image_shape": (1, 4, 16)}
 @cache
 def pretrained(dim=3):
     trainer = Trainer(max_epochs=3, batch_size=50)
-    return Autoencoder(dim, (8,), loss="cross-entropy", random_state=1, trainer=trainer).fit(X)
+    return Autoencoder(dim, (8,), loss="cross-entropy", random_state=1, trainer=trainer).fit(
+        DIGITS_SEEN
+    )
 
 
 @cache
 def pretrained_mse():
-    return Autoencoder(3, (8,), random_state=1, trainer=QUICK).fit(X)
+    return Autoencoder(3, (8,), random_state=1, trainer=QUICK).fit(DIGITS_SEEN)
 
 
 def contrastive(**params):
@@ -300,7 +306,10 @@ CASES = {
         {"n_transforms": 3, "hidden": (6,), "n_context": 5},
     ),
     "Normal": (partial(inside, vae, "likelihood", sfumato.Normal), {"scale": "pixel"}),
-    "StudentT": (partial(inside, vae, "likelihood", sfumato.StudentT), {"df": 3.0}),
+    "StudentT": (
+        partial(inside, vae, "likelihood", sfumato.StudentT),
+        {"df": 3.0, "scale": "pixel"},
+    ),
     "Categorical": (partial(inside, vae, "likelihood", sfumato.Categorical), {"n_levels": 20}),
     "LogisticMixture": (
         partial(inside, vae, "likelihood", sfumato.LogisticMixture),
@@ -359,6 +368,8 @@ CASES = {
             "n_init": 3,
             "pretrained": pretrained,
             "deformation": None,
+            "merging": ({"rounds": (0, 0)}, {"rounds": (0, 0), "merging": "modularity"}),
+            "first": "rows",
         },
     ),
     "Coupling": (

@@ -69,13 +69,17 @@ def quick(cls, **params):
     return cls(**{**shape, "random_state": 0, "trainer": QUICK, **params})
 
 
-def of_digits(cls, **params):
-    """Return an estimator that takes rows of 64 values for pictures."""
+def pictured(cls, **params):
+    """Return a quick model of digits that are pictures, whatever their rows look like."""
     return quick(cls, **{"image_shape": (1, 8, 8), **params})
 
 
 VARIANTS = {
     "vae-bernoulli": (VAE, {}),
+    "vae-table": (VAE, {"image_shape": False}),
+    "ae-table": (Autoencoder, {"image_shape": False}),
+    "mixture-vae-table": (MixtureVAE, {"image_shape": False}),
+    "dec-table": (DEC, {"image_shape": False}),
     "vae-gaussian": (VAE, {"likelihood": "gaussian"}),
     "vae-categorical": (VAE, {"likelihood": "categorical"}),
     "vae-logistic": (VAE, {"likelihood": "logistic-mixture"}),
@@ -152,7 +156,7 @@ CACHE: dict[str, object] = {}
 def fitted(name, digits):
     if name not in CACHE:
         cls, params = VARIANTS[name]
-        CACHE[name] = of_digits(cls, **params).fit(digits[0][:300])
+        CACHE[name] = pictured(cls, **params).fit(digits[0][:300])
     return CACHE[name]
 
 
@@ -170,7 +174,7 @@ def not_a_classifier(estimator):
         quick(VAE, likelihood="gaussian"),
         quick(Autoencoder),
         quick(Autoencoder, loss="cross-entropy"),
-        quick(Autoencoder, loss="mse", backbone=MLP(tied=True)),
+        quick(Autoencoder, backbone=MLP(tied=True), loss="mse"),
         quick(Autoencoder, penalty=Contractive(0.1), corruption=MaskingNoise(0.1)),
         quick(StackedAutoencoder, layers=(16, 2)),
         quick(MixtureVAE, n_components=2),
@@ -305,7 +309,7 @@ def test_a_fit_is_the_same_bits_for_the_same_seed_and_leaves_torchs_generator_al
     cls, params = VARIANTS[name]
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    again = of_digits(cls, **params).fit(digits[0][:300])
+    again = pictured(cls, **params).fit(digits[0][:300])
     assert torch.equal(torch.get_rng_state(), before)
     X = digits[0][:20]
     assert np.array_equal(again.transform(X), fitted(name, digits).transform(X))
@@ -332,7 +336,7 @@ def test_a_model_saved_after_loading_is_the_same_file(vae, tmp_path):
 
 def test_another_seed_gives_another_model(digits):
     X = digits[0][:100]
-    first, second = (of_digits(VAE, random_state=seed).fit(X) for seed in (0, 1))
+    first, second = (pictured(VAE, random_state=seed).fit(X) for seed in (0, 1))
     assert not np.array_equal(first.transform(X), second.transform(X))
 
 
@@ -383,7 +387,7 @@ def test_minus_the_terms_of_a_density_lie_below_its_log_likelihood_whatever_the_
 
 def test_binary_rows_score_the_same_with_and_without_binarisation(digits):
     X = (digits[0][:50] > 8).astype(np.uint8)
-    model = of_digits(VAE, binarize=True).fit(X)
+    model = pictured(VAE, binarize=True).fit(X)
     plain = model.set_params(binarize=False).score_samples(X)
     assert np.array_equal(model.set_params(binarize=True).score_samples(X), plain)
 
@@ -420,8 +424,8 @@ def test_training_lowers_the_loss(vae):
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_every_kind_of_table_gives_the_same_model(digits, wrap):
     X = digits[0][:60]
-    model = of_digits(VAE).fit(wrap(X))
-    expected = of_digits(VAE).fit(X).transform(X)
+    model = pictured(VAE).fit(wrap(X))
+    expected = pictured(VAE).fit(X).transform(X)
     assert np.array_equal(model.transform(wrap(X)), expected)
 
 
@@ -429,28 +433,28 @@ def test_a_memory_mapped_file_gives_the_same_bits_as_an_array(digits, tmp_path):
     X = digits[0][:200].astype(np.float32)
     np.save(tmp_path / "x.npy", X)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    expected = of_digits(VAE).fit(X).transform(X)
-    assert np.array_equal(of_digits(VAE).fit(mapped).transform(mapped), expected)
+    expected = pictured(VAE).fit(X).transform(X)
+    assert np.array_equal(pictured(VAE).fit(mapped).transform(mapped), expected)
     path = str(tmp_path / "x.npy")
-    assert np.array_equal(of_digits(VAE).fit(path).transform(path), expected)
+    assert np.array_equal(pictured(VAE).fit(path).transform(path), expected)
 
 
 def test_eight_bit_images_give_the_same_bits_as_floats(digits):
     X = digits[0][:60]
-    expected = of_digits(VAE).fit(X).transform(X)
-    found = of_digits(VAE).fit(X.astype(np.uint8)).transform(X.astype(np.uint8))
+    expected = pictured(VAE).fit(X).transform(X)
+    found = pictured(VAE).fit(X.astype(np.uint8)).transform(X.astype(np.uint8))
     np.testing.assert_array_equal(found, expected.astype(np.float32))
 
 
 def test_it_works_in_a_pipeline_a_clone_a_pickle_and_a_grid_search(digits):
     X = digits[0][:90]
-    pipeline = make_pipeline(StandardScaler(), of_digits(VAE, likelihood="gaussian"))
+    pipeline = make_pipeline(StandardScaler(), pictured(VAE, likelihood="gaussian"))
     assert pipeline.fit_transform(X).shape == (90, 2)
     search = GridSearchCV(
-        of_digits(VAE), {"latent_dim": [1, 2], "trainer__learning_rate": [1e-3]}, cv=2
+        pictured(VAE), {"latent_dim": [1, 2], "trainer__learning_rate": [1e-3]}, cv=2
     )
     assert search.fit(X).best_params_["latent_dim"] in (1, 2)
-    model = of_digits(VAE).fit(X)
+    model = pictured(VAE).fit(X)
     copy = pickle.loads(pickle.dumps(model))
     assert np.array_equal(copy.transform(X), model.transform(X))
     assert not hasattr(clone(model), "model_")
@@ -473,7 +477,7 @@ def test_colour_images_run_through_convolutions():
 
 
 def test_a_collapsed_code_is_diagnosed_with_a_remedy(digits):
-    model = of_digits(VAE, objective=ELBO(beta=1000.0), trainer=Trainer(max_epochs=30))
+    model = pictured(VAE, objective=ELBO(beta=1000.0), trainer=Trainer(max_epochs=30))
     with pytest.warns(ConvergenceWarning, match=r"no unit is active. Warm the divergence up"):
         model.fit(digits[0])
     diagnosis = model.diagnose(digits[0])
@@ -558,7 +562,7 @@ BAD = [
 @pytest.mark.parametrize(("cls", "params", "message"), BAD)
 def test_a_bad_setting_is_one_clear_sentence(digits, cls, params, message):
     with pytest.raises(ValueError, match=message) as caught:
-        of_digits(cls, **params).fit(digits[0][:40])
+        pictured(cls, **params).fit(digits[0][:40])
     assert "\n" not in str(caught.value)
 
 
@@ -583,7 +587,7 @@ def test_a_custom_objective_trains_and_is_loaded_only_by_those_who_trust_it(
     objective, digits, tmp_path
 ):
     X = digits[0][:50]
-    model = of_digits(VAE, objective=objective).fit(X)
+    model = pictured(VAE, objective=objective).fit(X)
     assert model.history_.terms == ["error"]
     model.save(tmp_path / "run")
     name = f"{__name__}:mean_error"
@@ -600,7 +604,7 @@ def test_a_custom_objective_that_cannot_be_saved_is_refused_before_it_is_trained
         calls.append(x)
         return mean_error(model, x)
 
-    model = of_digits(VAE, objective=objective)
+    model = pictured(VAE, objective=objective)
     with pytest.raises(
         ArtifactError, match="cannot be found again by name, so a model with it can"
     ):
@@ -612,7 +616,7 @@ def test_a_custom_objective_that_cannot_be_saved_is_refused_before_it_is_trained
 
 
 def test_a_generator_as_random_state_can_be_saved(digits, tmp_path):
-    model = of_digits(VAE, random_state=np.random.RandomState(3)).fit(digits[0][:50])
+    model = pictured(VAE, random_state=np.random.RandomState(3)).fit(digits[0][:50])
     model.save(tmp_path / "run")
     assert np.array_equal(
         load(tmp_path / "run").transform(digits[0][:5]), model.transform(digits[0][:5])
@@ -620,7 +624,7 @@ def test_a_generator_as_random_state_can_be_saved(digits, tmp_path):
 
 
 def test_an_interrupted_autoencoder_says_that_it_has_no_prior_yet(digits, tmp_path):
-    of_digits(Autoencoder, trainer=Trainer(max_epochs=1, checkpoint=str(tmp_path))).fit(
+    pictured(Autoencoder, trainer=Trainer(max_epochs=1, checkpoint=str(tmp_path))).fit(
         digits[0][:50]
     )
     with pytest.warns(UserWarning, match="interrupted; loaded as it stood after epoch 1"):
@@ -650,7 +654,7 @@ def test_a_constant_column_adds_nothing_to_a_density(digits):
 
 def test_an_outlier_scores_lower_the_farther_it_lies(digits):
     X = digits[0][:300]
-    model = of_digits(Autoencoder, trainer=Trainer(max_epochs=20)).fit(X)
+    model = pictured(Autoencoder, trainer=Trainer(max_epochs=20)).fit(X)
     far, farther = model.score_samples(np.array([[16.0] * 64, [1000.0] * 64]))
     assert farther < far < model.score_samples(X).min()
 
@@ -667,7 +671,7 @@ def divided_by_zero(model, x):
 
 
 def test_a_failed_fit_leaves_no_answers_behind(digits):
-    model = of_digits(VAE).fit(digits[0][:50])
+    model = pictured(VAE).fit(digits[0][:50])
     model.set_params(objective=divided_by_zero)
     with pytest.raises(RuntimeError, match="diverged"):
         model.fit(digits[0][:50])
@@ -685,8 +689,8 @@ def test_a_foreign_class_of_a_known_name_is_not_saved_as_ours(digits, tmp_path):
         pass
 
     with pytest.raises(ArtifactError, match="cannot be found again by name"):
-        of_digits(VAE, objective=ELBO(2)).fit(digits[0][:50])
-    model = of_digits(VAE, objective=Foreign.ELBO(2)).fit(digits[0][:50])
+        pictured(VAE, objective=ELBO(2)).fit(digits[0][:50])
+    model = pictured(VAE, objective=Foreign.ELBO(2)).fit(digits[0][:50])
     model.save(tmp_path / "run")
     name = f"{__name__}:Foreign.ELBO"
     with pytest.raises(ArtifactError, match=f"'{name}' is not known here"):
@@ -719,11 +723,11 @@ def test_an_argument_that_has_moved_into_the_backbone_warns_and_means_the_same(
 
 def test_an_estimator_with_a_progress_bar_can_be_cloned(digits):
     trainer = Trainer(max_epochs=1, loggers=(Progress(),))
-    clone(of_digits(VAE, trainer=trainer).fit(digits[0][:50])).fit(digits[0][:50])
+    clone(pictured(VAE, trainer=trainer).fit(digits[0][:50])).fit(digits[0][:50])
 
 
 def test_a_deterministic_codes_unit_does_not_count_as_activity(digits):
-    model = of_digits(Autoencoder).fit(digits[0][:100])
+    model = pictured(Autoencoder).fit(digits[0][:100])
     with torch.no_grad():
         model.model_.encoder.network[-1].weight *= 1e-3
     diagnosis = model.diagnose(digits[0][:100])

@@ -202,7 +202,7 @@ def test_rows_are_computed_and_sampled_into_a_file(run, tmp_path):
         path = tmp_path / f"z.{ending}"
         codes = compute_rows("transform", run.folder, out=path)
         assert codes.shape == (200, 2)
-        written = np.load(path) if ending == "npy" else np.loadtxt(path, delimiter=",")
+        written = np.load(path) if ending == "npy" else np.loadtxt(path, delimiter=",", skiprows=1)
         np.testing.assert_allclose(written, codes, rtol=1e-8)
     new = sample_rows(run.folder, 7, out=tmp_path / "x.npz", seed=1)
     np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["X"], new)

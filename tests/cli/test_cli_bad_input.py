@@ -26,7 +26,6 @@ def write(content: bytes):
 
 # file name -> (how it is made, what is said)
 BAD = {
-    "nan.npy": (save_npy(spoilt(np.nan)), "Input X contains NaN."),
     "inf.npy": (save_npy(spoilt(np.inf)), "Input X contains infinity"),
     "one.npy": (save_npy(np.ones((1, 12))), "1 sample(s)"),
     "none.npy": (save_npy(np.ones((0, 12))), "no data"),
@@ -37,9 +36,14 @@ BAD = {
     "empty.csv": (write(b""), "is empty"),
     "text.npy": (write(b"It was a dark and stormy night.\n"), "cannot be read as a .npy array"),
     "text.npz": (write(b"It was a dark and stormy night.\n"), "cannot be read as an .npz archive"),
-    "text.csv": (write(b"It was a dark\nand stormy night.\n"), "column 'It was a dark' holds"),
-    "words.csv": (write(b"a,b\n1,2\n3,x\n5,6\n"), "column 'b' holds 'x' in row 2"),
-    "notes.txt": (write(b"1,2\n"), "is of no known format"),
+    "text.csv": (write(b"It was a dark\n"), "holds no rows of data"),
+    "uneven.csv": (write(b"a,b\n1,2\n3\n5,6\n"), "row 2 has 1 cells where the first row has 2"),
+    "huge.csv": (write(b"a,b\n1,2\n3,1e300\n5,6\n"), "beyond the range of float32"),
+    "words.csv": (
+        write(b"a\n" + b"".join(b"%d\n" % i for i in range(20)) + b"x\n"),
+        "Column 'a' holds 'x' in row 21, among numbers",
+    ),
+    "notes.doc": (write(b"1,2\n"), "is of no known format"),
     "missing.npy": (lambda path: None, "does not exist"),
 }
 
@@ -58,6 +62,14 @@ def test_bad_data_is_one_sentence_and_no_run(cli, tmp_path, model, name):
     if (model, name) != ("pca", "one.npy"):  # scikit-learn's PCA names its n_components instead
         assert sentence in outcome.err
     assert list(tmp_path.iterdir()) == before
+
+
+def test_missing_cells_are_refused_by_models_that_cannot_take_them(cli, tmp_path):
+    np.save(tmp_path / "nan.npy", spoilt(np.nan))
+    outcome = cli("fit", "pca", tmp_path / "nan.npy", "--out", tmp_path / "run")
+    assert outcome.status == 1
+    assert "'pca' takes no missing cells, and 0.17 % of the cells are missing" in outcome.err
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_data_set_is_answered_with_the_nearest(cli, tmp_path):
@@ -219,15 +231,16 @@ def test_too_little_memory_is_answered_with_the_remedy(cli, data, tmp_path, monk
 
 
 def test_a_failure_in_a_process_is_one_sentence_and_with_debug_a_traceback(process, tmp_path):
-    np.save(tmp_path / "nan.npy", spoilt(np.nan))
-    words = ("fit", "vae", "nan.npy", "--out", "run")
+    np.save(tmp_path / "inf.npy", spoilt(np.inf))
+    words = ("fit", "vae", "inf.npy", "--out", "run")
     outcome = process(*words)
     assert (outcome.status, outcome.out) == (1, "")
-    assert outcome.err == "Error: Input X contains NaN.\n"
+    assert outcome.err.startswith("Error: Input X contains infinity")
+    assert len(outcome.err.splitlines()) == 1
     traced = process(*words, "--debug")
     assert traced.status == 1
     assert "Traceback (most recent call last)" in traced.err
-    assert [path.name for path in tmp_path.iterdir()] == ["nan.npy"]
+    assert [path.name for path in tmp_path.iterdir()] == ["inf.npy"]
 
 
 def test_markup_in_a_files_name_is_printed_as_it_is(cli, data, tmp_path):

@@ -16,8 +16,8 @@ from sfumato.jobs.files import finite
 from sfumato.metrics import clustering_accuracy
 
 COMMANDS = (
-    "demo", "fit", "evaluate", "predict", "transform", "score", "sample", "reconstruct",
-    "compare", "report", "models", "datasets",
+    "demo", "describe", "fit", "evaluate", "predict", "transform", "score", "sample",
+    "reconstruct", "impute", "compare", "report", "models", "datasets",
 )  # fmt: skip
 DEFINED = {
     "predict": lambda model, X: model.predict(X),
@@ -37,7 +37,7 @@ SAMPLED = [model for model, entry in MODELS.items() if "sample" in entry.operati
 
 def read(path: Path) -> np.ndarray:
     if path.suffix == ".csv":
-        return np.loadtxt(path, delimiter=",")
+        return np.loadtxt(path, delimiter=",", skiprows=1)
     content = np.load(path)
     return content if path.suffix == ".npy" else content["X"]
 

@@ -113,7 +113,7 @@ def test_settings_inside_of_what_a_word_names_count_in_any_order(model, words):
 def test_a_setting_of_the_model_itself_makes_no_object_but_the_trainer():
     vae = configured("latent_dim=3")
     assert repr(vae.trainer) == repr(vae.default_trainer())
-    assert (vae.objective, vae.backbone, vae.likelihood) == (None, "mlp", "bernoulli")
+    assert (vae.objective, vae.backbone, vae.likelihood) == (None, "mlp", "auto")
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_hues_are_names_of_the_colours(nothing_there):
 
 def test_estimators_take_the_pictures_as_they_are(nothing_there):
     made = digits_on_textures(5)
-    rows, image_shape = as_table(made.images)
+    rows, image_shape, *_ = as_table(made.images)
     assert image_shape == (3, 32, 32)
     np.testing.assert_array_equal(rows[0, :1024], made.images[0, 0].ravel())
     assert as_table(digits_in_noise(5).images)[1] == (1, 32, 32)

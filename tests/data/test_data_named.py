@@ -176,7 +176,7 @@ def server(tmp_path, monkeypatch):
     def pin(*files):
         home = f"http://127.0.0.1:{http.server_port}"
         pinned = tuple(DatasetFile(name, sha256, f"{home}/{name}") for name, sha256 in files)
-        spec = DatasetSpec("served", "none", lambda f: sources.read_csv(f / "a.csv"), pinned)
+        spec = DatasetSpec("served", "none", lambda f: load_data(f / "a.csv"), pinned)
         for module in (named, sources):
             monkeypatch.setattr(module, "DATASETS", {"served": spec})
 

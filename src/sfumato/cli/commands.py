@@ -4,8 +4,10 @@ import click
 
 from sfumato.cli.model_commands import (
     compare,
+    describe,
     evaluate,
     fit,
+    impute,
     predict,
     reconstruct,
     report,
@@ -112,6 +114,7 @@ COMMANDS = (
     inpaint,
     upscale,
     colorize,
+    describe,
     fit,
     evaluate,
     predict,
@@ -119,6 +122,7 @@ COMMANDS = (
     score,
     sample,
     reconstruct,
+    impute,
     compare,
     report,
     models,

@@ -1,6 +1,7 @@
 """The commands that fit models, ask them and set them side by side."""
 
 import shlex
+import sys
 from typing import Any
 
 import click
@@ -9,8 +10,10 @@ from sfumato.cli.options import (
     epochs_option,
     json_option,
     model_settings,
+    out_option,
     plain_messages,
     set_option,
+    table_options,
     trust_option,
 )
 
@@ -32,6 +35,7 @@ samples_option = click.option(
 @epochs_option
 @click.option("--seed", default=0, show_default=True)
 @click.option("--labels", is_flag=True, help="Learn from the data's labels too, if MODEL can.")
+@table_options
 @click.option("--background", metavar="DATA", help="Rows without what is salient, if MODEL can.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted or a shorter run.")
 @click.option("--overwrite", is_flag=True, help="Delete the run that the folder holds.")
@@ -50,6 +54,7 @@ def fit(
     resume: bool,
     overwrite: bool,
     as_json: bool,
+    table: dict[str, Any],
 ) -> None:
     """Fit MODEL to DATA: a file, a folder, or a data set's name."""
     from sfumato.cli import output
@@ -63,6 +68,7 @@ def fit(
         settings=model_settings(settings, config, epochs),
         seed=seed,
         labels=labels,
+        **table,
         background=background,
         resume=resume,
         overwrite=overwrite,
@@ -70,9 +76,12 @@ def fit(
         progress=Terminal(),
     )
     last = run.last_epoch
+    record = {name: value for name, value in run.record.items() if name != "table"}
     if as_json:
-        output.emit({"run": out, **run.record, "last_epoch": last})
+        output.emit({"run": out, **record, "last_epoch": last})
         return
+    if "columns" in record:
+        output.say(f"Columns: {record['columns']}")
     shown = {name: last[name] for name in ("epoch", "loss", *run.terms) if name in last}
     shown |= {"seconds": run.record["seconds"], "CPU seconds": run.record["cpu_seconds"]}
     output.print_pairs(shown, f"{model} fitted to {data}")
@@ -83,18 +92,24 @@ def fit(
 @click.argument("run")
 @click.argument("data", required=False)
 @samples_option
+@table_options
 @trust_option
 @json_option
 @plain_messages
 def evaluate(
-    run: str, data: str | None, samples: int, trust: tuple[str, ...], as_json: bool
+    run: str,
+    data: str | None,
+    samples: int,
+    trust: tuple[str, ...],
+    as_json: bool,
+    table: dict[str, Any],
 ) -> None:
     """Measure RUN on its data's test rows (all rows where there is no test split), or on DATA."""
     from sfumato.cli import output
     from sfumato.cli.terminal import Terminal
     from sfumato.jobs.evaluation import evaluate_run
 
-    found = evaluate_run(run, data, n_samples=samples, trust=trust, progress=Terminal())
+    found = evaluate_run(run, data, n_samples=samples, **table, trust=trust, progress=Terminal())
     if as_json:
         output.emit({"run": run, **vars(found)})
         return
@@ -108,28 +123,45 @@ def _computing(operation: str, help_text: str) -> click.Command:
     @click.command(operation, help=help_text)
     @click.argument("run")
     @click.argument("data", required=False)
-    @click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
+    @out_option
+    @table_options
     @trust_option
     @json_option
     @plain_messages
     def command(
-        run: str, data: str | None, out: str, trust: tuple[str, ...], as_json: bool
+        run: str,
+        data: str | None,
+        out: str,
+        trust: tuple[str, ...],
+        as_json: bool,
+        table: dict[str, Any],
     ) -> None:
         from sfumato.jobs.rows import compute_rows
 
-        _print_array(compute_rows(operation, run, data, out=out, trust=trust), out, as_json)
+        place = _destination(out)
+        _print_written(
+            compute_rows(operation, run, data, out=place, **table, trust=trust), out, as_json
+        )
 
     return command
 
 
-def _print_array(array: Any, out: str, as_json: bool) -> None:
+def _destination(out: str) -> Any:
+    """Return the file that is named, or standard output for a dash."""
+    return sys.stdout if out == "-" else out
+
+
+def _print_written(rows: Any, out: str, as_json: bool) -> None:
+    """Say what was written, unless that has gone to standard output itself."""
     from sfumato.cli import output
 
+    if out == "-":
+        return
+    dtype = str(rows.dtype) if hasattr(rows, "dtype") else "table"
     if as_json:
-        output.emit({"out": out, "shape": list(array.shape), "dtype": str(array.dtype)})
+        output.emit({"out": out, "shape": list(rows.shape), "dtype": dtype})
     else:
-        shape = " x ".join(map(str, array.shape))
-        output.say(f"Wrote {shape} {array.dtype} to {out}")
+        output.say(f"Wrote {' x '.join(map(str, rows.shape))} {dtype} to {out}")
 
 
 predict = _computing("predict", "Write the cluster or class of every row.")
@@ -146,7 +178,7 @@ reconstruct = _computing("reconstruct", "Write every row's reconstruction.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--component", type=click.IntRange(0), help="Of a mixture model: only from this one.")
 @click.option("--condition", help="Of a conditional model: the class, or attributes as 0.5,1,0.")
-@click.option("--out", required=True, metavar="FILE", help="A .npy, .npz or .csv file.")
+@out_option
 @trust_option
 @json_option
 @plain_messages
@@ -166,13 +198,66 @@ def sample(
     rows = sample_rows(
         run,
         number,
-        out=out,
+        out=_destination(out),
         seed=seed,
         component=component,
         condition=condition,
         trust=trust,
     )
-    _print_array(rows, out, as_json)
+    _print_written(rows, out, as_json)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("data", required=False)
+@out_option
+@click.option(
+    "--draws", type=click.IntRange(1), help="Write this many draws, FILE-1 and so on, for FILE."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@trust_option
+@json_option
+@plain_messages
+def impute(
+    run: str,
+    data: str | None,
+    out: str,
+    draws: int | None,
+    seed: int,
+    trust: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Fill the missing cells of RUN's data, or of DATA, from what is observed in their rows."""
+    from sfumato.jobs.rows import impute_rows
+
+    place = _destination(out)
+    found = impute_rows(run, data, out=place, n_draws=draws, seed=seed, trust=trust)
+    _print_written(found if draws is None else found[0], out, as_json)
+
+
+@click.command()
+@click.argument("data")
+@table_options
+@json_option
+@plain_messages
+def describe(data: str, as_json: bool, table: dict[str, Any]) -> None:
+    """List the columns of DATA: their kinds and values, and what a fit would make of them."""
+    from dataclasses import asdict
+
+    from sfumato.cli import output
+    from sfumato.jobs.describe import describe_data
+
+    found = describe_data(data, **table)
+    if as_json:
+        output.emit(asdict(found))
+        return
+    output.say(f"{found.name}: {found.summary}")
+    if found.columns:
+        rows = [
+            (c.name, c.kind, c.values, f"{100 * c.missing:.3g}", c.unit or "", c.use)
+            for c in found.columns
+        ]
+        output.print_columns(("column", "kind", "values", "missing %", "unit", "use"), rows)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -196,6 +281,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     show_default=True,
     help="Evaluate on rows held out of the fit, or fit to all rows and evaluate on them.",
 )
+@table_options
 @set_option
 @epochs_option
 @click.option(
@@ -217,6 +303,7 @@ def compare(
     epochs: int | None,
     samples: int,
     as_json: bool,
+    table: dict[str, Any],
 ) -> None:
     """Fit several models with several seeds to DATA and put them into one table.
 
@@ -234,6 +321,7 @@ def compare(
         out=out,
         rows=rows,
         settings=model_settings(settings, None, epochs),
+        **table,
         n_samples=samples,
         progress=Terminal(epoch_lines=False),
     )
@@ -249,6 +337,7 @@ def compare(
 @click.argument("run")
 @click.argument("data", required=False)
 @samples_option
+@table_options
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 @trust_option
 @json_option
@@ -260,13 +349,14 @@ def report(
     open_page: bool,
     trust: tuple[str, ...],
     as_json: bool,
+    table: dict[str, Any],
 ) -> None:
     """Write RUN/report.html: what was asked, what was learned, how good it is."""
     from sfumato.cli import output
     from sfumato.cli.terminal import Terminal
     from sfumato.jobs.pages import report_run
 
-    path = report_run(run, data, n_samples=samples, trust=trust, progress=Terminal())
+    path = report_run(run, data, n_samples=samples, **table, trust=trust, progress=Terminal())
     if as_json:
         output.emit({"report": str(path)})
     else:

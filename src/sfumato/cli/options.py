@@ -19,6 +19,50 @@ trust_option = click.option(
 )
 epochs_option = click.option("--epochs", type=click.IntRange(1), help="Short for max_epochs.")
 
+out_option = click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    help="A .npy, .npz, .csv or .parquet file; - is CSV on standard output.",
+)
+
+
+def table_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how a table's columns are read, as one argument, ``table``."""
+
+    @click.option(
+        "--columns",
+        metavar="FILE",
+        help="Kinds of columns by name, in a JSON or TOML file; see sfumato describe.",
+    )
+    @click.option("--drop", metavar="A,B", help="Columns to leave out.")
+    @click.option("--id", "row_id", metavar="NAME", help="The column that names the rows.")
+    @click.option("--label", metavar="NAME", help="The column of labels, which is no feature.")
+    @click.option("--no-label", is_flag=True, help="Read no labels.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        columns: str | None,
+        drop: str | None,
+        row_id: str | None,
+        label: str | None,
+        no_label: bool,
+        **kwargs: Any,
+    ) -> None:
+        from sfumato.cli import settings as parser
+
+        if no_label and label is not None:
+            raise click.UsageError("--label and --no-label exclude each other.")
+        table = {
+            "columns": parser.read_columns(columns),
+            "drop": [name.strip() for name in drop.split(",")] if drop else (),
+            "id": row_id,
+            "label": False if no_label else label,
+        }
+        command(*args, table=table, **kwargs)
+
+    return wrapped
+
 
 def model_settings(
     settings: tuple[str, ...], config: str | None, epochs: int | None

@@ -1,6 +1,7 @@
 """The text of settings: `--set name=value` and TOML files, values as Python or words."""
 
 import ast
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any
 
 import click
 
+from sfumato.data import KINDS
 from sfumato.jobs.settings import named_object
 
+COLUMN_KEYS = ("kind", "levels", "unit")
+WORDS_OF_KINDS = ("number", "ignore")
 WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -54,6 +58,44 @@ def read_config(path: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.UsageError(f"Cannot read the settings in {path}: {error}") from None
     return {name: _toml_value(value) for name, value in _flat(content).items()}
+
+
+def read_columns(path: str | None) -> dict[str, Any]:
+    """Return the kinds of columns in a JSON or TOML file: name -> kind, or name -> table.
+
+    Raises
+    ------
+    click.UsageError
+        If the file cannot be read, or holds something else.
+    """
+    if path is None:
+        return {}
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        found = tomllib.loads(text) if path.lower().endswith(".toml") else json.loads(text)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"Cannot read the columns in {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise click.UsageError(f"{path} must map names of columns to kinds.")
+    for name, wanted in found.items():
+        _check_column(path, name, wanted)
+    return found
+
+
+def _check_column(path: str, name: str, wanted: Any) -> None:
+    entry = wanted if isinstance(wanted, dict) else {"kind": wanted}
+    unknown = sorted(entry.keys() - COLUMN_KEYS)
+    kind, levels = entry.get("kind"), entry.get("levels")
+    if unknown or not isinstance(kind, str | None) or not isinstance(levels, list | None):
+        raise click.UsageError(
+            f"{path}: column {name!r} takes a kind, or a table of {', '.join(COLUMN_KEYS)}; got "
+            f"{wanted!r}."
+        )
+    if kind is not None and kind not in (*KINDS, *WORDS_OF_KINDS):
+        raise click.UsageError(
+            f"{path}: column {name!r} cannot be of the kind {kind!r}; the kinds are "
+            f"{', '.join((*KINDS, *WORDS_OF_KINDS))}."
+        )
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

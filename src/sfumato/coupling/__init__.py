@@ -15,7 +15,7 @@ from sfumato.coupling.mean_field import (
     neighbour_graph,
     neighbour_votes,
 )
-from sfumato.coupling.merging import edge_information, merge_components
+from sfumato.coupling.merging import edge_information, merge_by_modularity, merge_components
 
 __all__ = [
     "Coupling",
@@ -27,6 +27,7 @@ __all__ = [
     "grid_bound",
     "local_mean",
     "mean_field",
+    "merge_by_modularity",
     "merge_components",
     "neighbour_graph",
     "neighbour_votes",

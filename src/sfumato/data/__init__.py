@@ -12,6 +12,7 @@ from sfumato.data.composites import (
     natural_patches,
     textures,
 )
+from sfumato.data.filling import fill_frame
 from sfumato.data.images import image_paths
 from sfumato.data.kinds import KINDS
 from sfumato.data.moving_digits import moving_digits
@@ -25,7 +26,7 @@ from sfumato.data.pictures import (
     write_image,
     write_photograph,
 )
-from sfumato.data.sources import Table, as_table, declared_data, load_data
+from sfumato.data.sources import Table, as_table, declared_data, frame_of, load_data
 from sfumato.data.video import (
     ClipWriter,
     Frame,
@@ -59,6 +60,8 @@ __all__ = [
     "digits_in_noise",
     "digits_on_textures",
     "encode_jpeg",
+    "fill_frame",
+    "frame_of",
     "image_paths",
     "infer_columns",
     "load_data",

@@ -96,6 +96,11 @@ class Data:
         """Number of columns, d."""
         return int(self.X.shape[1])
 
+    def take(self, rows: np.ndarray) -> "Data":
+        """Return some of the rows, by their places, without a test split."""
+        y, names = (None if values is None else values[rows] for values in (self.y, self.row_names))
+        return replace(self, X=self.X[rows], y=y, row_names=names, X_test=None, y_test=None)
+
     @property
     def everything(self) -> "Data":
         """Both splits as one, training rows first, for "fit and evaluate on all"."""
@@ -140,12 +145,6 @@ def pixel_shape(shape: tuple[int, ...]) -> ImageShape | None:
     return (shape[0], shape[1], shape[2]) if shape[0] in CHANNELS else None
 
 
-def is_sparse(X: Any) -> bool:
-    """Say whether an array is a sparse one, without importing SciPy."""
-    module = sys.modules.get("scipy.sparse")
-    return module is not None and bool(module.issparse(X))
-
-
 def flatten(X: np.ndarray) -> tuple[np.ndarray, ImageShape | None]:
     """Return items of any shape as rows, channels first, and the image shape of a row."""
     if X.ndim <= 2:
@@ -166,11 +165,11 @@ def make_data(
 ) -> Data:
     """Return checked and flattened data; X may still have the shape of images."""
     table, image_shape = _checked_table(name, X)
-    labels = _checked_labels(name, y, len(table))
+    labels = _checked_labels(name, y, table.shape[0])
     test, test_labels = None, None
     if X_test is not None:
         test, _ = _checked_table(f"the test split of {name}", X_test)
-        test_labels = _checked_labels(f"the test split of {name}", y_test, len(test))
+        test_labels = _checked_labels(f"the test split of {name}", y_test, test.shape[0])
         _check_same_width(name, table, test)
     labels, test_labels, found = _coded(labels, test_labels)
     return Data(name, table, labels, test, test_labels, image_shape, class_names or found)
@@ -186,7 +185,13 @@ def _checked_table(name: str, X: np.ndarray) -> tuple[np.ndarray, ImageShape | N
     if 0 in X.shape:
         raise DataError(f"{name} has shape {X.shape} and so no data: give at least one row.")
     rows: Any = X
-    return (rows.tocsr(), None) if is_sparse(rows) else flatten(X)
+    return (rows.tocsr().astype(np.float32), None) if is_sparse(rows) else flatten(X)
+
+
+def is_sparse(value: object) -> bool:
+    """Say whether a value is a sparse matrix or array, without importing SciPy."""
+    found = sys.modules.get("scipy.sparse")
+    return found is not None and bool(found.issparse(value))
 
 
 def _checked_labels(name: str, y: np.ndarray | None, n: int) -> np.ndarray | None:

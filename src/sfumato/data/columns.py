@@ -1,13 +1,13 @@
 """What the columns of a table are: kind, levels, unit, missing cells; from words to numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any, overload
 
 import numpy as np
 
-from sfumato.data.bundle import DataError, require, tell
+from sfumato.data.bundle import DataError, is_sparse, require, tell
 from sfumato.data.kinds import (
     FEATURES,
     KINDS,
@@ -25,7 +25,7 @@ LABEL_NAMES = ("label", "labels", "target", "class", "y")
 # Names of a kind that a summary gives.
 NAMED = 3
 # Cells of an array that are looked at at a time.
-CHUNK_CELLS = 2**24
+CHUNK_CELLS = 2**16
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,42 @@ class Columns(Sequence[Column]):
             line += f"; {100 * sum(missing) / len(missing):.3g} % of cells missing"
         return line
 
+    def only(self, name: str, kind: str) -> "Columns":
+        """Return the columns with one of a kind: the others of that kind are left out."""
+        others = {c for c in self.of if c.kind == kind and c.name != name}
+        out = {c: replace(c, kind="ignored", why=c.why or f"another {kind}") for c in others}
+        return Columns(tuple(out.get(column, column) for column in self.of))
+
+    def revised(self, overrides: Mapping[str, Any], names: Sequence[str]) -> "Columns":
+        """Return these columns for another table, with other roles for those that no model saw.
+
+        Parameters
+        ----------
+        overrides : mapping
+            As :func:`infer_columns` takes them.
+        names : sequence of str
+            The columns of that table.
+
+        Raises
+        ------
+        DataError
+            If a name is unknown, or a column would be modelled otherwise than in the fit.
+        """
+        found = {column.name: column for column in self.of}
+        for name, wanted in _checked_overrides(dict(overrides), [*names, *found]).items():
+            kind = wanted["kind"]
+            known = found.get(name, Column(name, "ignored"))
+            if kind not in (None, known.kind) and (known.is_feature or kind in FEATURES):
+                was = known.kind if name in found else "not there"
+                raise DataError(
+                    f"Column {name!r} was {was} when the model was fitted and cannot be {kind} "
+                    "now: fit anew, or leave this option out."
+                )
+            if kind in ("label", "identifier"):
+                _checked_overrides({name: kind}, list(names))
+            found[name] = known if kind is None else replace(known, kind=kind)
+        return Columns(tuple(found.values()))
+
     def encode(self, frame: Any) -> np.ndarray:
         """Return the modelled columns of a frame by name, shape (n, d), with NaN for missing cells.
 
@@ -201,10 +237,12 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 
 
 def as_pandas(frame: Any) -> Any:
-    """Return a pandas or polars frame as a pandas one."""
+    """Return a pandas or polars frame, or an Arrow table, as a pandas frame."""
     pandas = require("pandas", "a table with names")
     if isinstance(frame, pandas.DataFrame):
         return frame
+    if hasattr(frame, "to_pandas") and type(frame).__module__.startswith("pyarrow"):
+        return frame.to_pandas()
     columns = {}
     for name in frame.columns:
         series = frame[name]
@@ -245,6 +283,8 @@ def decoded(column: Column, values: np.ndarray) -> Any:
     dtype = column.dtype.lower()
     if dtype.startswith(("float", "double")):
         return pandas.array(values, dtype=column.dtype)
+    if dtype.startswith("timedelta"):
+        return pandas.to_timedelta(values, unit="D")
     if not dtype.startswith(("int", "uint")):
         return values
     whole = pandas.array(np.where(missing, 0, np.round(values)).astype(np.int64), dtype="Int64")
@@ -347,8 +387,14 @@ def _inferred(name: str, cells: Cells, wanted: Mapping[str, Any]) -> Column:
     """Return one column, of the kind that is wanted or of the one that its cells look like."""
     share = float(cells.missing.mean()) if len(cells.missing) else 0.0
     found = find_kind(name, cells, wanted.get("kind"), wanted.get("levels"))
-    unit = wanted.get("unit") or (UNIT_OF_DATES if found.kind == "date" else None)
+    unit = wanted.get("unit") or _unit(found.kind, cells)
     return Column(name, found.kind, found.levels, share, cells.dtype, unit, found.coded, found.why)
+
+
+def _unit(kind: str, cells: Cells) -> str | None:
+    if kind == "date":
+        return UNIT_OF_DATES
+    return "days" if cells.dtype.startswith("timedelta") else None
 
 
 def tell_left_out(columns: Columns, chosen: Sequence[str]) -> None:
@@ -358,7 +404,7 @@ def tell_left_out(columns: Columns, chosen: Sequence[str]) -> None:
         what = ", ".join(f"{column.name!r} ({column.why or column.kind})" for column in unasked)
         tell(f"Left out: {what}; columns={{name: kind}} or --columns says otherwise.")
     for column in columns.features:
-        if column.name.strip().lower() in LABEL_NAMES and column.name not in chosen:
+        if column.name not in chosen and _resembles_labels(column, columns):
             tell(
                 f"Column {column.name!r} looks like a label and is used as a feature: "
                 f"label={column.name!r} or --label {column.name} makes it the label, --drop "
@@ -366,18 +412,26 @@ def tell_left_out(columns: Columns, chosen: Sequence[str]) -> None:
             )
 
 
+def _resembles_labels(column: Column, columns: Columns) -> bool:
+    """Return whether a column is called like labels, or holds words where many files hold them."""
+    unnamed = column == columns[-1] and column.name == f"column {len(columns)}"
+    return column.name.strip().lower() in LABEL_NAMES or (unnamed and column.coded)
+
+
 def array_columns(X: Any) -> Columns:
     """Return what the columns of an array of numbers are, named x0, x1, ...
 
     Parameters
     ----------
-    X : array, or whatever gives some columns as ``X[:, index]``, shape (n, d)
+    X : array, sparse matrix, or whatever gives some columns as ``X[:, index]``, shape (n, d)
     """
     n, d = X.shape
+    X = X.tocsc() if is_sparse(X) else X
     step = max(1, CHUNK_CELLS // max(n, 1))
     columns: list[Column] = []
     for start in range(0, d, step):
-        part = np.asarray(X[:, start : start + step])
+        part = X[:, start : start + step]
+        part = part.toarray() if is_sparse(part) else np.asarray(part)
         kinds = number_kinds(part)
         missing = np.isnan(part).mean(0) if part.dtype.kind == "f" else np.zeros(part.shape[1])
         columns += [

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,10 +48,8 @@ def npz_archive(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
 def read_npz(path: Path) -> Data:
     """Read a .npz archive: the rows, and labels and a test split where it has them."""
     with npz_archive(path) as archive:
-        if {"indices", "indptr", "format"} <= set(archive):
-            from scipy import sparse
-
-            return make_data(path.stem, sparse.load_npz(path))
+        if {"format", "shape", "data"} <= set(archive):
+            return make_data(path.stem, _sparse(path))
         X = _first(archive, X_KEYS)
         if X is None:
             raise DataError(
@@ -59,6 +58,12 @@ def read_npz(path: Path) -> Data:
             )
         y, X_test, y_test = (_first(archive, k) for k in (Y_KEYS, X_TEST_KEYS, Y_TEST_KEYS))
     return make_data(path.stem, X, y, X_test, y_test)
+
+
+def _sparse(path: Path) -> Any:
+    from scipy.sparse import load_npz
+
+    return load_npz(path)
 
 
 def _first(archive: Mapping[str, np.ndarray], names: Iterable[str]) -> np.ndarray | None:

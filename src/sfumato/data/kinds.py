@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,6 +20,12 @@ UNIT_OF_DATES = "days since 1970-01-01"
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "<na>", "nat", "#n/a", "?", "-"])
 # Whole numbers from 0 or 1 on with at most this many levels, all of them there, are ordinal.
 MAX_ORDINAL = 10
+# Two different fractions in fewer rows than this say nothing about others.
+ROWS_OF_TWO_FRACTIONS = 20
+# More different numbers than this beside fewer words are numbers with mistakes, not levels.
+MAX_NUMBERS_AMONG_WORDS = 10
+# What cells of a column of objects may be.
+CELLS = (str, bool, int, float, np.bool_, np.integer, np.floating, Decimal, date)
 # Words are levels of a category if they are this many at most, or this share of the rows.
 FEW_LEVELS, LEVELS_PER_ROW, MAX_LEVELS = 20, 0.1, 1000
 # From this share of different cells on, words are names of rows.
@@ -29,6 +37,7 @@ SPREAD_FOR_LOG = 10.0
 ID_NAME = re.compile(r"^(id|uuid|guid|index|row|key)$|(_|\b)(id|uuid|guid)$", re.IGNORECASE)
 PLAIN = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 COMMA = re.compile(r"^[+-]?(\d{1,3}([.\s'\u00a0\u202f]\d{3})+|\d+),\d+$|^[+-]?\d{1,3}(\.\d{3})+$")
+WHOLE = re.compile(r"^[+-]?\d+$")
 GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$")
 DATE = re.compile(r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].*)?$")
 FORMATS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S")
@@ -141,8 +150,11 @@ def cells_of(series: Any) -> Cells:
     kind = getattr(series.dtype, "kind", "O")
     if kind in "iufb":
         return Cells(_plain_numbers(series, missing), missing, dtype)
+    if kind == "m":
+        pandas = require("pandas", "reading times")
+        return Cells(np.asarray(series / pandas.Timedelta(days=1), np.float64), missing, dtype)
     raw = series.astype(object).to_numpy()
-    if kind in "Mm":
+    if kind == "M":
         return Cells(raw, missing, dtype)
     empty = np.array([isinstance(c, str) and c.strip().lower() in MISSING for c in raw], dtype=bool)
     return Cells(raw, missing | empty, dtype)
@@ -177,6 +189,13 @@ def parsed_numbers(texts: np.ndarray) -> np.ndarray:
     return np.array(
         [float(t.replace(",", "")) if ok else np.nan for t, ok in zip(texts, usable, strict=True)]
     )
+
+
+def comma_numbers(texts: Sequence[str]) -> np.ndarray | None:
+    """Return texts as numbers with decimal commas, None if one is none: "1.234" is 1234."""
+    if not texts or not all(COMMA.match(text) or WHOLE.match(text) for text in texts):
+        return None
+    return np.array([_comma_number(text) for text in texts])
 
 
 def _comma_number(text: str) -> float:
@@ -249,6 +268,8 @@ def _of_levels(levels: Sequence[Any], kind: str) -> Kind:
 
 def _of_objects(name: str, cells: Cells) -> Kind:
     """Return the kind of a column of dates, of texts, or of a mixture."""
+    if not all(isinstance(cell, CELLS) for cell in cells.seen):
+        return Kind("ignored", why="neither numbers, words nor dates")
     if not isinstance(cells.seen[0], str):
         if not np.isnan(_safe_dates(cells)).any():
             return Kind("date")
@@ -260,6 +281,7 @@ def _of_objects(name: str, cells: Cells) -> Kind:
         if ambiguous_dates(cells.texts):
             return Kind("ignored", why="dates whose day and month could be either way round")
         return Kind("date")
+    _check_words(name, cells)
     return _words(cells)
 
 
@@ -268,6 +290,18 @@ def _safe_dates(cells: Cells) -> np.ndarray:
         return parsed_dates(cells.seen)
     except (TypeError, ValueError, OverflowError):
         return np.array([np.nan])
+
+
+def _check_words(name: str, cells: Cells) -> None:
+    """Refuse words in a column of many different numbers: they are mistakes, not levels."""
+    numbers = np.array([bool(PLAIN.match(text)) for text in cells.texts])
+    n_numbers = len(set(cells.texts[numbers]))
+    if n_numbers > max(MAX_NUMBERS_AMONG_WORDS, len(set(cells.texts[~numbers]))):
+        row = int(np.flatnonzero(~cells.missing)[np.argmin(numbers)])
+        raise DataError(
+            f"Column {name!r} holds {str(cells.raw[row])[:40]!r} in row {row + 1}, among numbers: "
+            "mend the cell, leave it empty, or say that the column is a category."
+        )
 
 
 def _words(cells: Cells) -> Kind:
@@ -323,9 +357,13 @@ def number_kinds(X: np.ndarray) -> list[tuple[str, tuple[Any, ...]]]:
         missing = np.isnan(x)
         whole = (missing | (x == np.round(x))).all(0)
         two = (missing | (x == low) | (x == high)).all(0)
+        two &= whole | (len(x) >= ROWS_OF_TWO_FRACTIONS)
         ordinal = whole & np.isin(low, (0, 1)) & (high - low < MAX_ORDINAL)
-        for step in range(MAX_ORDINAL):
-            ordinal &= (low + step > high) | (x == low + step).any(0)
+        some = x[:, ordinal]
+        present = sum((some == low[ordinal] + step).any(0) for step in range(MAX_ORDINAL))
+        ordinal[ordinal] = present == (high - low + 1)[ordinal]
+        positive = (low > 0) & (high > SPREAD_FOR_LOG * low)
+        positive[positive] = _logs_fit_better(x[:, positive])
     kinds: list[tuple[str, tuple[Any, ...]]] = []
     for j in range(x.shape[1]):
         if np.isnan(low[j]) or low[j] == high[j]:
@@ -337,9 +375,7 @@ def number_kinds(X: np.ndarray) -> list[tuple[str, tuple[Any, ...]]]:
         elif whole[j] and low[j] in (0, 1):
             kinds.append(("count", ()))
         else:
-            positive = low[j] > 0 and high[j] > SPREAD_FOR_LOG * low[j]
-            skewed = positive and _log_fits_better(x[~missing[:, j], j])
-            kinds.append(("positive" if skewed else "real", ()))
+            kinds.append(("positive" if positive[j] else "real", ()))
     return kinds
 
 
@@ -347,10 +383,14 @@ def _levels(low: float, high: float) -> tuple[Any, ...]:
     return tuple(int(value) if value == round(value) else float(value) for value in (low, high))
 
 
-def _log_fits_better(x: np.ndarray) -> bool:
+def _logs_fit_better(x: np.ndarray) -> np.ndarray:
+    """Return for each column whether its logarithms are nearer to Gaussian."""
+    if x.shape[1] == 0:
+        return np.zeros(0, dtype=bool)
+    mean, std = (np.nanmean, np.nanstd) if np.isnan(x).any() else (np.mean, np.std)
     logs = np.log(x)
-    gain = np.log(x.std()) - np.log(max(logs.std(), 1e-12)) - logs.mean()
-    return bool(gain > NATS_FOR_LOG)
+    gain = np.log(std(x, 0)) - np.log(np.maximum(std(logs, 0), 1e-12)) - mean(logs, 0)
+    return np.asarray(gain > NATS_FOR_LOG)
 
 
 def _of_wanted(name: str, cells: Cells, wanted: str | None, levels: Sequence[Any] | None) -> Kind:

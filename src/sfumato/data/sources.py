@@ -24,13 +24,13 @@ from sfumato.data.bundle import (
     reading,
 )
 from sfumato.data.columns import Columns
+from sfumato.data.delimited import COMPRESSIONS, read_csv
 from sfumato.data.files import IDX_NAME, idx_members, read_idx, read_idx_folder, read_npy, read_npz
 from sfumato.data.images import read_image_folder
 from sfumato.data.named import DATASETS, load_named
 from sfumato.data.tables import (
     Reading,
     from_frame,
-    read_csv,
     read_excel,
     read_feather,
     read_h5ad,
@@ -51,7 +51,6 @@ FRAMES: Mapping[str, tuple[str, Callable[[Path], Any]]] = MappingProxyType(
         **dict.fromkeys((".xlsx", ".xls", ".ods"), ("a spreadsheet", read_excel)),
     }
 )
-PACKED = (".gz", ".bz2", ".xz")
 ACCEPTED = f"{', '.join((*READERS, *FRAMES, '.h5ad'))}, an IDX folder or a folder of images"
 
 
@@ -74,6 +73,7 @@ def load_data(
     drop: Sequence[str] = (),
     id: str | None = None,
     label: str | None = None,
+    known: Columns | None = None,
 ) -> Data:
     """Return the data behind a name, a path or an array.
 
@@ -96,6 +96,9 @@ def load_data(
         The column that names the rows.
     label : str, optional
         The column that becomes ``y``. None is taken for it that is not named here.
+    known : Columns, optional
+        Of an earlier table: the columns are taken by name and read as those were. The others of
+        these options can then change only columns that are not modelled.
 
     Returns
     -------
@@ -115,9 +118,16 @@ def load_data(
     2
     """
     how = Reading(columns or {}, tuple(drop), id, label)
-    found = _loaded(source, how)
-    if found.columns is None and how.overrides():
-        named = ", ".join(repr(name) for name in how.overrides())
+    if known is not None and _is_frame(source):
+        found = from_frame(source, how, known=known)
+    elif known is not None and _is_path_of_frame(source):
+        found = _load_frame(Path(source).expanduser(), how, known)
+    else:
+        found = _loaded(source, how)
+    # Labels of an .h5ad file are in an annotation of its rows, not in a column.
+    said = how._replace(label=None) if _is_annotated(source) else how
+    if found.columns is None and said.overrides():
+        named = ", ".join(repr(name) for name in said.overrides())
         raise DataError(f"{found.name} has no columns with names, and so none called {named}.")
     return found
 
@@ -177,7 +187,7 @@ def as_table(X: Any, known: Columns | None = None, columns: Any = None) -> Table
     how = Reading(columns or {})
     if _is_frame(X):
         return _table(from_frame(X, how, known=known))
-    if isinstance(X, str | os.PathLike) and known is not None and _frame_reader(X) is not None:
+    if known is not None and _is_path_of_frame(X):
         return _table(_load_frame(Path(X).expanduser(), how, known))
     if isinstance(X, str | os.PathLike | Data):
         return _table(_loaded(X, how), known)
@@ -190,17 +200,42 @@ def as_table(X: Any, known: Columns | None = None, columns: Any = None) -> Table
     return Table(*flatten(X)) if isinstance(X, np.ndarray) and X.ndim > 2 else Table(X)
 
 
+def _is_path_of_frame(source: Any) -> bool:
+    """Say whether a source is the path of a file of a frame."""
+    if not isinstance(source, str | os.PathLike):
+        return False
+    return _frame_reader(source) is not None and not Path(source).expanduser().is_dir()
+
+
 def _table(data: Data, known: Columns | None = None) -> Table:
     """Return the training rows of data, of which known columns are taken by name."""
     X = data.X
-    if known is not None and data.columns is not None and data.columns != known:
+    if known is not None and data.columns is not None and data.columns.features != known.features:
         frame = data.columns.decode(np.asarray(X, dtype=np.float64))
         X = known.encode(frame)
     return Table(X, data.image_shape, known or data.columns, data.row_names)
 
 
+def frame_of(source: Any) -> Any:
+    """Return the frame that a source is, or that its file holds; None where it is neither.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    if _is_frame(source):
+        return source
+    return _read_frame(Path(source).expanduser()) if _is_path_of_frame(source) else None
+
+
+def _is_annotated(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike) and Path(source).suffix.lower() == ".h5ad"
+
+
 def _is_frame(X: Any) -> bool:
-    return _is(X, "pandas", "DataFrame") or _is(X, "polars", "DataFrame")
+    frames = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
+    return any(_is(X, module, name) for module, name in frames)
 
 
 def _is(value: object, module: str, name: str) -> bool:
@@ -218,7 +253,7 @@ def _load_path(source: str | os.PathLike[str], how: Reading) -> Data:
         return read_idx(path)
     if _frame_reader(path) is not None:
         return _load_frame(path, how, None)
-    if path.suffix.lower() == ".h5ad":
+    if _is_annotated(path):
         with reading(path, "an AnnData file"):
             return replace(read_h5ad(path, how), name=path.stem)
     reader = READERS.get(path.suffix.lower())
@@ -231,19 +266,24 @@ def _frame_reader(source: str | os.PathLike[str]) -> tuple[str, Callable[[Path],
     """Return what a file that holds a frame is called, and its reader; else None."""
     path = Path(source)
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = bool(suffixes) and suffixes[-1] in PACKED
+    packed = bool(suffixes) and suffixes[-1] in COMPRESSIONS
     ending = "".join(suffixes[-2:-1]) if packed else "".join(suffixes[-1:])
     found = FRAMES.get(ending)
     return None if packed and found is not None and found[1] is not read_csv else found
 
 
-def _load_frame(path: Path, how: Reading, known: Columns | None) -> Data:
+def _read_frame(path: Path) -> Any:
+    """Return the frame of a file."""
     found = _frame_reader(path)
     if found is None or not path.exists():
         raise DataError(_not_found(path, path))
     called, reader = found
     with reading(path, called):
-        frame = reader(path)
+        return reader(path)
+
+
+def _load_frame(path: Path, how: Reading, known: Columns | None) -> Data:
+    frame = _read_frame(path)
     return replace(from_frame(frame, how, path.name, known), name=path.name.split(".")[0])
 
 

@@ -1,38 +1,19 @@
-"""Tables with named columns: CSV, Parquet, Feather, Excel, .h5ad, pandas and polars frames."""
+"""Tables with named columns: Parquet, Feather, Excel, .h5ad, pandas and polars frames."""
 
-import bz2
-import csv
-import gzip
-import io
-import lzma
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.data.bundle import NUMBERS, Data, DataError, make_data, require, tell
+from sfumato.data.bundle import NUMBERS, Data, DataError, make_data, require
 from sfumato.data.columns import (
-    LABEL_NAMES,
     Columns,
     as_pandas,
     check_names_differ,
     infer_columns,
     tell_left_out,
 )
-from sfumato.data.kinds import MISSING, PLAIN
-
-OPENERS: Mapping[str, Callable[..., Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-}
-# Separators, the likeliest first, and rows that tell them apart.
-SEPARATORS = "\t;|,"
-SAMPLE_ROWS, SAMPLE_BYTES = 30, 2**18
-MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-ROW = "row"
 
 
 class Reading(NamedTuple):
@@ -78,11 +59,16 @@ def from_frame(
     if not len(frame):
         raise DataError(f"{name} holds no rows of data: add at least one.")
     overrides = how.overrides()
-    columns = infer_columns(frame, overrides) if known is None else known
     if known is None:
-        tell_left_out(columns, list(overrides))
+        columns = infer_columns(frame, overrides)
+    else:
+        columns = known.revised(overrides, [str(column) for column in frame.columns])
+    columns = columns if how.id is None else columns.only(how.id, "identifier")
+    columns = columns if how.label is None else columns.only(how.label, "label")
     if not columns.features:
         raise DataError(f"{name} has no column to learn from: {columns.summary()}.")
+    if known is None:
+        tell_left_out(columns, list(overrides))
     X = columns.encode(frame)
     labels = _labels(name, frame, columns)
     row_name, row_names = _row_names(frame, columns)
@@ -111,7 +97,7 @@ def _row_names(frame: Any, columns: Columns) -> tuple[str | None, np.ndarray | N
     for key in frame.columns:
         if any(column.name == str(key) and column.kind == "identifier" for column in columns):
             return str(key), frame[key].astype(object).to_numpy()
-    if isinstance(frame.index, pandas.RangeIndex):
+    if frame.index.equals(pandas.RangeIndex(len(frame))):
         return None, None
     return str(frame.index.name or "index"), frame.index.astype(object).to_numpy()
 
@@ -174,136 +160,3 @@ def _h5_column(path: Path, file: Any, name: str) -> np.ndarray:
         return np.asarray(stored.asstr()[...] if stored.dtype.kind == "O" else stored[...])
     names = stored["categories"].asstr()[...]
     return np.asarray(names[stored["codes"][...]])
-
-
-def read_csv(path: Path) -> Any:
-    """Read a CSV file as a frame: separator, decimal mark, encoding and header are found."""
-    pandas = require("pandas", "reading CSV")
-    content, encoding = _head(path)
-    separator = _separator(content)
-    first = next(csv.reader(io.StringIO(content), delimiter=separator), [])
-    if not any(cell.strip() for cell in first):
-        first = next((row for row in _rows(content, separator) if any(row)), [])
-    header = bool(first) and _is_header(first)
-    names = _names(path, first, header)
-    frame = _parsed(pandas, path, separator, encoding, header, names)
-    if len(frame) and frame.iloc[:, -1].isna().any():
-        _check_even(path, separator, encoding, len(names))
-    # A nameless first column, such as pandas writes, names the rows.
-    return frame.set_index(ROW) if header and not first[0].strip() else frame
-
-
-def _rows(content: str, separator: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(content), delimiter=separator))
-
-
-def _opened(path: Path, **kwargs: Any) -> Any:
-    return OPENERS.get(path.suffix.lower(), open)(path, **kwargs)
-
-
-def _head(path: Path) -> tuple[str, str]:
-    """Return the first part of a file as text, whole lines of it, and its encoding."""
-    with _opened(path, mode="rb") as file:
-        content = file.read(SAMPLE_BYTES)
-    if not content.strip():
-        raise DataError(f"{path} holds no rows of data: add at least one.")
-    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
-    try:
-        text = content.decode(
-            encoding, errors="strict" if len(content) < SAMPLE_BYTES else "ignore"
-        )
-        _opened_as(path, encoding)
-    except UnicodeDecodeError:
-        encoding = "cp1252"
-        text = content.decode(encoding, errors="replace")
-        tell(f"{path.name} is not in UTF-8: its letters are read as Windows-1252 (Latin-1).")
-    if len(content) == SAMPLE_BYTES:
-        text = text[: text.rfind("\n") + 1] or text
-    return text, encoding
-
-
-def _opened_as(path: Path, encoding: str) -> None:
-    """Read a file once as text, to see whether it is in an encoding."""
-    with _opened(path, mode="rt", encoding=encoding) as file:
-        while file.read(2**22):
-            pass
-
-
-def _separator(content: str) -> str:
-    """Return the mark that splits the first rows into as many cells each, the more the better."""
-    lines = "\n".join(content.splitlines()[:SAMPLE_ROWS])
-    best, most = ",", 1
-    for mark in SEPARATORS:
-        widths = {len(row) for row in _rows(lines, mark) if row}
-        if len(widths) == 1 and (width := widths.pop()) > most:
-            best, most = mark, width
-    if most == 1:
-        first = next((line for line in content.splitlines() if line.strip()), "")
-        return next((mark for mark in SEPARATORS if mark in first), ",")
-    return best
-
-
-def _is_header(cells: list[str]) -> bool:
-    """Say whether a first row names the columns: words, a label's name, or pandas' 0, 1, 2."""
-    counted = [str(i) for i in range(len(cells))]
-    if cells[-1].strip().lower() in LABEL_NAMES:
-        return True
-    if len(cells) > 1 and cells in (counted, ["", *counted[:-1]]):
-        return True
-    leading = cells[:-1] or cells
-    return not all(map(_is_number, leading))
-
-
-def _is_number(cell: str) -> bool:
-    text = cell.strip()
-    return bool(PLAIN.match(text.replace(",", "."))) or text.lower() in MISSING
-
-
-def _names(path: Path, first: list[str], header: bool) -> list[str]:
-    if not header:
-        return [f"column {i}" for i in range(1, len(first) + 1)]
-    names = [cell.strip() for cell in first]
-    check_names_differ([name for name in names if name], str(path))
-    return [name or (ROW if i == 0 else f"column {i + 1}") for i, name in enumerate(names)]
-
-
-def _parsed(
-    pandas: Any, path: Path, separator: str, encoding: str, header: bool, names: list[str]
-) -> Any:
-    errors = pandas.errors
-    try:
-        with warnings.catch_warnings():
-            # Cells beyond the last name would be lost.
-            warnings.simplefilter("error", errors.ParserWarning)
-            return pandas.read_csv(
-                path,
-                sep=separator,
-                encoding=encoding,
-                header=0 if header else None,
-                names=names,
-                index_col=False,
-                na_values=["?", "-"],
-                skipinitialspace=True,
-                low_memory=False,
-            )
-    except (errors.ParserError, errors.ParserWarning) as error:
-        _check_even(path, separator, encoding, len(names))
-        raise DataError(f"{path} cannot be read as a CSV file ({error}): check it.") from error
-
-
-def _check_even(path: Path, separator: str, encoding: str, width: int) -> None:
-    """Check that all rows are equally long.
-
-    Raises
-    ------
-    DataError
-        Naming the first that is not.
-    """
-    with _opened(path, mode="rt", encoding=encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
-        for number, row in enumerate((row for row in reader if row), 1):
-            if len(row) != width:
-                raise DataError(
-                    f"{path.name}: line {reader.line_num} has {len(row)} cells where the first row "
-                    f"has {width}: make all rows equally long (row {number})."
-                )

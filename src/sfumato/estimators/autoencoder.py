@@ -166,7 +166,7 @@ class Autoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstimator):
 
     def _build(self) -> LatentVariableModel:
         code, loss = PointMassFamily(self.latent_dim), self._judge()
-        output = loss.family(self.n_features_in_)
+        output = loss.family(self.row_width_)
         encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
         layers = chained(*loss.input_layers(), encoder, *_code_layers(all_of(self.penalty)))
         return LatentVariableModel(

@@ -41,7 +41,7 @@ from sfumato.inference import RowSource, map_float64, seeded_rows
 from sfumato.nn import Backbone, ImageShape, Networks, Sizes, backbone_of
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, Terms
-from sfumato.scaling import Scaler, Scaling, scaling_of
+from sfumato.scaling import Scaler, Scaling, scaling_from, scaling_of
 from sfumato.storage import (
     Stored,
     from_json,
@@ -62,6 +62,7 @@ CODES = frozenset({"transform", "reconstruct"})
 CLUSTERS = frozenset({"predict"})
 DENSITY = frozenset({"score", "density"})
 GENERATES = frozenset({"sample"})
+IMPUTES = frozenset({"impute"})
 # Rows that an objective of a whole batch sees at once where it is reported.
 BATCH = 1024
 
@@ -209,9 +210,14 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return None if self.clusters_named is None else int(getattr(self, self.clusters_named))
 
     @property
+    def row_width_(self) -> int:
+        """How many values a row has in model units."""
+        return self.scaling_.width(self.n_features_in_)
+
+    @property
     def input_width_(self) -> int:
         """How many numbers the networks see of a row."""
-        return self.n_features_in_
+        return self.row_width_
 
     def _input_layers(self) -> tuple[nn.Module, ...]:
         """Return what becomes of a row before the networks see it."""
@@ -276,6 +282,9 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return Fit(rows, self.seed_, trainer, engine, description, self.image_shape_, see=see)
 
     def _finish(self, model: Any, history: History) -> Self:
+        for buffer in model.buffers():
+            # As a loaded model has it: sums along other strides end in other bits.
+            buffer.data = buffer.data.contiguous()
         self.model_, self.history_ = model, history
         return self
 
@@ -366,7 +375,10 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _rows(self, X: Any) -> tuple[Rows, np.dtype]:
         check_is_fitted(self, "model_")
-        X = self._check(X, reset=False)
+        return self._rows_of(self._check(X, reset=False))
+
+    def _rows_of(self, X: np.ndarray) -> tuple[Rows, np.dtype]:
+        """Return checked rows in model units, and the type of answers."""
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
         # Converted block by block: a file larger than memory can be transformed as it was fitted.
         return Rows(X, self.scaling_.to_model, self._device(), resident=False), dtype
@@ -449,7 +461,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by name."""
-        return tensor_tree("model", self.model_.state_dict())
+        scaling = tensor_tree("scaling", self.scaling_.tensors())
+        return tensor_tree("model", self.model_.state_dict()) | scaling
 
     def records(self) -> list[dict[str, float]]:
         """Return the records of the epochs."""
@@ -471,7 +484,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         """Return the estimator that a folder, or a checkpoint, describes."""
         estimator = cls(**stored.params())
         fitted = dict(stored.description["fitted"])
-        estimator.scaling_ = Scaling(**fitted.pop("scaling_"))
+        estimator.scaling_ = scaling_from(fitted.pop("scaling_"), stored.weights("scaling"))
         columns = fitted.pop("columns_", None)
         estimator.columns_ = None if columns is None else Columns.from_json(columns)
         names = fitted.pop("feature_names_in_")

@@ -11,7 +11,9 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sfumato.data import Columns
 from sfumato.estimators.base import TabularEstimator, Unit
+from sfumato.estimators.cells import as_named, impute_cells
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
 from sfumato.estimators.tables import has_holes
 from sfumato.inference import (
@@ -22,7 +24,6 @@ from sfumato.inference import (
     diagnose,
     diagnose_mixture,
     importance_sampling,
-    impute,
     map_float64,
 )
 from sfumato.likelihoods import (
@@ -33,6 +34,7 @@ from sfumato.likelihoods import (
     likelihood_of,
     loss_of,
 )
+from sfumato.scaling import Scaler
 from sfumato.training import check_count
 
 RandomState = int | np.random.RandomState | None
@@ -75,13 +77,16 @@ def means(estimator: Any, z: Tensor) -> np.ndarray:
     return rows
 
 
-def generated(estimator: Any, z: Tensor, *, mean: bool) -> np.ndarray:
-    """Return E[x|z] in data units, or a draw of x for every z."""
-    if mean:
-        return means(estimator, z).astype(np.float32)
+def generated(estimator: Any, z: Tensor, *, mean: bool | None) -> Any:
+    """Return E[x|z] in data units, or a draw of x for every z; a frame of a table with names.
+
+    By default a table with names gets draws, so that levels are levels, and all else E[x|z].
+    """
+    if estimator.columns_ is None if mean is None else mean:
+        return as_named(estimator, means(estimator, z).astype(np.float32))
     x = torch.cat([estimator.model_.decoder(block).sample() for block in z.split(DRAWN)])
     rows: np.ndarray = estimator.scaling_.to_data(x)
-    return rows.astype(np.float32)
+    return as_named(estimator, rows.astype(np.float32))
 
 
 class Decodes(Host):
@@ -123,11 +128,26 @@ def check_scaling(scaling: Any, chosen: Likelihood | Loss) -> None:
     ValueError
         If they are.
     """
-    by_column = isinstance(getattr(chosen, "likelihood", chosen), ByColumn)
-    if by_column and scaling_given(scaling) is not None:
+    if isinstance(chosen.scaling, Scaler) and scaling_given(scaling) is not None:
         raise ValueError(
             f"scaling={scaling!r} has no effect where every column has a likelihood and a unit of "
             "its own: leave it out."
+        )
+
+
+def check_words(columns: Columns | None, name: str, value: Any) -> None:
+    """Check that no column without an order is taken for a number.
+
+    Raises
+    ------
+    ValueError
+        Naming the columns that would be.
+    """
+    categories = [c.name for c in columns.features if c.kind == "category"] if columns else []
+    if categories:
+        raise ValueError(
+            f"{name}={value!r} takes numbers, and the columns {', '.join(map(repr, categories))} "
+            f"hold categories: use {name}='auto', or leave them out."
         )
 
 
@@ -154,14 +174,16 @@ class HasLikelihood(Host):
     @property
     def leaves_out_holes_(self) -> bool:
         """Whether the fitted likelihood leaves missing cells out."""
-        return isinstance(self.likelihood_, ByColumn)
+        return self.likelihood_.takes_holes
 
     def _fit_likelihood(self, X: np.ndarray) -> None:
         """Find the likelihood of the training rows."""
         chosen = likelihood_of(self.likelihood)
         columns = self.table_columns(X)
         chosen = chosen.for_columns(columns, X, scaled=scaling_given(self.scaling))
-        if has_holes(X) and not isinstance(chosen, ByColumn):
+        if not isinstance(chosen, ByColumn):
+            check_words(columns, "likelihood", self.likelihood)
+        if has_holes(X) and not chosen.takes_holes:
             chosen = ByColumn([ColumnGroup(tuple(range(X.shape[1])), chosen)])
         check_scaling(self.scaling, chosen)
         self.likelihood_ = chosen.fitted_to(X)
@@ -169,7 +191,7 @@ class HasLikelihood(Host):
     @property
     def input_width_(self) -> int:
         """How many numbers the networks see of a row."""
-        return self.likelihood_.input_width(self.n_features_in_)
+        return self.likelihood_.input_width(self.row_width_)
 
     def _input_layers(self) -> tuple[nn.Module, ...]:
         return self.likelihood_.input_layers()
@@ -219,12 +241,12 @@ class HasLoss(Host):
         """Whether cells may be missing: where every column of a table has its own likelihood."""
         pictures = self.image_shape is not None and self.image_shape is not False
         by_column = scaling_given(self.scaling) is None and not pictures
-        return by_column and loss_of(self.loss).by_column
+        return by_column and loss_of(self.loss).takes_holes
 
     @property
     def leaves_out_holes_(self) -> bool:
         """Whether the fitted loss leaves missing cells out."""
-        return isinstance(getattr(self.loss_, "likelihood", None), ByColumn)
+        return self.loss_.takes_holes
 
     def _fit_loss(self, X: np.ndarray) -> None:
         """Find the loss of the training rows.
@@ -236,8 +258,9 @@ class HasLoss(Host):
         """
         columns = self.table_columns(X)
         chosen = loss_of(self.loss).for_columns(columns, X, scaled=scaling_given(self.scaling))
-        by_column = isinstance(getattr(chosen, "likelihood", None), ByColumn)
-        if has_holes(X) and not by_column:
+        if not isinstance(getattr(chosen, "likelihood", None), ByColumn):
+            check_words(columns, "loss", self.loss)
+        if has_holes(X) and not chosen.takes_holes:
             raise ValueError(
                 f"Input X contains NaN, missing cells, which loss={chosen!r} cannot leave out: "
                 "use loss='auto' with scaling='auto', or fill them in first."
@@ -248,7 +271,7 @@ class HasLoss(Host):
     @property
     def input_width_(self) -> int:
         """How many numbers the networks see of a row."""
-        return self.loss_.input_width(self.n_features_in_)
+        return self.loss_.input_width(self.row_width_)
 
     def _input_layers(self) -> tuple[nn.Module, ...]:
         return self.loss_.input_layers()
@@ -285,17 +308,18 @@ class Samples(Host):
 
     @torch.no_grad()
     def sample(
-        self, n_samples: int = 1, *, random_state: RandomState = None, mean: bool = True
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
+        self, n_samples: int = 1, *, random_state: RandomState = None, mean: bool | None = None
+    ) -> Any:
+        """Generate rows, shape (n_samples, d), as a frame if the fit was to a table with names.
 
         Parameters
         ----------
         n_samples : int
         random_state : int or RandomState, optional
             Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z] for z from the prior, as pictures are usually shown; False draws x.
+        mean : bool, optional
+            Return E[x | z] for z from the prior, as pictures are usually shown; False draws x, as
+            is the default for tables with names.
         """
         check_is_fitted(self, "model_")
         check_count("n_samples", n_samples)
@@ -313,9 +337,9 @@ class SamplesComponents(Host):
         *,
         component: int | None = None,
         random_state: RandomState = None,
-        mean: bool = True,
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
+        mean: bool | None = None,
+    ) -> Any:
+        """Generate rows, shape (n_samples, d), as a frame if the fit was to a table with names.
 
         Parameters
         ----------
@@ -324,8 +348,9 @@ class SamplesComponents(Host):
             Draw from this component only; by default each row from one drawn by its weight.
         random_state : int or RandomState, optional
             Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z], as pictures are usually shown; False draws x.
+        mean : bool, optional
+            Return E[x | z], as pictures are usually shown; False draws x, as is the default for
+            tables with names.
         """
         check_is_fitted(self, "model_")
         check_count("n_samples", n_samples)
@@ -343,6 +368,8 @@ class SamplesComponents(Host):
 
 def component_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
     """Return generated rows of every component."""
+    if estimator.columns_ is not None:
+        return []
     n = min(estimator.n_clusters_ or 1, MAX_GROUPS)
     groups = {str(k): estimator.sample(N_PICTURES, component=k, random_state=0) for k in range(n)}
     caption = f"{N_PICTURES} pictures generated from each component; a row is a component."
@@ -380,7 +407,7 @@ class Imputes(Host):
 
         Parameters
         ----------
-        X : array or frame of shape (n, d)
+        X : whatever ``predict`` takes
         n_draws : int, optional
             By default each cell gets its best guess: the mean of numbers, the likeliest level, the
             median of ordered levels. Else that many draws, for multiple imputation.
@@ -391,22 +418,16 @@ class Imputes(Host):
 
         Returns
         -------
-        filled : like X, or a list of n_draws of them
-            Observed cells are as they were.
+        filled : frame or array, or a list of n_draws of them
+            Of the type of X; the path of a table gives a pandas frame. Columns that are not
+            modelled, and cells that are there, are as they were.
         """
-        x, dtype = self._rows(X)
-        seed = int(
-            check_random_state(self.seed_ if random_state is None else random_state).randint(
-                2**31 - 1
-            )
-        )
-        found = impute(self.model_, x, n_samples=n_samples, n_draws=n_draws or 0, seed=seed)
-        given = np.asarray(self._check(X, reset=False))
-        tables = [
-            np.where(np.isnan(given), self.scaling_.to_data(part), given).astype(dtype)
-            for part in found
-        ]
-        return tables[0] if n_draws is None else tables
+        check_is_fitted(self, "model_")
+        if n_draws is not None:
+            check_count("n_draws", n_draws)
+        generator = check_random_state(self.seed_ if random_state is None else random_state)
+        seed = int(generator.randint(2**31 - 1))
+        return impute_cells(self, X, n_samples=n_samples, n_draws=n_draws, seed=seed)
 
 
 def sampled_likelihood(

@@ -28,6 +28,7 @@ from sfumato.estimators.layered import LayeredVAE
 from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
 from sfumato.estimators.stacked import StackedAutoencoder
+from sfumato.estimators.tables import has_holes
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
 from sfumato.storage import GROUP, declared, find
@@ -50,7 +51,7 @@ class Entry:
     summary : str
     operations : frozenset of str
         Of "predict", "transform", "reconstruct", "score", "density" (the score is a log density in
-        nats) and "sample".
+        nats), "sample" and "impute".
     defaults : mapping
         Parameters that differ from the class's own defaults.
     supervised : bool
@@ -277,6 +278,24 @@ def as_float(X: np.ndarray) -> np.ndarray:
     return X if X.dtype.kind == "f" else np.asarray(X, dtype=np.float32)
 
 
+def complete(X: np.ndarray, model: str) -> np.ndarray:
+    """Return rows for a model that takes numbers alone.
+
+    Raises
+    ------
+    ValueError
+        If a cell is missing.
+    """
+    rows = as_float(X)
+    if not has_holes(rows):
+        return rows
+    share = 100 * float(np.mean(np.isnan(rows)))
+    raise ValueError(
+        f"The model {model!r} takes no missing cells, and {share:.2g} % of the cells are missing: "
+        "fill them in first (sfumato impute), or take a model such as vae or mixture-vae."
+    )
+
+
 def reconstruct(estimator: Any, X: Any) -> np.ndarray:
     """Return X through the code and back, shape (n, d)."""
     if is_deep(estimator):
@@ -291,7 +310,7 @@ def sample(
     seed: int,
     component: int | None = None,
     condition: str | None = None,
-) -> np.ndarray:
+) -> Any:
     """Generate rows, shape (n_samples, d); of one component or condition, where the model has any.
 
     Raises
@@ -313,8 +332,7 @@ def sample(
         component=None if "component" in takes else component,
         condition=condition,
     )
-    rows: np.ndarray = estimator.sample(n_samples, random_state=seed, **given)
-    return rows
+    return estimator.sample(n_samples, random_state=seed, **given)
 
 
 def _refuse(estimator: Any, *, component: int | None, condition: str | None) -> None:

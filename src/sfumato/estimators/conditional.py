@@ -55,6 +55,8 @@ PRIORS = ("normal", "conditional")
 
 def class_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
     """Return generated rows of every class, and rows as they would be in the other classes."""
+    if estimator.columns_ is not None:
+        return []
     if estimator.classes_ is None:
         return []
     classes = np.asarray(estimator.classes_)[:MAX_GROUPS]
@@ -140,7 +142,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
-        likelihood: Likelihood | str = "bernoulli",
+        likelihood: Likelihood | str = "auto",
         conditioning: str = "inject",
         prior: str = "conditional",
         objective: Any = None,
@@ -209,7 +211,7 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
     def _build(self) -> ConditionalModel:
         width = self._condition.width
         posterior = GaussianFamily(self.latent_dim)
-        likelihood = self.likelihood_.family(self.n_features_in_)
+        likelihood = self.likelihood_.family(self.row_width_)
         networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
         every_layer = self.conditioning == "inject"
         # What the likelihood does to rows at first is not for conditions.
@@ -295,9 +297,9 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
         *,
         y: Any = None,
         random_state: RandomState = None,
-        mean: bool = True,
-    ) -> np.ndarray:
-        """Generate rows, shape (n_samples, d).
+        mean: bool | None = None,
+    ) -> Any:
+        """Generate rows, shape (n_samples, d), as a frame if the fit was to a table with names.
 
         Parameters
         ----------
@@ -307,8 +309,9 @@ class ConditionalVAE(HasLikelihood, TabularEstimator):
             By default classes are drawn as often as the fit saw them.
         random_state : int or RandomState, optional
             Of the draws; by default that of the fit, so that repeated calls agree.
-        mean : bool
-            Return E[x | z, c] for z from the prior; False draws x.
+        mean : bool, optional
+            Return E[x | z, c] for z from the prior; False draws x, as is the default for tables
+            with names.
         """
         check_is_fitted(self, "model_")
         generator = check_random_state(self.seed_ if random_state is None else random_state)

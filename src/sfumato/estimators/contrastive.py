@@ -71,6 +71,8 @@ N_STATIONS, N_STEPS = 4, 4
 
 def contrast_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
     """Return what is salient in rows and what they share, and walks of either code alone."""
+    if estimator.columns_ is not None:
+        return []
     if not estimator.contrasted_:
         return []
     rows = spread(X)
@@ -273,7 +275,7 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
     def _build(self) -> ContrastiveModel:
         n_code = self.latent_dim + self.background_dim
         posterior = GaussianFamily(n_code)
-        likelihood = self.likelihood_.family(self.n_features_in_)
+        likelihood = self.likelihood_.family(self.row_width_)
         encoder, decoder = self._networks(
             posterior.n_parameters, likelihood.n_parameters, latent_dim=n_code
         )

@@ -30,7 +30,7 @@ from sfumato.inference import (
     map_float64,
     posterior_means,
 )
-from sfumato.likelihoods import Auto, ByColumn, Likelihood
+from sfumato.likelihoods import Auto, Likelihood
 from sfumato.models import DeepClusterModel, likeliest_pseudo_labels, pseudo_classification
 from sfumato.nn import (
     MLP,
@@ -174,7 +174,7 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
         """Find how the network sees the columns of a table: as a likelihood of them would."""
         scaled = scaling_given(self.scaling)
         found = Auto().for_columns(self.table_columns(X), X, scaled=scaled)
-        if has_holes(X) and not isinstance(found, ByColumn):
+        if has_holes(X) and not found.takes_holes:
             raise ValueError(
                 f"Input X contains NaN, missing cells, and scaling={self.scaling!r} takes complete "
                 "rows: use scaling='auto', or fill them in first."
@@ -189,12 +189,12 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
     @property
     def leaves_out_holes_(self) -> bool:
         """Whether the fitted network sees which cells are missing."""
-        return isinstance(self.columns_as_, ByColumn)
+        return self.columns_as_.takes_holes
 
     @property
     def input_width_(self) -> int:
         """How many numbers the network sees of a row."""
-        return self.columns_as_.input_width(self.n_features_in_)
+        return self.columns_as_.input_width(self.row_width_)
 
     def _input_layers(self) -> tuple[nn.Module, ...]:
         return self.columns_as_.input_layers()

@@ -220,7 +220,7 @@ class EmbeddingEstimator(
 
     def _build(self) -> Any:
         code, loss = PointMassFamily(self.latent_dim), self._judge()
-        output = loss.family(self.n_features_in_)
+        output = loss.family(self.row_width_)
         encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
         return self._assembled(
             Conditional(chained(*loss.input_layers(), encoder), code),

@@ -75,6 +75,8 @@ class Decomposition(NamedTuple):
 
 def layer_pictures(estimator: Any, X: np.ndarray) -> list[Exhibit]:
     """Return pictures taken apart, and foregrounds before other pictures' backgrounds."""
+    if estimator.columns_ is not None:
+        return []
     if estimator.condition_ is not None:
         return []
     rows = spread(X)

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from sfumato.coupling import neighbour_votes
-from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
+from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, IMPUTES, TabularEstimator
 from sfumato.estimators.capabilities import (
     Clusters,
     Decodes,
@@ -25,7 +25,14 @@ from sfumato.estimators.capabilities import (
 )
 from sfumato.estimators.fit import deformation_of, fixed_views
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
-from sfumato.estimators.recipe import MixtureTask, Recipe, Trained, evidence_alone, recipe_of
+from sfumato.estimators.recipe import (
+    FOR_COUNTS,
+    MixtureTask,
+    Recipe,
+    Trained,
+    evidence_alone,
+    recipe_of,
+)
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture
 from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
@@ -78,7 +85,7 @@ class MixtureEstimator(
     A subclass builds the model (:meth:`build`) and names the published bound (``_objective``).
     """
 
-    operations = CODES | CLUSTERS | DENSITY | GENERATES
+    operations = CODES | CLUSTERS | DENSITY | GENERATES | IMPUTES
     clusters_named = "n_components"
     resolvers = {
         "backbone": backbone_of,
@@ -175,7 +182,8 @@ class MixtureEstimator(
         return alone
 
     def _recipe(self) -> Recipe:
-        return recipe_of(self.recipe)
+        counts = getattr(self.__dict__.get("likelihood_"), "counts", False)
+        return FOR_COUNTS if counts and self.recipe == "default" else recipe_of(self.recipe)
 
     @property
     def starts_pretrained(self) -> bool:
@@ -191,7 +199,7 @@ class MixtureEstimator(
 
     def _parts(self, n_code: int) -> tuple[nn.Module, nn.Module, Family]:
         """Return the networks of encoder and decoder, and the family of p(x|z)."""
-        family = self.likelihood_.family(self.n_features_in_)
+        family = self.likelihood_.family(self.row_width_)
         encoder, decoder = self._networks(n_code, family.n_parameters)
         return chained(*self._input_layers(), encoder), decoder, family
 

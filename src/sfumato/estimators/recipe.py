@@ -16,6 +16,7 @@ from sfumato.coupling import (
     coupled_bound,
     disagreement,
     mean_field,
+    merge_by_modularity,
     merge_components,
     neighbour_graph,
 )
@@ -208,6 +209,12 @@ class Coupled(Recipe):
     deformation : "auto", Deformation, or None
         Under which an image keeps its label; "auto" deforms images a little. New rows are seen in
         four of them.
+    merging : "information" or "modularity"
+        What components are merged by: the information that the ends of an edge have of each other,
+        or modularity, which lets clusters differ much in size.
+    first : "codes" or "rows"
+        What the first mixture is fitted to: the autoencoder's codes, or the rows' first principal
+        components.
 
     Examples
     --------
@@ -223,6 +230,8 @@ class Coupled(Recipe):
         n_init: int = 1,
         pretrained: Any = None,
         deformation: Deformation | str | None = "auto",
+        merging: str = "information",
+        first: str = "codes",
     ) -> None:
         self.coupling = coupling
         self.n_subcomponents = n_subcomponents
@@ -230,6 +239,8 @@ class Coupled(Recipe):
         self.n_init = n_init
         self.pretrained = pretrained
         self.deformation = deformation
+        self.merging = merging
+        self.first = first
 
     @property
     def recognises(self) -> bool:
@@ -248,6 +259,8 @@ class Coupled(Recipe):
         """Check the settings."""
         for name in ("n_subcomponents", "n_init"):
             check_count(name, getattr(self, name))
+        check_choice("merging", self.merging, ["information", "modularity"])
+        check_choice("first", self.first, ["codes", "rows"])
         if len(self.rounds) != 2 or min(self.rounds) < 0:
             raise ValueError(
                 f"rounds must be two whole numbers, neither negative, got {self.rounds!r}."
@@ -291,12 +304,14 @@ class Coupled(Recipe):
     def _fit_initial_mixture(self, codes: Tensor, task: MixtureTask, noise: Noise) -> "Labels":
         """Fit coupled mixtures to the codes, and keep the one with the highest bound."""
         coupling, rows = self.coupling_, task.fit.rows
-        graph = neighbour_graph(principal_points(task.fit.seen), coupling.n_neighbors)
+        principal = principal_points(task.fit.seen)
+        graph = neighbour_graph(principal, coupling.n_neighbors)
         n = n_components_of(len(rows), task.n_clusters, self.n_subcomponents)
+        points = codes if self.first == "codes" else _unit(torch.from_numpy(principal))
         with noise:
             fits = [
                 coupled_mixture(
-                    codes.cpu(), graph, n, strength=coupling.strength, seed=task.fit.seed + i
+                    points.cpu(), graph, n, strength=coupling.strength, seed=task.fit.seed + i
                 )
                 for i in range(self.n_init)
             ]
@@ -334,7 +349,7 @@ class Coupled(Recipe):
         if state.n_components == task.n_clusters:
             return model, state
         joint = self._joint_of_components(model, state, task.fit)
-        groups = merge_components(joint, task.n_clusters, task.fit.seed)
+        groups = self._groups(joint, task)
         merged = state.merged(groups, task.n_clusters)
         with noise:
             new = task.build(task.n_clusters).to(task.fit.engine.device)
@@ -345,6 +360,12 @@ class Coupled(Recipe):
         )
         initialise(new, merged, task.fit)
         return new, merged
+
+    def _groups(self, joint: np.ndarray, task: MixtureTask) -> np.ndarray:
+        """Return the cluster of every component."""
+        if self.merging == "modularity":
+            return merge_by_modularity(joint, task.n_clusters)
+        return merge_components(joint, task.n_clusters, task.fit.seed)
 
     def _joint_of_components(self, model: Any, state: "Labels", fit: Fit) -> np.ndarray:
         """Return how often the ends of an edge have two components: neighbours, or two views."""
@@ -367,6 +388,11 @@ RECIPES: dict[str, type[Recipe]] = {
     "paper": Published,
     "report": Published,
 }
+
+
+# Counts of thousands of things, such as genes in cells: kinds of cells differ much in size,
+# and what tells them apart lies along the principal axes.
+FOR_COUNTS = Coupled(Coupling(strength=3.0), merging="modularity", first="rows")
 
 
 def recipe_of(value: Any) -> Recipe:
@@ -466,6 +492,11 @@ def _evidence_of(model: Any, state: Labels, fit: Fit) -> LabelEvidence:
         return label_evidence(model, block, DISTILLATION).joined()
 
     return LabelEvidence.of(map_blocks(joined, fit.rows), state.n_components)
+
+
+def _unit(points: Tensor) -> Tensor:
+    """Return points in units of their common deviation."""
+    return points / points.std().clamp_min(1e-12)
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -233,7 +233,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         self._check_network()
 
     def _build(self) -> LatentVariableModel:
-        code, output = PointMassFamily(self.latent_dim), self._judge().family(self.n_features_in_)
+        code, output = PointMassFamily(self.latent_dim), self._judge().family(self.row_width_)
         encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
         classifier = None if self.classes_ is None else self._classifier(encoder)
         return StackedModel(

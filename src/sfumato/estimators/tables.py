@@ -47,7 +47,7 @@ class SparseTable:
         """Return rows, or some columns of them, dense."""
         found = self.matrix[index]
         dense: np.ndarray = found.toarray() if sparse.issparse(found) else np.asarray(found)
-        return dense.ravel() if np.ndim(index) == 0 and isinstance(index, int) else dense
+        return dense.ravel() if isinstance(index, int) else dense
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Return all rows, dense."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sfumato.deprecation import accept_moved
-from sfumato.estimators.base import CODES, DENSITY, GENERATES, TabularEstimator
+from sfumato.estimators.base import CODES, DENSITY, GENERATES, IMPUTES, TabularEstimator
 from sfumato.estimators.capabilities import (
     Decodes,
     DiagnosesCode,
@@ -32,11 +32,13 @@ from sfumato.likelihoods import Bernoulli, Likelihood, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Backbone, Conditional, ImageShape, backbone_of, chained
 from sfumato.noise import Noise
-from sfumato.objectives import ELBO, Binarized, Objective, as_objective
+from sfumato.objectives import ELBO, IWAE, Binarized, Objective, as_objective
 from sfumato.priors import Posterior, Prior, posterior_of, prior_of
 from sfumato.scaling import Scaler
 from sfumato.training import Trainer, check_choice, check_count
 
+# Of the bound, where cells are missing.
+SAMPLES_WITH_HOLES = 5
 # method -> estimate of log p(x)
 ESTIMATES = {"importance": importance_sampling, "naive": naive_monte_carlo}
 
@@ -75,7 +77,8 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
     posterior : "diagonal", "full", "flow" or Posterior
         q(z|x): a Gaussian with a diagonal or a full covariance; a normalising flow.
     objective : Objective, or callable (model, x) -> dict, optional
-        :class:`~sfumato.ELBO` by default, :class:`~sfumato.IWAE`, :class:`~sfumato.SemiAmortised`.
+        :class:`~sfumato.ELBO` by default, and :class:`~sfumato.IWAE` of five samples where cells
+        are missing; :class:`~sfumato.SemiAmortised`.
     scaling : "auto", "range", "standard", "none" or Scaler
         Of the data before the model: to [0, 1] by the smallest and largest value of all, or each
         feature to mean 0 and variance 1. "auto" is what the likelihood takes. For pixels, values
@@ -108,7 +111,7 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
     (1797, 2)
     """
 
-    operations = CODES | DENSITY | GENERATES
+    operations = CODES | DENSITY | GENERATES | IMPUTES
     resolvers = {
         "backbone": backbone_of,
         "likelihood": likelihood_of,
@@ -165,7 +168,7 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
 
     def _build(self) -> LatentVariableModel:
         posterior = posterior_of(self.posterior).build(self.latent_dim)
-        likelihood = self.likelihood_.family(self.n_features_in_)
+        likelihood = self.likelihood_.family(self.row_width_)
         networks = self._networks(posterior.n_parameters, likelihood.n_parameters)
         encoder, decoder = self._backbone().initialised(networks)
         q = Conditional(chained(*self._input_layers(), encoder), posterior)
@@ -179,6 +182,9 @@ class VAE(HasLikelihood, Imputes, Decodes, Samples, HasDensity, DiagnosesCode, T
 
     def _objective(self) -> Objective:
         objective = objective_of(self.objective)
+        if self.objective is None and getattr(self.likelihood_, "holes", None):
+            # With few observed cells the posterior is wide, and one sample says little of it.
+            objective = IWAE(SAMPLES_WITH_HOLES)
         return Binarized(objective) if self.binarize else objective
 
     def log_likelihood(

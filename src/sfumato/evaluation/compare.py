@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from sfumato.estimators import find_model
+from sfumato.estimators import complete, find_model
 from sfumato.evaluation.measures import MEANINGS, Measures, meaning_of, measure
 from sfumato.evaluation.split import Split
 
@@ -114,12 +114,14 @@ def run(
     Raises
     ------
     ValueError
-        If a model is unknown, or needs labels that the data lack.
+        If a model is unknown, or needs labels or cells that the data lack.
     """
     entries = {name: find_model(name) for name in models}
     for name, entry in entries.items():
         if entry.supervised and split.y_train is None:
             raise ValueError(f"The model {name!r} needs labels, and the data have none.")
+        if not entry.deep:
+            complete(split.X_train, name), complete(split.X_eval, name)
     shared = Pretraining()
     for name, entry in entries.items():
         for seed in seeds if entry.seeded else seeds[:1]:
@@ -165,9 +167,10 @@ def _fit(estimator: Any, split: Split, y: Any, shared: Pretraining) -> Measures:
     with warnings.catch_warnings():
         # A baseline that stops at its iteration limit is part of the comparison.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        before = shared.give(estimator, split.X_train)
+        X = split.given(estimator, split.X_train)
+        before = shared.give(estimator, X)
         clock = _Clock()
-        estimator.fit(split.X_train, y)
+        estimator.fit(X, y)
     return {name: value + before.get(name, 0.0) for name, value in clock.times().items()}
 
 

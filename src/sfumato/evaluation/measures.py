@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
+from sfumato.data import tell
 from sfumato.estimators import (
     is_deep,
     learned_from_labels,
@@ -117,7 +118,8 @@ def measure(estimator: Any, split: Split, *, n_samples: int = 500, seed: int = 0
 def _density(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     if not is_deep(estimator):
         return _baseline_density(estimator, split)
-    estimate = estimator.log_likelihood(split.X_eval, n_samples=n_samples)
+    rows = split.given(estimator, split.X_eval)
+    estimate = estimator.log_likelihood(rows, n_samples=n_samples)
     nll = negative_log_likelihood(
         estimate.log_likelihood.cpu().numpy(), estimate.standard_error.cpu().numpy()
     )
@@ -139,14 +141,15 @@ def _baseline_density(estimator: Any, split: Split) -> Measures:
 
 
 def _reconstruction(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
-    error = np.asarray(split.X_eval, dtype=np.float64) - reconstruct(estimator, split.X_eval)
-    return {"mse": float(np.mean(np.square(error)))}
+    rebuilt = reconstruct(estimator, split.given(estimator, split.X_eval))
+    error = np.asarray(split.X_eval, dtype=np.float64) - rebuilt
+    return {"mse": float(np.nanmean(np.square(error)))}
 
 
 def _clusters(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     if split.y_eval is None:
         return {}
-    labels = estimator.predict(split.X_eval)
+    labels = estimator.predict(split.given(estimator, split.X_eval))
     # A classifier has learned the classes by name, and is measured by name.
     accuracy = _same if learned_from_labels(estimator) else clustering_accuracy
     return {
@@ -162,9 +165,10 @@ def _same(y: np.ndarray, labels: np.ndarray) -> float:
 
 def _codes(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
     measures: Measures = {}
-    codes = estimator.transform(split.X_eval)
+    evaluated = split.given(estimator, split.X_eval)
+    codes = estimator.transform(evaluated)
     if is_deep(estimator):
-        measures["active_units"] = estimator.diagnose(split.X_eval).active_units
+        measures["active_units"] = estimator.diagnose(evaluated).active_units
     if split.y_eval is None or split.y_train is None:
         return measures
     k = len(np.unique(split.y_train))
@@ -173,7 +177,7 @@ def _codes(estimator: Any, split: Split, n_samples: int, seed: int) -> Measures:
         measures["codes_kmeans_accuracy"] = clustering_accuracy(split.y_eval, labels)
     if split.held_out and len(split.X_train) >= 5:
         rows = np.random.default_rng(seed).permutation(len(split.X_train))[:KNN_ROWS]
-        known = estimator.transform(split.X_train[rows])
+        known = estimator.transform(split.given(estimator, split.X_train[rows]))
         classifier = KNeighborsClassifier(5).fit(known, split.y_train[rows])
         measures["codes_knn_accuracy"] = float(classifier.score(codes, split.y_eval))
     return measures
@@ -193,6 +197,9 @@ def fit_baselines(estimator: Any, split: Split) -> dict[str, Any]:
     PCA with as many dimensions as its code; k-means with as many clusters as it makes.
     """
     if not is_deep(estimator) or len(split.X_train) < 2:
+        return {}
+    if any(np.isnan(X).any() for X in (split.X_train, split.X_eval)):
+        tell("Cells are missing, which PCA and k-means do not take: no baselines are measured.")
         return {}
     n = min(estimator.latent_dim, *split.X_train.shape)
     baselines: dict[str, Any] = {"pca": PCA(n, random_state=0).fit(split.X_train)}

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from sfumato.data import Data, DataError
-from sfumato.estimators import as_float
+from sfumato.data import Columns, Data, DataError
+from sfumato.estimators import as_float, is_deep
 
 SHARE = 0.2
 
@@ -21,6 +22,10 @@ class Split:
     y_train, y_eval : ndarray of shape (n,), or None
     held_out : bool
         Whether the evaluated rows are no training rows.
+    columns : Columns or None
+        What the columns of a table with names are.
+    image_shape : (channels, height, width) or None
+        How a row folds back into an image.
     """
 
     X_train: np.ndarray
@@ -28,19 +33,38 @@ class Split:
     X_eval: np.ndarray
     y_eval: np.ndarray | None
     held_out: bool
+    columns: Columns | None = None
+    image_shape: tuple[int, int, int] | None = None
 
     @property
     def rows(self) -> str:
         """What the evaluated rows are called."""
         return "test rows" if self.held_out else "rows (those of the fit among them)"
 
+    def given(self, model: Any, X: np.ndarray) -> Any:
+        """Return rows as a model takes them: a deep one is told what their columns are."""
+        if not is_deep(model):
+            return X
+        return Data("the rows", X, columns=self.columns, image_shape=self.image_shape)
+
+
+def _split(train: Data, X_eval: np.ndarray, y_eval: np.ndarray | None, *, held_out: bool) -> Split:
+    return Split(
+        as_float(train.X),
+        train.y,
+        as_float(X_eval),
+        y_eval,
+        held_out,
+        train.columns,
+        train.image_shape,
+    )
+
 
 def as_fitted(data: Data) -> Split:
     """Evaluate on the data's own test rows, or on all rows where it has none."""
-    X = as_float(data.X)
     if data.X_test is None:
-        return Split(X, data.y, X, data.y, held_out=False)
-    return Split(X, data.y, as_float(data.X_test), data.y_test, held_out=True)
+        return _split(data, data.X, data.y, held_out=False)
+    return _split(data, data.X_test, data.y_test, held_out=True)
 
 
 def holding_out(data: Data, seed: int = 0) -> Split:
@@ -57,10 +81,8 @@ def holding_out(data: Data, seed: int = 0) -> Split:
         raise DataError("One row cannot be split into rows to fit and rows to evaluate.")
     order = np.random.default_rng(seed).permutation(len(data.X))
     n = max(1, round(SHARE * len(order)))
-    test, train = np.sort(order[:n]), np.sort(order[n:])
-    y_train, y_test = (None, None) if data.y is None else (data.y[train], data.y[test])
-    X = as_float(data.X)
-    return Split(X[train], y_train, X[test], y_test, held_out=True)
+    test, train = data.take(np.sort(order[:n])), data.take(np.sort(order[n:]))
+    return _split(train, test.X, test.y, held_out=True)
 
 
 def on_everything(data: Data) -> Split:

@@ -1,6 +1,7 @@
 """Missing cells of a row, given those that are observed."""
 
 from collections.abc import Iterator
+from math import log
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from sfumato.models import LatentVariableModel
 from sfumato.nn import Columnwise, log_prob_by_value
 from sfumato.objectives import require_positive
 
-# Largest number of values that cells of one row are decoded to at once.
-MAX_VALUES = 2**22
+# Cells of a row that the encoder is asked to do without.
+MAX_HIDDEN = 64
 
 
 @torch.no_grad()
@@ -93,8 +94,12 @@ def cell_log_likelihood(
 ) -> Tensor:
     r"""Estimate the log-likelihood of every cell given the others of its row, shape (n, d).
 
-    .. math:: \log p(x_j | x_{-j}) \approx \log \sum_s w_s\, p(x_j | z_s), \qquad
-              w_s \propto \frac{p(x_{-j} | z_s)\, p(z_s)}{q(z_s | x_{-j})}
+    .. math:: \log p(x_j | x_{-j}) = \log p(x) - \log p(x_{-j}), \qquad
+              p(x_{-j}) \approx \frac1S \sum_s \frac{p(x_{-j} | z_s)\, p(z_s)}{\bar q(z_s)}
+
+    All of them come from the same samples, of a mixture of the encoder's answers to the row and to
+    the row without one of its least likely cells: a cell that leads the encoder astray is then told
+    from those that only look strange beside it.
 
     Parameters
     ----------
@@ -102,11 +107,11 @@ def cell_log_likelihood(
         The values of its decoder's distributions are independent.
     x : Tensor, shape (n, d)
     n_samples : int
-        Samples of z for each cell.
+        Samples of z from each of the encoder's answers.
     seed : int
         Draws depend on this and on the row alone.
     hide : bool
-        Whether the encoder can do without the cell; otherwise z is drawn from q(z|x).
+        Whether the encoder can do without a cell; otherwise z is drawn from q(z|x).
 
     Returns
     -------
@@ -125,16 +130,20 @@ def cell_log_likelihood(
 def _cells_of_row(
     model: LatentVariableModel, prior: Distribution, row: Tensor, n_samples: int, hide: bool
 ) -> Tensor:
-    d = row.shape[1]
-    parts = []
-    for cells in torch.arange(d, device=row.device).split(max(1, MAX_VALUES // (n_samples * d))):
-        rows = row.repeat(len(cells), 1)
-        if hide:
-            rows[torch.arange(len(cells)), cells] = torch.nan
-        q = model.encoder(rows)
-        z = q.sample((n_samples,))
-        by_value = log_prob_by_value(model.decoder(z), row)
-        own = by_value[:, torch.arange(len(cells)), cells]
-        log_weights = by_value.sum(-1) - own + prior.log_prob(z) - q.log_prob(z)
-        parts.append(torch.logsumexp(log_weights.log_softmax(0) + own, dim=0))
-    return torch.cat(parts)
+    rows = _with_cells_hidden(model, row) if hide else row
+    q = model.encoder(rows)
+    z = q.sample((n_samples,)).flatten(0, 1)
+    log_q = torch.logsumexp(q.log_prob(z.unsqueeze(1)), dim=1) - log(len(rows))
+    by_value = log_prob_by_value(model.decoder(z), row)
+    log_weights = by_value.sum(-1) + prior.log_prob(z) - log_q
+    without = torch.logsumexp(log_weights.unsqueeze(1) - by_value, dim=0)
+    return torch.logsumexp(log_weights, dim=0) - without
+
+
+def _with_cells_hidden(model: LatentVariableModel, row: Tensor) -> Tensor:
+    """Return the row, and the row without each of its least likely cells, shape (1 + c, d)."""
+    likely = log_prob_by_value(model.decoder(model.encoder(row).mean), row)[0]
+    cells = likely.topk(min(MAX_HIDDEN, row.shape[1]), largest=False).indices
+    rows = row.repeat(len(cells) + 1, 1)
+    rows[torch.arange(1, len(rows)), cells] = torch.nan
+    return rows

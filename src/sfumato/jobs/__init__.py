@@ -7,19 +7,21 @@ wrong is one sentence: a :class:`SettingError` for a model, an option or a setti
 
 from sfumato.jobs.compare import Comparison, compare_models
 from sfumato.jobs.demonstration import Demonstration, run_demo
+from sfumato.jobs.describe import Description, describe_data
 from sfumato.jobs.detection import detect_video, detect_videos, update_events
 from sfumato.jobs.evaluation import Evaluation, evaluate_run
 from sfumato.jobs.fitting import FittedRun, fit_run
 from sfumato.jobs.pages import report_run
 from sfumato.jobs.progress import Display
 from sfumato.jobs.restoration import BatchResult, restore_pictures
-from sfumato.jobs.rows import compute_rows, sample_rows
+from sfumato.jobs.rows import compute_rows, impute_rows, sample_rows
 from sfumato.jobs.settings import SettingError, apply_settings
 
 __all__ = [
     "BatchResult",
     "Comparison",
     "Demonstration",
+    "Description",
     "Display",
     "Evaluation",
     "FittedRun",
@@ -27,10 +29,12 @@ __all__ = [
     "apply_settings",
     "compare_models",
     "compute_rows",
+    "describe_data",
     "detect_video",
     "detect_videos",
     "evaluate_run",
     "fit_run",
+    "impute_rows",
     "report_run",
     "restore_pictures",
     "run_demo",

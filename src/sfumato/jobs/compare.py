@@ -10,13 +10,13 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from sfumato.artifacts import make_directory, replace_file, to_json
-from sfumato.data import load_data
 from sfumato.estimators import find_model
 from sfumato.evaluation import PROTOCOLS, Result, Split, Table, columns_of, run, tabulate
 from sfumato.jobs.files import finite
 from sfumato.jobs.progress import SILENT, Display, show_epochs
 from sfumato.jobs.runs import data_name
 from sfumato.jobs.settings import SettingError, apply_settings, choose, model_entry
+from sfumato.jobs.tables import TableOptions
 from sfumato.report import environment, figures, page, sections
 
 
@@ -50,6 +50,10 @@ def compare_models(
     out: str | os.PathLike[str] | None = None,
     rows: str = "split",
     settings: Mapping[str, Any] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    drop: Sequence[str] = (),
+    id: str | None = None,
+    label: str | bool | None = None,
     n_samples: int = 200,
     progress: Display = SILENT,
 ) -> Comparison:
@@ -67,6 +71,8 @@ def compare_models(
         Evaluate on rows held out of the fit, or fit to all rows and evaluate on the same.
     settings : mapping, optional
         Each goes to every model that has it.
+    columns, drop, id, label
+        As :func:`~sfumato.jobs.fit_run` takes them.
     n_samples : int
         Importance samples for the likelihood of each row.
     progress : Display
@@ -99,7 +105,7 @@ def compare_models(
         model_entry(name)
     _check_used(models, settings)
     folder = None if out is None else make_directory(out)
-    bundle = load_data(data)
+    bundle = TableOptions.of(columns, drop, id, label).load(data)
     split = protocol(bundle)
     results = fit_and_measure(
         split, models, seeds, settings, n_samples=n_samples, progress=progress

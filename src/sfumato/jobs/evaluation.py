@@ -1,16 +1,18 @@
 """Measuring a run."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sfumato.data import Data, load_data
+from sfumato.data import Data
+from sfumato.estimators import complete, is_deep
 from sfumato.evaluation import Measures, Split, as_fitted, measure_with_baselines
 from sfumato.jobs import runs
 from sfumato.jobs.files import finite
 from sfumato.jobs.progress import SILENT, Display
+from sfumato.jobs.tables import TableOptions
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,14 @@ def measure_run(
     n_samples: int,
     trust: Sequence[str],
     progress: Display,
+    options: TableOptions,
 ) -> MeasuredRun:
     """Load a run and measure it and the baselines, without writing anything."""
     estimator = runs.load_model(run, trust)
-    source = runs.data_of(run, data)
-    bundle = load_data(source)
+    source, bundle = runs.load_rows(run, estimator, data, options)
     split = as_fitted(bundle)
+    if not is_deep(estimator):
+        complete(split.X_eval, type(estimator).__name__)
     with progress.working(f"Measuring {len(split.X_eval)} rows, {n_samples} samples each"):
         results = measure_with_baselines(estimator, split, n_samples=n_samples)
     return MeasuredRun(estimator, runs.data_name(source, bundle), bundle, split, results)
@@ -70,6 +74,10 @@ def evaluate_run(
     data: Any = None,
     *,
     n_samples: int = 500,
+    columns: Mapping[str, Any] | None = None,
+    drop: Sequence[str] = (),
+    id: str | None = None,
+    label: str | bool | None = None,
     trust: Sequence[str] = (),
     progress: Display = SILENT,
 ) -> Evaluation:
@@ -84,6 +92,9 @@ def evaluate_run(
         By default what the run was fitted to.
     n_samples : int
         Importance samples for the likelihood of each row.
+    columns, drop, id, label
+        As :func:`~sfumato.jobs.fit_run` takes them, for what no model saw: the columns of the fit
+        are read as they were then.
     trust : sequence of str
         Code of other packages that the run may name; see :func:`~sfumato.load`.
     progress : Display
@@ -111,9 +122,10 @@ def evaluate_run(
     >>> found.n_rows, round(found.measures["accuracy"], 2)
     (1797, 0.79)
     """
-    measured = measure_run(run, data, n_samples, trust, progress)
+    options = TableOptions.of(columns, drop, id, label)
+    measured = measure_run(run, data, n_samples, trust, progress, options)
     results, split = dict(measured.results), measured.split
-    if data is None:
+    if data is None and not options.asked():
         runs.write_json(Path(run), runs.METRICS, finite(results))
     return Evaluation(
         data=measured.data_name,

@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sfumato.data import Data, load_data
-from sfumato.estimators import as_float, is_deep, save
+from sfumato.estimators import complete, is_deep, save
 from sfumato.jobs import runs
 from sfumato.jobs.progress import SILENT, Display, show_epochs
 from sfumato.jobs.settings import SettingError, apply_settings, model_entry
+from sfumato.jobs.tables import TableOptions
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class FittedRun:
     ----------
     folder : Path
     record : dict
-        What ``run.json`` holds: model, data, seed, date, environment, seconds.
+        What ``run.json`` holds: model, data, columns, seed, date, environment, seconds.
     estimator : fitted estimator
     """
 
@@ -54,6 +55,10 @@ def fit_run(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     labels: bool = False,
+    columns: Mapping[str, Any] | None = None,
+    drop: Sequence[str] = (),
+    id: str | None = None,
+    label: str | bool | None = None,
     background: Any = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -75,6 +80,14 @@ def fit_run(
     seed : int
     labels : bool
         Learn from the labels too, where the model can. One that needs labels always does.
+    columns : mapping, optional
+        What columns of a table are: name -> kind; see :func:`~sfumato.data.load_data`.
+    drop : sequence of str
+        Columns to leave out.
+    id : str, optional
+        The column that names the rows.
+    label : str or False, optional
+        The column of labels, for measuring, and for learning with ``labels``; False reads none.
     background : like data, optional
         Rows without what is salient, for a contrastive model.
     resume : bool
@@ -117,14 +130,16 @@ def fit_run(
     _check_options(model, entry, labels=labels, background=background)
     estimator = entry.build(seed if entry.seeded else None)
     apply_settings(estimator, settings or {})
-    bundle = load_data(data)
+    options = TableOptions.of(columns, drop, id, label)
+    bundle = options.load(data)
     extra = _extra_data(model, entry, bundle, labels=labels, background=background)
-    record = runs.describe(model, data, seed, command)
+    rows = bundle if entry.deep else complete(bundle.X, model)
+    record = runs.describe(model, data, seed, command, options=options, columns=bundle.columns)
     with runs.opened(out, resume=resume, overwrite=overwrite) as folder:
         if entry.deep:
             estimator.set_params(trainer__checkpoint=str(folder))
             show_epochs(estimator, progress, model)
-        _fit_into(folder, estimator, bundle if entry.deep else as_float(bundle.X), extra, record)
+        _fit_into(folder, estimator, rows, extra, record)
     return FittedRun(folder, record, estimator)
 
 
@@ -146,7 +161,9 @@ def _extra_data(
         who = f"The model {model!r} needs" if entry.supervised else "--labels asks for"
         raise ValueError(f"{who} labels, and the data have none.")
     extra: dict[str, Any] = {"y": bundle.y} if taught else {}
-    return extra if background is None else extra | {"background": load_data(background)}
+    if background is None:
+        return extra
+    return extra | {"background": load_data(background, known=bundle.columns)}
 
 
 def _fit_into(

@@ -1,7 +1,7 @@
 """The page of a run."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from sfumato.estimators import learned_from_labels
 from sfumato.jobs import runs
 from sfumato.jobs.evaluation import MeasuredRun, measure_run
 from sfumato.jobs.progress import SILENT, Display
+from sfumato.jobs.tables import TableOptions
 from sfumato.report import environment, page, sections
 
 
@@ -18,6 +19,10 @@ def report_run(
     data: Any = None,
     *,
     n_samples: int = 500,
+    columns: Mapping[str, Any] | None = None,
+    drop: Sequence[str] = (),
+    id: str | None = None,
+    label: str | bool | None = None,
     trust: Sequence[str] = (),
     progress: Display = SILENT,
 ) -> Path:
@@ -30,6 +35,9 @@ def report_run(
         By default what the run was fitted to.
     n_samples : int
         Importance samples for the likelihood of each row.
+    columns, drop, id, label
+        As :func:`~sfumato.jobs.fit_run` takes them, for what no model saw: the columns of the fit
+        are read as they were then.
     trust : sequence of str
         Code of other packages that the run may name; see :func:`~sfumato.load`.
     progress : Display
@@ -57,7 +65,8 @@ def report_run(
     ...     report_run(folder).name
     'report.html'
     """
-    measured = measure_run(run, data, n_samples, trust, progress)
+    options = TableOptions.of(columns, drop, id, label)
+    measured = measure_run(run, data, n_samples, trust, progress, options)
     content = _content(measured, runs.read(run))
     rows, values = measured.data.X.shape
     name, model = measured.data.name, type(measured.estimator).__name__
@@ -71,6 +80,7 @@ def _content(measured: MeasuredRun, record: dict[str, Any]) -> dict[str, str]:
     """Return the sections of the page, heading -> HTML."""
     estimator, split = measured.estimator, measured.split
     made_in: dict[str, Any] = record.pop("environment", environment())
+    record.pop(runs.TABLE, None)
     supervised = learned_from_labels(estimator)
     return {
         "Asked": sections.asked(record, estimator),

@@ -20,8 +20,9 @@ from sfumato.artifacts import (
     replace_file,
     to_json,
 )
-from sfumato.data import Data
+from sfumato.data import Columns, Data
 from sfumato.estimators import MODELS, TabularEstimator, load
+from sfumato.jobs.tables import TableOptions
 from sfumato.report import environment
 
 RUN, METRICS, REPORT = "run.json", "metrics.json", "report.html"
@@ -29,6 +30,8 @@ FILES = (PARAMS, WEIGHTS, HISTORY, CHECKPOINT, RUN, METRICS, REPORT)
 # What no longer holds once a run is fitted further.
 OUTDATED = (PARAMS, RUN, METRICS, REPORT)
 ASIDE = ".before"
+# The key of the record that lists the columns.
+TABLE = "table"
 
 
 @contextmanager
@@ -103,11 +106,32 @@ def _stamps(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (status.st_ino, status.st_mtime_ns) for path, status in states.items()}
 
 
-def describe(model: str, data: Any, seed: int, command: str | None) -> dict[str, Any]:
-    """Return what is known of a run when it starts; the data by name, if they have one."""
+def describe(
+    model: str,
+    data: Any,
+    seed: int,
+    command: str | None,
+    *,
+    options: TableOptions | None = None,
+    columns: Columns | None = None,
+) -> dict[str, Any]:
+    """Return what is known of a run when it starts; the data by name, if they have one.
+
+    Parameters
+    ----------
+    model, data, seed, command
+        As :func:`~sfumato.jobs.fit_run` takes them.
+    options : TableOptions, optional
+        How the data were read.
+    columns : Columns, optional
+        What the columns of a table were taken for.
+    """
+    asked = {} if options is None else options.asked()
     return {
         "model": model,
         "data": str(data) if isinstance(data, str | os.PathLike) else None,
+        **({"options": asked} if asked else {}),
+        **({} if columns is None else {"columns": columns.summary(), TABLE: columns.to_json()}),
         "seed": seed,
         **({} if command is None else {"command": command}),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -169,6 +193,44 @@ def data_of(path: str | os.PathLike[str], data: Any) -> Any:
             f"{str(path)!r} does not say what it was fitted to; name the data as well."
         )
     return str(name)
+
+
+def load_rows(
+    path: str | os.PathLike[str], estimator: Any, data: Any, options: TableOptions | None = None
+) -> tuple[Any, Data]:
+    """Return the source of the data to use, and the data, read as those of the fit were.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Folder of the run.
+    estimator : fitted estimator
+        What the run holds.
+    data : object or None
+        By default what the run was fitted to.
+    options : TableOptions, optional
+        Columns that are to be read in another way than in the fit.
+
+    Raises
+    ------
+    ArtifactError
+        If no data are given and the run does not name any.
+    DataError
+        If they cannot be read.
+    """
+    source, asked = data_of(path, data), options or TableOptions()
+    known = columns_of(path, estimator)
+    if known is None and data is None:
+        asked = asked.after(read(path).get("options", {}))
+    return source, asked.load(source, known)
+
+
+def columns_of(path: str | os.PathLike[str], estimator: Any) -> Columns | None:
+    """Return what the columns of a run's training rows are; None where they had no names."""
+    if isinstance(estimator, TabularEstimator):
+        return estimator.columns_
+    stored = read(path).get(TABLE)
+    return None if stored is None else Columns.from_json(stored)
 
 
 def data_name(source: Any, data: Data) -> str:

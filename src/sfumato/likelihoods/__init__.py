@@ -26,6 +26,7 @@ from sfumato.likelihoods.rows import (
     Poisson,
     StudentT,
 )
+from sfumato.likelihoods.wide import PrincipalNormal
 
 LIKELIHOODS: Mapping[str, Callable[[], Likelihood]] = {
     "auto": Auto,
@@ -94,6 +95,7 @@ __all__ = [
     "Normal",
     "Ordinal",
     "Poisson",
+    "PrincipalNormal",
     "SquaredError",
     "StudentT",
     "ZeroInflated",

@@ -21,14 +21,15 @@ from sfumato.likelihoods.columns import (
 )
 from sfumato.likelihoods.losses import CrossEntropy, SquaredError
 from sfumato.likelihoods.rows import Bernoulli, NegativeBinomial, Normal, StudentT
+from sfumato.likelihoods.wide import PrincipalNormal
 from sfumato.nn.families import Family
-from sfumato.scaling import robust_units
+from sfumato.scaling import n_axes_of, robust_units
 
 # A Student t, or a log-normal, has to be likelier than a Gaussian by this many nats a cell.
 NATS_TO_CHANGE = 0.05
 DF = 4.0
-# Columns that are looked at at a time.
-WIDE = 1024
+# Columns that are looked at at a time, and that have likelihoods of their own at most.
+WIDE, MAX_COLUMNS = 1024, 1024
 # Rows, evenly spaced, that a choice of likelihood looks at.
 ROWS_SEEN = 20_000
 
@@ -56,7 +57,7 @@ class Auto(Likelihood):
     """
 
     scaling = "auto"
-    by_column = True
+    takes_holes = True
 
     def __init__(self, kinds: Mapping[str, Likelihood] | None = None) -> None:
         self.kinds = kinds
@@ -90,7 +91,7 @@ class AutoLoss(Loss):
     """
 
     scaling = "auto"
-    by_column = True
+    takes_holes = True
 
     def __init__(
         self, kinds: Mapping[str, Likelihood] | None = None, pixels: Loss | None = None
@@ -122,9 +123,15 @@ def _only_bits(columns: Columns, X: Any) -> bool:
     return bool(((values == 0) | (values == 1)).all())
 
 
-def by_column(columns: Columns, X: Any, kinds: Mapping[str, Likelihood]) -> ByColumn:
-    """Return the likelihoods of the columns, those of one likelihood as one group."""
+def by_column(columns: Columns, X: Any, kinds: Mapping[str, Likelihood]) -> Likelihood:
+    """Return the likelihoods of the columns, those of one likelihood as one group.
+
+    Numbers in more than a thousand columns are seen along their principal axes.
+    """
     features = columns.features
+    if len(features) > MAX_COLUMNS and not columns.words and not kinds:
+        n_rest = len(features) - n_axes_of(X.shape[0], len(features))
+        return PrincipalNormal(n_rest, counts=_are_counts(features, X))
     seen = slice(0, None, max(1, X.shape[0] // ROWS_SEEN))
     shape = _shapes(features, X, seen)
     chosen = [_chosen(column, kinds, str(shape[j])) for j, column in enumerate(features)]
@@ -134,6 +141,14 @@ def by_column(columns: Columns, X: Any, kinds: Mapping[str, Likelihood]) -> ByCo
         for js in (list(same) for _, same in groupby(order, key=lambda j: repr(chosen[j])))
     ]
     return ByColumn(groups)
+
+
+def _are_counts(features: tuple[Column, ...], X: Any) -> bool:
+    """Return whether all columns hold whole numbers from 0 on, and some more than levels."""
+    kinds = {column.kind for column in features}
+    if not kinds <= {"count", "ordinal", "binary", "constant"} or "count" not in kinds:
+        return False
+    return float(X.min()) >= 0
 
 
 def _chosen(column: Column, kinds: Mapping[str, Likelihood], shape: str) -> Likelihood:

@@ -41,8 +41,8 @@ class Likelihood(BaseEstimator, ABC):
         A value in model units that a row could have, in place of a missing one.
     indicators : bool
         Whether :meth:`input_layers` return indicators, which are not standardised.
-    by_column : bool
-        Whether the columns of a table have likelihoods of their own.
+    takes_holes : bool
+        Whether cells may be missing.
     """
 
     scaling: ClassVar[Any] = "standard"
@@ -51,7 +51,7 @@ class Likelihood(BaseEstimator, ABC):
     measure: ClassVar[str] = "nll_density"
     neutral: ClassVar[float] = 0.0
     indicators: ClassVar[bool] = False
-    by_column: ClassVar[bool] = False
+    takes_holes: ClassVar[bool] = False
 
     @abstractmethod
     def family(self, dim: int) -> Family:
@@ -158,13 +158,13 @@ class Loss(BaseEstimator, ABC):
         What ``scaling="auto"`` stands for.
     bounded : bool
         Rows lie in [0, 1].
-    by_column : bool
-        Whether the columns of a table have likelihoods of their own.
+    takes_holes : bool
+        Whether cells may be missing.
     """
 
     scaling: Any = "range"
     bounded: bool = False
-    by_column: bool = False
+    takes_holes: bool = False
 
     def family(self, dim: int) -> Family:
         """Return the family of the decoder's output for rows of length ``dim``: a point."""
@@ -212,14 +212,14 @@ class NegativeLogLikelihood(Loss):
         return self.likelihood.scaling
 
     @property
+    def takes_holes(self) -> bool:  # type: ignore[override]
+        """The likelihood's own."""
+        return self.likelihood.takes_holes
+
+    @property
     def bounded(self) -> bool:  # type: ignore[override]
         """The likelihood's own."""
         return self.likelihood.bounded
-
-    @property
-    def by_column(self) -> bool:  # type: ignore[override]
-        """The likelihood's own."""
-        return self.likelihood.by_column
 
     def fitted_to(self, X: np.ndarray) -> Self:
         """Return the loss of the fitted likelihood."""

@@ -62,16 +62,12 @@ class LogNormal(Likelihood):
         ValueError
             If a value is not positive.
         """
-        self.check(X, 0.0, 1.0)
+        if np.nanmin(X) <= 0:
+            raise ValueError("LogNormal needs positive numbers; use 'gaussian' for real ones.")
         if self.spread is not None:
             return self
         spread = np.nanstd(np.log(X), axis=0)
         return type(self)(np.where(spread > 0, spread, 1.0).tolist())
-
-    def check(self, X: np.ndarray, low: float, high: float) -> None:
-        """Check that every value is positive."""
-        if np.nanmin(X) <= 0:
-            raise ValueError("LogNormal needs positive numbers; use 'gaussian' for real ones.")
 
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return the logarithm."""
@@ -80,7 +76,7 @@ class LogNormal(Likelihood):
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
         r"""Return :math:`-\log(\sqrt{2\pi} \sigma_j x)`, the density where mu is log x."""
         base: Any = p
-        return -0.5 * log(2 * pi) - base.base_dist.scale.log() - x.log()
+        return -0.5 * log(2 * pi) - base.base_dist.scale.log() - x.clamp_min(1e-12).log()
 
 
 class ZeroInflated(Likelihood):
@@ -125,11 +121,6 @@ class ZeroInflated(Likelihood):
             np.nanmean(logs, axis=0).tolist(), np.where(spread > 0, spread, 1.0).tolist()
         )
 
-    def check(self, X: np.ndarray, low: float, high: float) -> None:
-        """Check that no value is negative."""
-        if np.nanmin(X) < 0:
-            raise ValueError("ZeroInflated needs zeros and positive numbers: others have no mass.")
-
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return log(1 + x / c), c the geometric mean of the positive values."""
         return (LogRatio(np.exp(np.array(self.loc)).tolist()),)
@@ -145,7 +136,7 @@ class ZeroInflated(Likelihood):
         base: Any = p
         scale = base.positive.base_dist.scale
         most = -0.5 * log(2 * pi) - scale.log() - x.clamp_min(1e-30).log()
-        return most.masked_fill(x <= 0, 0.0)
+        return most.masked_fill(x == 0, 0.0)
 
 
 class Nominal(Likelihood):
@@ -234,23 +225,36 @@ class Ordinal(Likelihood):
 
 
 class Constant(Likelihood):
-    """Columns with one value in all training rows: nothing is learned; others have no mass."""
+    """Columns with one value in all training rows: nothing is learned, and others are unlikely.
+
+    Parameters
+    ----------
+    n_rows : int
+        Training rows: another value has the mass 1 / (n_rows + 2).
+    """
 
     is_density = False
     measure = "nll_levels"
     indicators = True
 
+    def __init__(self, n_rows: int = 0) -> None:
+        self.n_rows = n_rows
+
     def family(self, dim: int) -> Family:
         """Return the family."""
-        return ConstantFamily(dim)
+        return ConstantFamily(dim, self.n_rows)
+
+    def fitted_to(self, X: np.ndarray) -> Self:
+        """Return the likelihood with the number of rows."""
+        return type(self)(len(X))
 
     def units(self, X: np.ndarray) -> Units:
         """Return the values as offsets."""
         return np.nanmin(X, axis=0).astype(np.float64), np.ones(X.shape[1])
 
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
-        """Return 0."""
-        return torch.zeros_like(x)
+        """Return the log mass of the one value."""
+        return torch.full_like(x, log((self.n_rows + 1) / (self.n_rows + 2)))
 
 
 def level_counts(x: np.ndarray, n_levels: int) -> np.ndarray:
@@ -323,7 +327,7 @@ class ByColumn(Likelihood):
     """
 
     is_density = False
-    by_column = True
+    takes_holes = True
 
     def __init__(
         self,
@@ -373,14 +377,6 @@ class ByColumn(Likelihood):
         holes = [int(j) for j in np.flatnonzero(_missing(X))]
         found = type(self)(groups, shift.tolist(), holes=holes)
         return found._with_inputs(x)
-
-    def check(self, X: np.ndarray, low: float, high: float) -> None:
-        """Check that every observed value has a likelihood, column by column."""
-        for group in self.groups:
-            part = _columns(X, group.columns)
-            if not np.isnan(part).all():
-                least, widest = min(group.offset or (0.0,)), max(group.scale or (1.0,))
-                group.likelihood.check(part, least, least + widest)
 
     def _with_inputs(self, x: Sequence[np.ndarray]) -> Self:
         """Return the likelihood with mean and scale of what the encoder sees of the rows."""

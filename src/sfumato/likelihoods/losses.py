@@ -12,6 +12,7 @@ from sfumato.nn.families import BernoulliFamily, Family
 
 def minus_entropy(x: Tensor) -> Tensor:
     r"""Return :math:`x \log x + (1 - x) \log(1 - x)` of every value: 0 for zeros and ones."""
+    x = x.clamp(0.0, 1.0)
     return torch.xlogy(x, x) + torch.xlogy(1 - x, 1 - x)
 
 

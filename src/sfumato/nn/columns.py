@@ -8,6 +8,7 @@ which is the exact marginal, as cells are independent given the code.
 """
 
 from collections.abc import Sequence
+from math import log
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from sfumato.nn.families import Family, Levels
 SQUASHED_BEYOND = 5.0
 # Smallest scale of a value, and largest of a logarithm, in deviations of its column.
 MIN_SCALE, WIDEST = 1e-2, 1.5
+# What stands for values that are not positive where only positive ones were seen.
+TINIEST = 1e-12
 
 
 class ScaledStudentTFamily(Family):
@@ -42,6 +45,15 @@ class ScaledStudentTFamily(Family):
         loc, scale = loc_and_scale(raw, self.dim, self.min_scale)
         df = torch.full_like(loc, self.df)
         return Independent(StudentT(df, loc, scale, validate_args=False), 1, validate_args=False)
+
+
+class PositiveNormal(LogNormal):
+    """Log-normals; a value that is not positive has the density of a tiny one, not none at all."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log density in nats, shape (...)."""
+        log_density: Tensor = super().log_prob(value.clamp_min(TINIEST))
+        return log_density
 
 
 class LogNormalFamily(Family):
@@ -73,7 +85,8 @@ class LogNormalFamily(Family):
         scale = scale.clamp(max=WIDEST) * self.spread
         # exp overflows float32 at 88.
         loc = (loc * self.spread).clamp(-30.0, 30.0)
-        return Independent(LogNormal(loc, scale, validate_args=False), 1, validate_args=False)
+        normal = PositiveNormal(loc, scale, validate_args=False)
+        return Independent(normal, 1, validate_args=False)
 
 
 class ZeroOrLogNormal(Distribution):
@@ -108,7 +121,7 @@ class ZeroOrLogNormal(Distribution):
 
     def log_prob_by_value(self, value: Tensor) -> Tensor:
         """Log mass of zeros, log density of others, in nats, shape (..., d)."""
-        zero = value <= 0
+        zero = value == 0
         density = self.positive.log_prob(value.masked_fill(zero, 1.0))
         return torch.where(zero, F.logsigmoid(self.logits), F.logsigmoid(-self.logits) + density)
 
@@ -146,7 +159,8 @@ class ZeroInflatedFamily(Family):
         logits, loc, log_scale = raw.unflatten(-1, (self.dim, 3)).unbind(-1)
         scale = (log_scale.clamp(-20.0, 20.0).exp() + self.min_scale).clamp(max=WIDEST)
         loc = (self.loc + loc * self.spread).clamp(-30.0, 30.0)
-        return ZeroOrLogNormal(logits, LogNormal(loc, scale * self.spread, validate_args=False))
+        normal = PositiveNormal(loc, scale * self.spread, validate_args=False)
+        return ZeroOrLogNormal(logits, normal)
 
 
 def loc_and_scale(raw: Tensor, dim: int, min_scale: float) -> tuple[Tensor, Tensor]:
@@ -220,29 +234,40 @@ class OrdinalFamily(Family):
 
 
 class ConstantFamily(Family):
-    """Columns that have the value 0 in all rows: nothing is learned, and any other has no mass."""
+    """Columns that had the value 0 in all n training rows: nothing is learned of them.
 
-    def __init__(self, dim: int) -> None:
+    Parameters
+    ----------
+    dim, n_rows : int
+    """
+
+    def __init__(self, dim: int, n_rows: int) -> None:
         super().__init__(dim, 0)
+        self.n_rows = n_rows
 
     def forward(self, raw: Tensor) -> Distribution:
-        """Return the point at 0, batch shape raw.shape[:-1]."""
-        return AtZero(raw.new_zeros(*raw.shape[:-1], self.dim))
+        """Return the distribution, batch shape raw.shape[:-1]."""
+        return NearlyConstant(raw.new_zeros(*raw.shape[:-1], self.dim), self.n_rows)
 
 
-class AtZero(Distribution):
-    """All mass at 0.
+class NearlyConstant(Distribution):
+    r"""Nearly all mass at 0, by the rule of succession.
+
+    .. math:: p(0) = \frac{n + 1}{n + 2}, \qquad p(\text{any other value}) = \frac{1}{n + 2}
 
     Parameters
     ----------
     zeros : Tensor, shape (..., d)
+    n_rows : int
+        n.
     """
 
     arg_constraints = {}  # noqa: RUF012 (torch's own declaration)
     has_rsample = False
 
-    def __init__(self, zeros: Tensor) -> None:
+    def __init__(self, zeros: Tensor, n_rows: int) -> None:
         self.zeros = zeros
+        self.n_rows = n_rows
         super().__init__(zeros.shape[:-1], zeros.shape[-1:], validate_args=False)
 
     @property
@@ -255,9 +280,10 @@ class AtZero(Distribution):
         return self.zeros.expand(*torch.Size(sample_shape), *self.zeros.shape)
 
     def log_prob_by_value(self, value: Tensor) -> Tensor:
-        """Return 0 for zeros and minus infinity elsewhere, shape (..., d)."""
+        """Log mass of zeros and of other values in nats, shape (..., d)."""
         value = value.expand(torch.broadcast_shapes(value.shape, self.zeros.shape))
-        return torch.where(value == 0, 0.0, -torch.inf).to(value)
+        usual, other = log((self.n_rows + 1) / (self.n_rows + 2)), -log(self.n_rows + 2)
+        return torch.where(value == 0, usual, other).to(value)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log mass, shape (...)."""
@@ -431,7 +457,7 @@ class LogRatio(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logarithms, shape as x."""
-        return (x / self.unit).log1p()
+        return (x / self.unit).clamp_min(0.0).log1p()
 
 
 class Squash(nn.Module):

@@ -50,7 +50,7 @@ def learning(estimator: Any) -> str:
 def codes(estimator: Any, split: Split) -> str:
     """Return the map of the codes."""
     rows, y = split.X_eval[:N_CODES], None if split.y_eval is None else split.y_eval[:N_CODES]
-    z = estimator.transform(rows)
+    z = estimator.transform(split.given(estimator, rows))
     if z.shape[1] < 2:
         return page.paragraph("The code has one dimension, so there is no map.", "note")
     axis = "code dimension"
@@ -70,7 +70,7 @@ def _colouring(estimator: Any, y: np.ndarray | None) -> str:
 def reconstructions(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     """Return rows and their reconstructions, the same way as PCA's."""
     X = spread(split.X_eval)
-    rebuilt = np.asarray(reconstruct(estimator, X))
+    rebuilt = np.asarray(reconstruct(estimator, split.given(estimator, X)))
     groups = {"data": X, "reconstruction": rebuilt, "difference": np.abs(X - rebuilt)}
     caption = f"{len(X)} {split.rows}, their reconstructions, and the absolute difference."
     return page.picture(figures.image_rows(groups, figures.Look.of(X, shape)), caption)
@@ -101,7 +101,7 @@ def shown(exhibit: Exhibit, X: np.ndarray, shape: tuple[int, int, int] | None) -
 def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
     """Return the first rows of every cluster, the largest cluster first."""
     X = np.asarray(split.X_eval)
-    labels = np.asarray(estimator.predict(X))
+    labels = np.asarray(estimator.predict(split.given(estimator, X)))
     found, sizes = np.unique(labels, return_counts=True)
     order = np.argsort(-sizes, kind="stable")[:MAX_GROUPS]
     groups = {
@@ -114,7 +114,7 @@ def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
 
 def diagnosis(estimator: Any, split: Split) -> str:
     """Return how code and classes are used, and the remedy where they are not."""
-    found = estimator.diagnose(split.X_eval).to_dict()
+    found = estimator.diagnose(split.given(estimator, split.X_eval)).to_dict()
     verdict = found.pop("remedy") or "No sign of collapse."
     shown = {
         name.replace("_", " "): _figures(value)

@@ -49,6 +49,14 @@ class Scaling:
         """Log |dx / dx'| in nats: what a log density in data units has less."""
         return float(np.log(np.broadcast_to(self.scale, n_features)).sum())
 
+    def width(self, n_features: int) -> int:
+        """Return how many values a row has in model units."""
+        return n_features
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what of the scaling is stored as tensors."""
+        return {}
+
     def fits_pixels(self, X: np.ndarray) -> bool:
         """Return whether all x' lie within [0, 1]."""
         ends = np.stack([X.min(axis=0), X.max(axis=0)]).astype(np.float64)

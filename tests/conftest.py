@@ -17,14 +17,15 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    return load_digits(return_X_y=True)
+    """Return the pictures of digits, shape (n, 8, 8), and their classes."""
+    X, y = load_digits(return_X_y=True)
+    return X.reshape(-1, 8, 8), y
 
 
 @pytest.fixture(scope="session")
 def vae(digits: tuple[np.ndarray, np.ndarray]) -> VAE:
     trainer = Trainer(max_epochs=10)
-    model = VAE(4, (64,), image_shape=(1, 8, 8), random_state=0, trainer=trainer)
-    return model.fit(digits[0])
+    return VAE(latent_dim=4, hidden=(64,), random_state=0, trainer=trainer).fit(digits[0])
 
 
 @pytest.fixture

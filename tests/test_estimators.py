@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from scipy.linalg import subspace_angles
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -62,6 +63,12 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 QUICK = Trainer(max_epochs=2, batch_size=64)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Return digits as flat rows, which are pictures where ``image_shape`` says so."""
+    return load_digits(return_X_y=True)
 
 
 def quick(cls, **params):

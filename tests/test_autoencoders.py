@@ -51,10 +51,20 @@ def thorough(epochs, learning_rate=3e-3, **params):
     return quick(epochs, learning_rate=learning_rate, schedule="cosine", optimizer=plain, **params)
 
 
+def pictures():
+    """Return the pictures of digits and their labels."""
+    X, y = load_digits(return_X_y=True)
+    return X.reshape(-1, 8, 8), y
+
+
+def flat(X):
+    return X.reshape(len(X), -1)
+
+
 @lru_cache
 def split():
-    """Return training rows, held-out rows, and the labels of both."""
-    X, y = load_digits(return_X_y=True)
+    """Return training pictures, held-out pictures, and the labels of both."""
+    X, y = pictures()
     order = np.random.default_rng(0).permutation(len(X))
     train, test = order[:N_TRAIN], order[N_TRAIN:]
     return X[train], X[test], y[train], y[test]
@@ -62,11 +72,11 @@ def split():
 
 def held_out_error(model):
     X = split()[1]
-    return float(np.square(model.reconstruct(X) - X).mean())
+    return float(np.square(model.reconstruct(X) - flat(X)).mean())
 
 
 def psnr(X):
-    return 10 * np.log10(LEVELS**2 / np.square(X - split()[1]).mean())
+    return 10 * np.log10(LEVELS**2 / np.square(flat(X) - flat(split()[1])).mean())
 
 
 # Corruptions
@@ -123,7 +133,7 @@ def test_only_training_is_corrupted_never_an_answer(digits):
     model = Autoencoder(
         3, (16,), corruption=MaskingNoise(0.9), random_state=0, trainer=quick()
     ).fit(X)
-    x = model.scaling_.to_model(X)
+    x = model.scaling_.to_model(flat(X))
     with torch.no_grad():
         rebuilt = model.model_.decoder(model.model_.encoder(x).mean).mean
     # The network runs in float32 here and in float64 there.
@@ -175,7 +185,7 @@ def test_a_k_sparse_model_trains_with_k_values_and_encodes_with_alpha_k(digits):
     )
     assert ((model.transform(X) != 0).sum(axis=1) == 6).all()
     encoder = model.model_.encoder.train()
-    codes = encoder(model.scaling_.to_model(X)).mean
+    codes = encoder(model.scaling_.to_model(flat(X))).mean
     assert ((codes != 0).sum(1) == 4).all()
 
 
@@ -243,7 +253,7 @@ def test_contraction_is_the_weighted_jacobian_norm_and_reported_for_a_row(digits
     X = digits[0][:100]
     penalty = Contractive(strength=0.3)
     model = Autoencoder(5, (16,), penalty=penalty, random_state=0, trainer=quick(1)).fit(X)
-    x = model.scaling_.to_model(X[:9])
+    x = model.scaling_.to_model(flat(X[:9]))
     expected = 0.3 * jacobian_norm(model.model_.encoder, x).detach()
     np.testing.assert_allclose(model.terms(X[:9])["contraction"], expected, rtol=1e-4)
 
@@ -255,7 +265,7 @@ def test_contractive_training_lowers_the_jacobian_norm_at_little_cost():
         model = Autoencoder(
             30, (), penalty=Contractive(strength), random_state=0, trainer=thorough(20)
         ).fit(X)
-        x = model.scaling_.to_model(X_test)
+        x = model.scaling_.to_model(flat(X_test))
         norms.append(jacobian_norm(model.model_.encoder, x).mean().item())
         errors.append(held_out_error(model))
     # Over three seeds the norm falls by a factor of 2.6 to 2.8, and the error rises by 14 to 17 %.
@@ -293,7 +303,7 @@ def test_correntropys_gradient_vanishes_far_beyond_sigma_and_is_a_squares_far_be
 def test_correntropy_reconstructs_clean_rows_better_when_a_fifth_of_the_rows_is_gross():
     X = split()[0].copy()
     gross = np.random.default_rng(1).permutation(N_TRAIN)[: N_TRAIN // 5]
-    X[gross] = LEVELS * np.random.default_rng(2).integers(0, 2, (len(gross), 64))
+    X[gross] = LEVELS * np.random.default_rng(2).integers(0, 2, (len(gross), 8, 8))
     errors = {
         str(loss): held_out_error(
             Autoencoder(10, (64,), loss=loss, random_state=0, trainer=thorough(40)).fit(X)
@@ -364,14 +374,14 @@ def test_combinations_train_and_answer_without_noise(digits, params):
     model = Autoencoder(**{**shape, "random_state": 0, "trainer": quick(1), **params}).fit(X)
     assert np.isfinite(model.history_["loss"]).all()
     assert np.array_equal(model.transform(X), model.transform(X))
-    assert model.reconstruct(X).shape == X.shape
+    assert model.reconstruct(X).shape == flat(X).shape
 
 
 def test_dropout_acts_in_training_only_and_lowers_no_mean(digits):
     backbone = MLP((64,), dropout=0.5)
     model = Autoencoder(3, backbone=backbone, random_state=0, trainer=quick())
     model.fit(digits[0][:100])
-    x = model.scaling_.to_model(digits[0][:5])
+    x = model.scaling_.to_model(flat(digits[0][:5]))
     encoder = model.model_.encoder
     with torch.no_grad():
         assert torch.equal(encoder(x).mean, encoder(x).mean)
@@ -409,7 +419,11 @@ BAD = [
     (Autoencoder, {"penalty": Contractive(1, 0)}, "n_probes must be at least 1, got 0"),
     (Autoencoder, {"loss": Correntropy(0)}, "sigma must be positive, got 0"),
     (Autoencoder, {"loss": Correntropy(-0.5)}, "sigma must be positive, got -0.5"),
-    (Autoencoder, {"loss": MaskingNoise()}, "loss must be one of mse, cross-entropy, correntropy"),
+    (
+        Autoencoder,
+        {"loss": MaskingNoise()},
+        "loss must be one of auto, mse, cross-entropy, correntropy",
+    ),
     (Autoencoder, {"backbone": MLP(dropout=1)}, r"dropout must lie in \[0, 1\), got 1"),
     (StackedAutoencoder, {"layers": ()}, r"layers must hold positive whole numbers, got \(\)"),
     (StackedAutoencoder, {"layers": (8, 0)}, "layers must hold positive whole numbers"),
@@ -538,7 +552,7 @@ def classifier(n_labels=N_TRAIN):
 @lru_cache
 def fitted(labelled, **params):
     """Return a quick stack fitted to 200 rows; of their labels, 150 are given or none."""
-    X, y = load_digits(return_X_y=True)
+    X, y = pictures()
     known = np.where(np.arange(200) < 150, y[:200], -1)
     return stacked(**params).fit(X[:200], known if labelled else None)
 
@@ -617,7 +631,7 @@ def test_the_classifier_sees_the_rows_with_labels_only(digits):
     known = np.arange(200) < 150
     model = fitted(labelled=True)
     # Of 150 rows 3 batches of 64: the loss is that of these rows alone.
-    x = model.scaling_.to_model(X[known])
+    x = model.scaling_.to_model(flat(X[known]))
     with torch.no_grad():
         q = model.model_.classifier(x)
     expected = -q.log_prob(torch.from_numpy(y[known])).mean().item()
@@ -816,6 +830,10 @@ def test_what_is_left_of_an_interrupted_fit_belongs_to_its_labels_and_its_length
 # Comparisons
 
 
+def of_pictures(X, y, X_test, y_test):
+    return Split(flat(X), y, flat(X_test), y_test, held_out=True, image_shape=(1, 8, 8))
+
+
 def test_a_comparison_never_shows_a_stack_the_labels(monkeypatch):
     X, X_test, y, y_test = split()
     seen = []
@@ -827,7 +845,7 @@ def test_a_comparison_never_shows_a_stack_the_labels(monkeypatch):
     def configure(name, model):
         return model.set_params(layers=(16, 4), trainer=quick(1))
 
-    rows = Split(X[:300], y[:300], X_test, y_test, held_out=True)
+    rows = of_pictures(X[:300], y[:300], X_test, y_test)
     (result,) = run(["stacked-autoencoder"], rows, [0], configure=configure)
     assert seen == [None]
     assert result.estimator.classes_ is None
@@ -838,7 +856,7 @@ def test_a_comparison_never_shows_a_stack_the_labels(monkeypatch):
 
 def test_only_a_stack_that_learned_classes_is_measured_as_a_classifier():
     X, X_test, y, y_test = split()
-    rows = Split(X[:300], y[:300], X_test, y_test, held_out=True)
+    rows = of_pictures(X[:300], y[:300], X_test, y_test)
     taught, plain = (measure(fitted(labelled), rows) for labelled in (True, False))
     assert taught.keys() - plain.keys() == {"accuracy", "nmi", "ari"}
     # The codes know nothing of the labels.

@@ -348,7 +348,8 @@ def test_a_decoder_that_rested_follows_the_codes(digits):
     start = tiny(DEC, **common).pretrain(X)
     stale = start.inverse_transform(model.transform(X))
     followed, fresh = model.reconstruct(X), start.reconstruct(X)
-    errors = [np.square(X - rebuilt).mean() for rebuilt in (fresh, followed, stale)]
+    rows = X.reshape(len(X), -1)
+    errors = [np.square(rows - rebuilt).mean() for rebuilt in (fresh, followed, stale)]
     assert errors[0] < errors[1] < errors[2]
 
 
@@ -376,7 +377,7 @@ def test_reconstruction_holds_the_codes_of_idec(digits):
 def test_a_reconstruction_is_judged_by_any_loss(cls, digits):
     X = digits[0][:100]
     model = tiny(cls, loss=Correntropy(0.5)).fit(X)
-    x = model.scaling_.to_model(X)
+    x = model.scaling_.to_model(X.reshape(len(X), -1))
     rebuilt = model.model_.decoder(model.model_.encoder(x).mean)
     expected = Correntropy(0.5)(rebuilt, x).detach().numpy()
     np.testing.assert_allclose(-model.score_samples(X), expected, rtol=1e-4)
@@ -488,7 +489,8 @@ def test_a_comparison_pre_trains_once_for_each_seed(digits, monkeypatch):
     monkeypatch.setattr(
         Autoencoder, "fit", lambda self, X, y=None: fitted.append(self) or original(self, X, y)
     )
-    split = as_fitted(Data("some digits", digits[0][:150], digits[1][:150]))
+    X, y = (part[:150] for part in digits)
+    split = as_fitted(Data("some digits", X.reshape(150, 64), y, image_shape=(1, 8, 8)))
 
     def configure(name, model):
         return model.set_params(hidden=(16,), trainer=Trainer(max_epochs=2, batch_size=64))
@@ -496,7 +498,7 @@ def test_a_comparison_pre_trains_once_for_each_seed(digits, monkeypatch):
     results = list(run(["dec", "dcn"], split, [0, 1], configure=configure, n_samples=2))
     assert len(fitted) == 2
     alone = tiny(DEC, n_clusters=10, latent_dim=10, trainer=Trainer(max_epochs=2, batch_size=64))
-    assert (alone.fit(split.X_train).labels_ == results[0].estimator.labels_).all()
+    assert (alone.fit(X).labels_ == results[0].estimator.labels_).all()
 
 
 def test_the_time_of_a_shared_autoencoder_counts_for_every_model(digits):
@@ -579,7 +581,7 @@ BAD = [
     (DEC, {"recipe": SelfTraining("kmeans", 0)}, "n_init must be None or a whole number"),
     (DEC, {"recipe": SelfTraining(n_init=4)}, "n_init has no effect with init='neighbours'"),
     (DCN, {"recipe": SelfTraining("random")}, "init must be one of neighbours, kmeans"),
-    (DEC, {"loss": "huber"}, "loss must be one of mse, cross-entropy"),
+    (DEC, {"loss": "huber"}, "loss must be one of auto, mse, cross-entropy"),
     (DEC, {"recipe": SelfTraining(deformation="much")}, "deformation must be one of auto, None"),
     (DCN, {"centres": "sometimes"}, "centres must be one of online, offline"),
     (DCN, {"clustering_weight": -0.1}, "clustering_weight must not be negative"),
@@ -695,7 +697,8 @@ def test_another_length_is_another_fit_whatever_the_schedule(cls, phase, digits,
 def test_deep_cluster_reads_clusters_from_the_average_of_four_views():
     X, _ = load_digits(return_X_y=True)
     quick = Trainer(max_epochs=1, min_steps=0)
-    fitted = DeepCluster(n_clusters=5, random_state=0, trainer=quick).fit(X[:200])
+    pixels = {"image_shape": (1, 8, 8), "random_state": 0}
+    fitted = DeepCluster(n_clusters=5, trainer=quick, **pixels).fit(X[:200])
     model, maps = fitted.model_, Deformation().views()
     x = fitted.scaling_.to_model(X[:20])
     with torch.no_grad():

@@ -27,6 +27,7 @@ def fitted(request):
         (16,),
         likelihood=pixels,
         latent_likelihood=code,
+        image_shape=(1, 8, 8),
         recipe=Coupled(rounds=(0, 1)),
         random_state=0,
         trainer=Trainer(max_epochs=20, batch_size=50),
@@ -99,7 +100,8 @@ def test_importance_samples_estimate_the_evidence_that_is_summed_up(fitted):
 @pytest.mark.parametrize("likelihood", ["gaussian", "student-t", "poisson", "categorical"])
 def test_the_bound_of_a_vae_is_below_its_likelihood_in_the_units_of_the_data(likelihood):
     trainer = Trainer(max_epochs=5, batch_size=50)
-    vae = VAE(2, (16,), likelihood=likelihood, random_state=0, trainer=trainer).fit(X)
+    pixels = {"likelihood": likelihood, "image_shape": (1, 8, 8)}
+    vae = VAE(2, (16,), random_state=0, trainer=trainer, **pixels).fit(X)
     bound = -np.sum(list(vae.terms(X).values()), axis=0)
     log_p = vae.score_samples(X, 500)
     # In expectation the bound lies below; over 300 rows the means differ by many standard errors.

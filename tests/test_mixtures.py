@@ -226,7 +226,7 @@ def test_a_pretrained_autoencoder_is_continued_and_shared(digits):
         ({"hidden": (8,)}, "hidden=.16,.; to continue it, it must be .8,."),
         ({"latent_dim": 3}, "latent_dim=2"),
         ({"likelihood": "gaussian"}, r"loss='CrossEntropy\(\)'.* must be 'SquaredError\(\)'"),
-        ({"scaling": "none"}, "scales its rows differently"),
+        ({"likelihood": "bernoulli", "scaling": "none"}, "scales its rows differently"),
     ],
 )
 def test_a_pretrained_autoencoder_of_another_kind_is_refused(params, message, digits):

@@ -171,7 +171,7 @@ def test_a_vamp_prior_begins_with_rows_and_learns(digits):
         model = VAE(2, (16,), prior=VampPrior(6), random_state=0, trainer=trainer).fit(X)
         return model.model_.prior.pseudo_inputs.detach()
 
-    rows = torch.from_numpy(X).float() / 16
+    rows = torch.from_numpy(X).flatten(1).float() / 16
     # After a single epoch they lie near the rows that they were.
     distance = torch.cdist(pseudo_inputs(1), rows).min(1).values
     assert distance.max() < 0.3

@@ -267,5 +267,5 @@ def test_an_engine_that_says_nothing_of_recording_records_nothing(digits):
 
     model = VAE(latent_dim=2, hidden=(8,), random_state=0, trainer=Trainer(max_epochs=1))
     model.fit(digits[0][:50])
-    x = torch.as_tensor(digits[0][:50] / 16, dtype=torch.float32)
+    x = torch.as_tensor(digits[0][:50] / 16, dtype=torch.float32).flatten(1)
     assert len(Trainer(max_epochs=2).fit(model.model_, ELBO(), x, engine=Engine())) == 2

@@ -187,7 +187,7 @@ def test_the_rings_radius_is_one_and_a_tenth_of_rayleighs_and_its_angle_uniform(
 
 @pytest.fixture(name="pca", scope="module")
 def fitted_pca(digits):
-    X = digits[0]
+    X = digits[0].reshape(-1, 64)
     return PCA(4).fit(X), X
 
 

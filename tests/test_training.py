@@ -324,7 +324,7 @@ def test_any_logger_receives_the_settings_and_every_epoch(digits):
 def test_any_iterable_of_batches_trains(digits):
     from sfumato.objectives import elbo
 
-    x = torch.from_numpy(digits[0][:128]).float() / 16
+    x = torch.from_numpy(digits[0][:128]).flatten(1).float() / 16
     vae = quick().fit(digits[0][:128])
     history = Trainer(max_epochs=3).fit(vae.model_, elbo, [x[:64], x[64:]])
     assert len(history) == 3
@@ -441,7 +441,7 @@ def test_a_model_that_cannot_be_copied_trains_in_one_thread(two_threads):
 @pytest.mark.parametrize("hidden", [(128,), (500,)])
 def test_busy_cores_do_not_change_a_fit(hidden, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    X = np.random.default_rng(0).random((414, 64), dtype=np.float32)
+    X = np.random.default_rng(0).random((414, 8, 8), dtype=np.float32)
     before, weights = torch.get_num_threads(), []
     torch.set_num_threads(2)
     try:
@@ -520,7 +520,7 @@ def test_another_length_of_a_cosine_schedule_is_another_fit(digits, tmp_path):
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_no_gradient_depends_on_the_number_of_threads(likelihood):
-    x = np.random.default_rng(0).random((128, 784), dtype=np.float32)
+    x = np.random.default_rng(0).random((128, 28, 28), dtype=np.float32)
     found = []
     for n in (1, 2):
         trainer = Trainer(max_epochs=6, threads=n)

@@ -18,7 +18,7 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -104,8 +104,6 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     supervised: ClassVar[bool] = False
     teachable: ClassVar[bool] = False
     contrastive: ClassVar[bool] = False
-    # Whether cells may be missing.
-    takes_holes: ClassVar[bool] = False
     # The parameter that is the number of clusters.
     clusters_named: ClassVar[str | None] = None
     # What a page shows of a fitted model, given rows.
@@ -197,6 +195,11 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def n_clusters_(self) -> int | None:
         """How many clusters there are; None for a model without any."""
         return None if self.clusters_named is None else int(getattr(self, self.clusters_named))
+
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells may be missing."""
+        return False
 
     @property
     def row_width_(self) -> int:
@@ -495,6 +498,10 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = self.takes_holes
         tags.input_tags.sparse = True
+        if hasattr(self, "predict_proba"):
+            # What scikit-learn's check of sparse rows asks of whoever gives probabilities.
+            several = self.clusters_named is None or getattr(self, self.clusters_named) != 2
+            tags.classifier_tags = ClassifierTags(multi_class=several)
         return tags
 
 

@@ -27,6 +27,7 @@ from sfumato.inference import (
     map_float64,
 )
 from sfumato.likelihoods import (
+    AutoLoss,
     ByColumn,
     ColumnGroup,
     Likelihood,
@@ -160,11 +161,14 @@ class HasLikelihood(Host):
         With what it learned from the training rows.
     """
 
-    takes_holes = True
-
     likelihood: Likelihood | str
     likelihood_: Likelihood
     binarize: bool = False
+
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells may be missing: always."""
+        return True
 
     def _fit_likelihood(self, X: np.ndarray) -> None:
         """Find the likelihood of the training rows."""
@@ -173,7 +177,7 @@ class HasLikelihood(Host):
         chosen = chosen.for_columns(columns, X, scaled=scaling_given(self.scaling))
         if not isinstance(chosen, ByColumn):
             check_words(columns, "likelihood", self.likelihood)
-        if has_holes(X) and not chosen.takes_holes:
+        if chosen.of_columns or (has_holes(X) and not chosen.takes_holes):
             chosen = ByColumn([ColumnGroup(tuple(range(X.shape[1])), chosen)])
         check_scaling(self.scaling, chosen)
         self.likelihood_ = chosen.fitted_to(X)
@@ -221,10 +225,15 @@ class HasLoss(Host):
         With what it learned from the training rows.
     """
 
-    takes_holes = True
-
     loss: Loss | str
     loss_: Loss
+
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells may be missing: where every column has a loss of its own."""
+        loss = loss_of(self.loss)
+        by_column = isinstance(loss, AutoLoss) and scaling_given(self.scaling) is None
+        return by_column or loss.takes_holes
 
     def _fit_loss(self, X: np.ndarray) -> None:
         """Find the loss of the training rows.

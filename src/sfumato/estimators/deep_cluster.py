@@ -122,7 +122,6 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
     operations = CLUSTERS | {"transform"}
     clusters_named = "n_clusters"
     stored = ("n_rows_", "columns_as_")
-    takes_holes = True
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER | {"max_epochs": 20}
     homes = {}
@@ -180,6 +179,11 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
                 "rows: use scaling='auto', or fill them in first."
             )
         self.columns_as_ = found.fitted_to(X)
+
+    @property
+    def takes_holes(self) -> bool:
+        """Whether cells may be missing: where every column has a unit of its own."""
+        return scaling_given(self.scaling) is None
 
     @property
     def input_width_(self) -> int:

@@ -46,6 +46,7 @@ class LogNormal(Likelihood):
 
     scaling = "log"
     neutral = 1.0
+    of_columns = True
 
     def __init__(self, spread: Sequence[float] | None = None) -> None:
         self.spread = spread
@@ -98,6 +99,7 @@ class ZeroInflated(Likelihood):
     scaling = "none"
     is_density = False
     measure = "nll_mixed"
+    of_columns = True
 
     def __init__(
         self, loc: Sequence[float] | None = None, spread: Sequence[float] | None = None
@@ -158,6 +160,7 @@ class Nominal(Likelihood):
     is_density = False
     measure = "nll_levels"
     indicators = True
+    of_columns = True
 
     def __init__(self, n_levels: int) -> None:
         self.n_levels = n_levels
@@ -203,6 +206,7 @@ class Ordinal(Likelihood):
     scaling = "range"
     is_density = False
     measure = "nll_levels"
+    of_columns = True
 
     def __init__(self, n_levels: int, thresholds: Sequence[Sequence[float]] | None = None) -> None:
         self.n_levels = n_levels
@@ -240,6 +244,7 @@ class Constant(Likelihood):
     is_density = False
     measure = "nll_levels"
     indicators = True
+    of_columns = True
 
     def __init__(self, n_rows: int = 0) -> None:
         self.n_rows = n_rows

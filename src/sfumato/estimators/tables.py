@@ -76,7 +76,7 @@ def checked_table(estimator: Any, values: Any, *, n_min: int = 1) -> Any:
     """
     table = check_array(
         values,
-        accept_sparse="csr",
+        accept_sparse="csr" if estimator.__sklearn_tags__().input_tags.sparse else False,
         ensure_all_finite="allow-nan" if estimator.takes_holes else True,
         ensure_min_samples=n_min,
         estimator=estimator,

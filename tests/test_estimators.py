@@ -394,8 +394,9 @@ def test_a_working_code_needs_no_remedy(vae, digits):
 
 
 LIKELIHOODS = (
-    "likelihood must be one of bernoulli, gaussian, unit-gaussian, pixel-gaussian, student-t, "
-    "categorical, logistic-mixture, poisson, negative-binomial, or a Likelihood; got"
+    "likelihood must be one of auto, bernoulli, gaussian, unit-gaussian, pixel-gaussian, "
+    "student-t, log-normal, categorical, logistic-mixture, poisson, negative-binomial, or a "
+    "Likelihood; got"
 )
 BAD = [
     (VAE, {"latent_dim": 0}, "latent_dim must be a whole number of at least 1"),

@@ -25,7 +25,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="session")
 def vae(digits: tuple[np.ndarray, np.ndarray]) -> VAE:
     trainer = Trainer(max_epochs=10)
-    return VAE(latent_dim=4, hidden=(64,), random_state=0, trainer=trainer).fit(digits[0])
+    model = VAE(latent_dim=4, hidden=(64,), image_shape=(1, 8, 8), random_state=0, trainer=trainer)
+    return model.fit(digits[0])
 
 
 @pytest.fixture

@@ -33,7 +33,9 @@ def rows_of_one_class(digits):
 @pytest.fixture(name="trained", scope="module")
 def trained_on_zeros(zeros):
     trainer = Trainer(min_steps=1000)
-    return small(latent_dim=4, hidden=(64,), trainer=trainer).fit(zeros[:120])
+    return small(latent_dim=4, hidden=(64,), image_shape=(1, 8, 8), trainer=trainer).fit(
+        zeros[:120]
+    )
 
 
 @parametrize_with_checks(
@@ -118,12 +120,14 @@ def test_the_deviance_is_negative(zeros, trained):
 
 
 def test_rows_held_out_give_the_threshold_of_new_rows(zeros):
-    detector = AnomalyDetector(small(), calibration_fraction=0.25, random_state=0).fit(zeros)
+    detector = AnomalyDetector(
+        small(image_shape=(1, 8, 8)), calibration_fraction=0.25, random_state=0
+    ).fit(zeros)
     order = np.random.RandomState(0).permutation(len(zeros))
     n_held_out = int(np.ceil(0.25 * len(zeros)))
     held_out = zeros[order[:n_held_out]]
     assert detector.offset_ == np.quantile(detector.score_samples(held_out), 0.05)
-    fitted = small().fit(zeros[order[n_held_out:]])
+    fitted = small(image_shape=(1, 8, 8)).fit(zeros[order[n_held_out:]])
     np.testing.assert_array_equal(detector.estimator_.transform(zeros), fitted.transform(zeros))
 
 
@@ -140,7 +144,7 @@ def test_images_and_names_are_taken_and_the_default_is_a_vae():
     detector = AnomalyDetector(small(backbone="conv", hidden=(4,))).fit(images)
     assert detector.estimator_.image_shape_ == (1, 6, 9)
     assert detector.predict(images).shape == (30,)
-    assert isinstance(AnomalyDetector(random_state=3)._build(None), VAE)
+    assert isinstance(AnomalyDetector(random_state=3)._estimator(), VAE)
     named = AnomalyDetector(PCA(2)).fit("digits")
     assert named.predict("digits").shape == (1797,)
 

@@ -181,7 +181,7 @@ def test_what_the_condition_tells_makes_rows_likelier(cvae, digits):
 def test_every_way_of_conditioning_learns_saves_and_answers(
     backbone, conditioning, prior, digits, tmp_path
 ):
-    model = quick(backbone=backbone, conditioning=conditioning, prior=prior)
+    model = quick(backbone=backbone, image_shape=(1, 8, 8), conditioning=conditioning, prior=prior)
     model.fit(digits.X[:200], digits.y[:200])
     assert model.history_["loss"][1] < model.history_["loss"][0]
     model.save(tmp_path)

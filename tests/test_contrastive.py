@@ -481,8 +481,13 @@ def test_without_a_background_it_fits_and_says_that_nothing_tells_the_codes_apar
 VARIANTS = {
     "default": {},
     "joint": {"decoder": "joint"},
-    "conv": {"backbone": "conv", "hidden": (4, 8)},
-    "conv-joint": {"backbone": "conv", "hidden": (4,), "decoder": "joint"},
+    "conv": {"backbone": "conv", "hidden": (4, 8), "image_shape": (1, 16, 16)},
+    "conv-joint": {
+        "backbone": "conv",
+        "hidden": (4,),
+        "decoder": "joint",
+        "image_shape": (1, 16, 16),
+    },
     "bernoulli": {"likelihood": "bernoulli"},
     "critic": {"objective": ContrastiveELBO(beta=2.0, warmup=2, correlation=5.0)},
     "held-out": {"trainer": Trainer(2, batch_size=64, early_stopping=EarlyStopping(5))},
@@ -546,7 +551,7 @@ def test_batches_pair_every_row_with_a_row_of_the_background():
 BAD = [
     ({"background_dim": 0}, "background_dim must be a whole number of at least 1"),
     ({"decoder": "additive"}, "decoder must be one of layered, joint"),
-    ({"likelihood": "cauchy"}, "likelihood must be one of bernoulli, gaussian"),
+    ({"likelihood": "cauchy"}, "likelihood must be one of auto, bernoulli, gaussian"),
     ({"likelihood": "pixel-gaussian"}, "'pixel-gaussian' needs several: give decoder='joint'"),
     ({"objective": "elbo"}, r"objective must be an Objective such as ELBO\(\), or a function"),
     ({"objective": ContrastiveELBO(matching=-1.0)}, "matching must not be negative"),

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sfumato.data import Columns, Data, as_table, require
@@ -266,6 +266,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             return slice(None), slice(None)
         order = check_random_state(self.random_state).permutation(n_rows)
         return order[n_held_out:], order[:n_held_out]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inner = self._estimator().__sklearn_tags__().input_tags
+        tags.input_tags.allow_nan, tags.input_tags.sparse = inner.allow_nan, inner.sparse
+        return tags
 
     def _statistics(self, X: np.ndarray) -> np.ndarray:
         name = self.statistic

@@ -18,7 +18,7 @@ from sklearn.base import (
     TransformerMixin,
     clone,
 )
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import ClassifierTags, Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -508,6 +508,10 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = self.takes_holes
         tags.input_tags.sparse = True
+        if hasattr(self, "predict_proba"):
+            # What scikit-learn's check of sparse rows asks of whoever gives probabilities.
+            several = self.clusters_named is None or getattr(self, self.clusters_named) != 2
+            tags.classifier_tags = ClassifierTags(multi_class=several)
         return tags
 
 

@@ -183,7 +183,7 @@ class HasLikelihood(Host):
         chosen = chosen.for_columns(columns, X, scaled=scaling_given(self.scaling))
         if not isinstance(chosen, ByColumn):
             check_words(columns, "likelihood", self.likelihood)
-        if has_holes(X) and not chosen.takes_holes:
+        if chosen.of_columns or (has_holes(X) and not chosen.takes_holes):
             chosen = ByColumn([ColumnGroup(tuple(range(X.shape[1])), chosen)])
         check_scaling(self.scaling, chosen)
         self.likelihood_ = chosen.fitted_to(X)

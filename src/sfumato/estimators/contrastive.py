@@ -259,7 +259,10 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
     def _check_background(self, background: Any) -> np.ndarray:
         table = as_table(background, known=self.columns_).values
         checked: np.ndarray = check_array(
-            table, ensure_min_samples=2, input_name="background", ensure_all_finite="allow-nan"
+            table,
+            ensure_min_samples=2,
+            input_name="background",
+            ensure_all_finite="allow-nan" if self.likelihood_.takes_holes else True,
         )
         if checked.shape[1] != self.n_features_in_:
             raise ValueError(

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.validation import column_or_1d
 from torch import Tensor, nn
 from torch.nn import functional
@@ -277,11 +276,6 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         data = LabelledRows(labelled, one_hot, one_hot.new_zeros(len(one_hot)))
         history = fit.phase("classifier", model.classifier, step, data)
         self.phase_losses_["classifier"] = tuple(history["loss"])
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags = ClassifierTags()
-        return tags
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of every class, shape (n, n_classes).

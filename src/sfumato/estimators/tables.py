@@ -77,7 +77,7 @@ def checked_table(estimator: Any, values: Any, *, n_min: int = 1) -> Any:
     holes = estimator.takes_holes or getattr(estimator, "explains_holes", False)
     table = check_array(
         values,
-        accept_sparse="csr",
+        accept_sparse="csr" if estimator.__sklearn_tags__().input_tags.sparse else False,
         ensure_all_finite="allow-nan" if holes else True,
         ensure_min_samples=n_min,
         estimator=estimator,

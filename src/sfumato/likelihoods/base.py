@@ -43,6 +43,8 @@ class Likelihood(BaseEstimator, ABC):
         Whether :meth:`input_layers` return indicators, which are not standardised.
     takes_holes : bool
         Whether cells may be missing.
+    of_columns : bool
+        Of single columns, each in a unit of its own.
     """
 
     scaling: ClassVar[Any] = "standard"
@@ -52,6 +54,7 @@ class Likelihood(BaseEstimator, ABC):
     neutral: ClassVar[float] = 0.0
     indicators: ClassVar[bool] = False
     takes_holes: ClassVar[bool] = False
+    of_columns: ClassVar[bool] = False
 
     @abstractmethod
     def family(self, dim: int) -> Family:

@@ -46,6 +46,7 @@ class LogNormal(Likelihood):
 
     scaling = "log"
     neutral = 1.0
+    of_columns = True
 
     def __init__(self, spread: Sequence[float] | None = None) -> None:
         self.spread = spread
@@ -54,8 +55,15 @@ class LogNormal(Likelihood):
         """Return the family."""
         return LogNormalFamily(dim, self.spread)
 
+    def fitted_to_units(self, x: np.ndarray) -> Self:
+        """Return the likelihood with the deviations of the columns' logarithms."""
+        if self.spread is not None:
+            return self
+        spread = np.nanstd(np.log(x), axis=0)
+        return type(self)(np.where(spread > 0, spread, 1.0).tolist())
+
     def fitted_to(self, X: np.ndarray) -> Self:
-        """Return the likelihood with the deviations of the columns' logarithms.
+        """Return the likelihood itself.
 
         Raises
         ------
@@ -64,10 +72,7 @@ class LogNormal(Likelihood):
         """
         if np.nanmin(X) <= 0:
             raise ValueError("LogNormal needs positive numbers; use 'gaussian' for real ones.")
-        if self.spread is not None:
-            return self
-        spread = np.nanstd(np.log(X), axis=0)
-        return type(self)(np.where(spread > 0, spread, 1.0).tolist())
+        return self
 
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return the logarithm."""
@@ -94,6 +99,7 @@ class ZeroInflated(Likelihood):
     scaling = "none"
     is_density = False
     measure = "nll_mixed"
+    of_columns = True
 
     def __init__(
         self, loc: Sequence[float] | None = None, spread: Sequence[float] | None = None
@@ -154,6 +160,7 @@ class Nominal(Likelihood):
     is_density = False
     measure = "nll_levels"
     indicators = True
+    of_columns = True
 
     def __init__(self, n_levels: int) -> None:
         self.n_levels = n_levels
@@ -199,6 +206,7 @@ class Ordinal(Likelihood):
     scaling = "range"
     is_density = False
     measure = "nll_levels"
+    of_columns = True
 
     def __init__(self, n_levels: int, thresholds: Sequence[Sequence[float]] | None = None) -> None:
         self.n_levels = n_levels
@@ -236,6 +244,7 @@ class Constant(Likelihood):
     is_density = False
     measure = "nll_levels"
     indicators = True
+    of_columns = True
 
     def __init__(self, n_rows: int = 0) -> None:
         self.n_rows = n_rows

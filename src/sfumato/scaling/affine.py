@@ -109,15 +109,6 @@ class Standardised(Scaler):
         return Scaling(mean.tolist(), np.where(constant, 1.0, np.sqrt(variance)).tolist())
 
 
-class ToGeometricMean(Scaler):
-    """Divide every feature by its geometric mean: positive numbers whose logarithms have mean 0."""
-
-    def fitted_to(self, X: np.ndarray) -> Scaling:
-        """Return the scaling."""
-        mean = sum(np.log(chunk).sum(0) for chunk in _chunks(X)) / len(X)
-        return Scaling([0.0] * X.shape[1], np.exp(mean).tolist())
-
-
 class GivenUnits(Scaler):
     """A unit for every column, given.
 
@@ -193,8 +184,6 @@ SCALINGS: Mapping[str, type[Scaler]] = {
     "standard": Standardised,
     "none": Unscaled,
 }
-# What a likelihood may ask for besides.
-OWN_SCALINGS: Mapping[str, type[Scaler]] = {**SCALINGS, "log": ToGeometricMean}
 
 
 def scaling_of(value: Any, default: Scaler | str) -> Scaler:
@@ -213,4 +202,4 @@ def scaling_of(value: Any, default: Scaler | str) -> Scaler:
         )
     if value == "auto" and isinstance(default, Scaler):
         return default
-    return OWN_SCALINGS[default if value == "auto" else value]()
+    return SCALINGS[default if value == "auto" else value]()

@@ -132,6 +132,7 @@ def test_rows_held_out_give_the_threshold_of_new_rows(zeros):
 
 
 def test_scikit_learns_densities_are_scored_by_their_likelihood(zeros):
+    zeros = zeros.reshape(len(zeros), -1)
     pca = PCA(5)
     detector = AnomalyDetector(pca).fit(zeros)
     np.testing.assert_array_equal(

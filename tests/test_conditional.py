@@ -35,7 +35,8 @@ def digits():
 @pytest.fixture(scope="module")
 def cvae(digits):
     trainer = Trainer(max_epochs=30, batch_size=64, threads=1)
-    model = ConditionalVAE(latent_dim=5, hidden=(200, 200), random_state=0, trainer=trainer)
+    settings = {"image_shape": (1, 8, 8), "random_state": 0, "trainer": trainer}
+    model = ConditionalVAE(latent_dim=5, hidden=(200, 200), **settings)
     return model.fit(digits.X[:1400], digits.y[:1400])
 
 
@@ -43,6 +44,11 @@ def quick(**params):
     return ConditionalVAE(
         **{"latent_dim": 2, "hidden": (16,), "random_state": 0, "trainer": QUICK, **params}
     )
+
+
+def pictured(**params):
+    """Return a quick model of rows of 64 values that are pictures."""
+    return quick(**{"image_shape": (1, 8, 8), **params})
 
 
 def toy():
@@ -181,7 +187,7 @@ def test_what_the_condition_tells_makes_rows_likelier(cvae, digits):
 def test_every_way_of_conditioning_learns_saves_and_answers(
     backbone, conditioning, prior, digits, tmp_path
 ):
-    model = quick(backbone=backbone, image_shape=(1, 8, 8), conditioning=conditioning, prior=prior)
+    model = pictured(backbone=backbone, conditioning=conditioning, prior=prior)
     model.fit(digits.X[:200], digits.y[:200])
     assert model.history_["loss"][1] < model.history_["loss"][0]
     model.save(tmp_path)
@@ -197,21 +203,21 @@ def test_every_way_of_conditioning_learns_saves_and_answers(
 
 @pytest.mark.parametrize("objective", [IWAE(3), SemiAmortised(2), ELBO(beta=2.0, free_bits=0.1)])
 def test_every_objective_takes_conditions(objective, digits):
-    model = quick(objective=objective).fit(digits.X[:100], digits.y[:100])
+    model = pictured(objective=objective).fit(digits.X[:100], digits.y[:100])
     assert np.isfinite(sum(model.terms(digits.X[:5], digits.y[:5]).values())).all()
     assert model.diagnose(digits.X[:50], digits.y[:50]).kl is not None
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "categorical", "bernoulli"])
 def test_every_likelihood_takes_conditions(likelihood, digits):
-    model = quick(likelihood=likelihood, binarize=likelihood == "bernoulli")
+    model = pictured(likelihood=likelihood, binarize=likelihood == "bernoulli")
     model.fit(digits.X[:100], digits.y[:100])
     assert np.isfinite(model.score_samples(digits.X[:5], digits.y[:5])).all()
 
 
 def test_words_are_classes_and_classes_are_drawn_as_often_as_seen(digits):
     words = np.array(["few", "many"])[(digits.y[:200] > 1).astype(int)]
-    model = quick().fit(digits.X[:200], words)
+    model = pictured().fit(digits.X[:200], words)
     assert list(model.classes_) == ["few", "many"]
     assert set(model.predict(digits.X[:20])) <= {"few", "many"}
     assert model.sample(4, y="many").shape == (4, 64)
@@ -224,7 +230,7 @@ def test_attributes_are_told_in_units_of_their_deviations(n_attributes, digits):
     rng = np.random.default_rng(0)
     y = 50 + 7 * rng.standard_normal((200, n_attributes))
     y = y[:, 0] if n_attributes == 1 else y
-    model = quick().fit(digits.X[:200], y)
+    model = pictured().fit(digits.X[:200], y)
     told = model._condition.encode(y)
     assert told.mean(0).abs().max() < 1e-5
     torch.testing.assert_close(told.std(0, correction=0), torch.ones(n_attributes))
@@ -235,29 +241,29 @@ def test_attributes_are_told_in_units_of_their_deviations(n_attributes, digits):
 
 def test_several_labels_for_each_row_are_attributes(digits):
     y = np.stack([digits.y[:100] % 2, digits.y[:100] > 4], axis=1)
-    assert quick().fit(digits.X[:100], y).condition_["kind"] == "attributes"
+    assert pictured().fit(digits.X[:100], y).condition_["kind"] == "attributes"
 
 
 def test_what_cannot_be_used_is_told_in_a_sentence(digits):
     X, y = digits.X[:60], digits.y[:60]
     with pytest.raises(ValueError, match="target y is None"):
-        quick().fit(X)
+        pictured().fit(X)
     with pytest.raises(ValueError, match="60 rows and y 59"):
-        quick().fit(X, y[:59])
+        pictured().fit(X, y[:59])
     with pytest.raises(ValueError, match="NaN"):
-        quick().fit(X, np.full(60, np.nan))
+        pictured().fit(X, np.full(60, np.nan))
     with pytest.raises(ValueError, match="conditioning must be one of"):
-        quick(conditioning="film").fit(X, y)
+        pictured(conditioning="film").fit(X, y)
     with pytest.raises(ValueError, match="prior must be one of"):
-        quick(prior="vamp").fit(X, y)
-    model = quick().fit(X, y)
+        pictured(prior="vamp").fit(X, y)
+    model = pictured().fit(X, y)
     with pytest.raises(ValueError, match="y holds 10, which is none of the classes"):
         model.transform(X, y + 2)
     with pytest.raises(ValueError, match="target y is None"):
         model.inverse_transform(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="3 rows and y 2"):
         model.sample(3, y=[1, 2])
-    attributes = quick().fit(X, np.stack([y, -y], axis=1).astype(float))
+    attributes = pictured().fit(X, np.stack([y, -y], axis=1).astype(float))
     with pytest.raises(ValueError, match="cannot be inferred"):
         attributes.predict(X)
     with pytest.raises(ValueError, match="with which attributes"):
@@ -269,9 +275,9 @@ def test_what_cannot_be_used_is_told_in_a_sentence(digits):
 def test_a_checkpoint_of_other_conditions_is_refused(digits, tmp_path):
     X, y = digits.X[:60], digits.y[:60]
     trainer = Trainer(max_epochs=1, batch_size=32, checkpoint=str(tmp_path))
-    quick(trainer=trainer).fit(X, y)
+    pictured(trainer=trainer).fit(X, y)
     with pytest.raises(ArtifactError, match="other"):
-        quick(trainer=trainer).fit(X, (y + 1) % 10)
+        pictured(trainer=trainer).fit(X, (y + 1) % 10)
 
 
 @parametrize_with_checks(

@@ -40,6 +40,11 @@ def quick(**params):
     return ContrastiveVAE(**{"random_state": 0, **small, **params})
 
 
+def pictured(**params):
+    """Return a quick model of rows that are pictures."""
+    return quick(**{"image_shape": (1, 16, 16), **params})
+
+
 def quietly(model, X, **beside):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -81,7 +86,8 @@ def fitted(rows):
     trainer = Trainer(60, batch_size=64, schedule="cosine")
     # Batches of 64 estimate the discrepancy of moments less well than the default's 128.
     objective = ContrastiveELBO(matching=300.0)
-    model = ContrastiveVAE(5, 10, (128,), objective=objective, random_state=0, trainer=trainer)
+    settings = {"image_shape": (1, 16, 16), "random_state": 0, "trainer": trainer}
+    model = ContrastiveVAE(5, 10, (128,), objective=objective, **settings)
     return model.fit(rows[0], background=rows[1])
 
 
@@ -406,9 +412,8 @@ def test_parts_decode_to_what_they_say(fitted, rows):
 def test_a_joint_decoder_without_matching_is_found_to_mix_its_codes(rows):
     trainer = Trainer(30, batch_size=64)
     objective = ContrastiveELBO(matching=0.0)
-    model = ContrastiveVAE(
-        5, 10, (64,), decoder="joint", objective=objective, random_state=0, trainer=trainer
-    )
+    settings = {"image_shape": (1, 16, 16), "random_state": 0, "trainer": trainer}
+    model = ContrastiveVAE(5, 10, (64,), decoder="joint", objective=objective, **settings)
     with pytest.warns(ConvergenceWarning, match="The (shared code carries|codes have swapped)"):
         model.fit(rows[0], background=rows[1])
     with pytest.raises(ValueError, match="A joint decoder has no masks"):
@@ -474,7 +479,7 @@ def test_scikit_learns_checks(estimator, check):
 
 def test_without_a_background_it_fits_and_says_that_nothing_tells_the_codes_apart(rows):
     with pytest.warns(ConvergenceWarning, match="without a background: fit"):
-        model = quick(trainer=Trainer(30, batch_size=32)).fit(rows[0][:200])
+        model = pictured(trainer=Trainer(30, batch_size=32)).fit(rows[0][:200])
     assert "background=B" in model.diagnose(rows[0][:50]).remedy
 
 
@@ -500,7 +505,7 @@ ANSWERS = (
 @pytest.mark.parametrize("name", VARIANTS)
 def test_answers_are_the_same_bits_alone_again_and_after_loading(name, rows, tmp_path):
     X, B = rows[0][:200], rows[1][:150]
-    model = quietly(quick(**VARIANTS[name]), X, background=B)
+    model = quietly(pictured(**VARIANTS[name]), X, background=B)
     again = quietly(clone(model), X, background=B)
     model.save(tmp_path / "run")
     same = load(tmp_path / "run")
@@ -519,21 +524,21 @@ def test_answers_are_the_same_bits_alone_again_and_after_loading(name, rows, tmp
 def test_a_run_in_two_parts_is_the_run_in_one_and_another_background_another_run(rows, tmp_path):
     X, B = rows[0][:200], rows[1][:150]
     first = Trainer(1, batch_size=64, checkpoint=str(tmp_path / "a"))
-    quietly(quick(trainer=first), X, background=B)
-    resumed = quietly(quick(trainer=clone(first).set_params(max_epochs=2)), X, background=B)
-    whole = quietly(quick(), X, background=B)
+    quietly(pictured(trainer=first), X, background=B)
+    resumed = quietly(pictured(trainer=clone(first).set_params(max_epochs=2)), X, background=B)
+    whole = quietly(pictured(), X, background=B)
     np.testing.assert_array_equal(resumed.transform(X), whole.transform(X))
     with pytest.raises(ValueError, match="other"):
-        quick(trainer=first).fit(X, background=B[:100])
+        pictured(trainer=first).fit(X, background=B[:100])
 
 
 def test_a_background_may_be_of_any_kind_and_length(rows, tmp_path):
     X, B = rows[0][:100], rows[1][:70]
     np.save(tmp_path / "b.npy", B)
-    expected = quietly(quick(), X, background=B).transform(X)
+    expected = quietly(pictured(), X, background=B).transform(X)
     mapped = np.load(tmp_path / "b.npy", mmap_mode="r")
     for background in (str(tmp_path / "b.npy"), mapped, B.reshape(-1, 16, 16), torch.from_numpy(B)):
-        model = quietly(quick(), X, background=background)
+        model = quietly(pictured(), X, background=background)
         np.testing.assert_array_equal(model.transform(X), expected)
 
 
@@ -563,7 +568,7 @@ BAD = [
 @pytest.mark.parametrize(("params", "message"), BAD)
 def test_a_bad_setting_is_one_clear_sentence(rows, params, message):
     with pytest.raises(ValueError, match=message):
-        quick(**params).fit(rows[0][:40], background=rows[1][:40])
+        pictured(**params).fit(rows[0][:40], background=rows[1][:40])
 
 
 @pytest.mark.parametrize(
@@ -576,7 +581,7 @@ def test_a_bad_setting_is_one_clear_sentence(rows, params, message):
 )
 def test_a_bad_background_is_one_clear_sentence(rows, background, message):
     with pytest.raises(ValueError, match=message):
-        quick().fit(rows[0][:40], background=background)
+        pictured().fit(rows[0][:40], background=background)
 
 
 def test_codes_of_another_length_and_unknown_parts_are_refused(fitted, rows):

@@ -24,7 +24,7 @@ from sfumato import MLP, VAE, Autoencoder, DeepCluster, GaussianNoise, MixtureVA
 from sfumato.data import load_data
 from sfumato.noise import Noise, draws_by_itself
 
-X = load_data("digits").X[:200].astype(np.float32)
+X = load_data("digits").X[:200].astype(np.float32).reshape(-1, 8, 8)
 x = torch.linspace(0.1, 0.9, 120).reshape(30, 4)
 # Two epochs leave most codes collapsed.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -38,13 +38,15 @@ def build(name, seed=0, **params):
         pytest.skip("umap-learn is not installed")
     model = MODELS[name].build(seed, **params)
     if isinstance(model.encoder, Autoencoder):
-        model.encoder.set_params(latent_dim=4, hidden=(32,), trainer=clone(QUICK))
+        model.encoder.set_params(
+            latent_dim=4, hidden=(32,), image_shape=(1, 8, 8), trainer=clone(QUICK)
+        )
     return model
 
 
 @pytest.fixture(name="X")
 def float_rows(digits):
-    return digits[0].astype(np.float32)
+    return digits[0].reshape(-1, 64).astype(np.float32)
 
 
 def fitted(name, X):
@@ -174,7 +176,11 @@ def test_a_saved_model_is_loaded_with_the_same_answers_and_settings(name, X, tmp
 
 @pytest.mark.parametrize(
     "encoder",
-    [VAE(2, hidden=(8,), trainer=QUICK), NMF(3, max_iter=1000), Isomap(n_components=3)],
+    [
+        VAE(2, hidden=(8,), image_shape=(1, 8, 8), trainer=QUICK),
+        NMF(3, max_iter=1000),
+        Isomap(n_components=3),
+    ],
     ids=lambda encoder: type(encoder).__name__,
 )
 @pytest.mark.filterwarnings("ignore:The code has collapsed")
@@ -230,7 +236,7 @@ def test_umap_is_not_data_and_nothing_is_written(X, tmp_path):
 
 def test_umap_is_compared_though_it_cannot_be_saved(digits):
     build("umap-gmm")
-    split = holding_out(Data("digits", digits[0][:100], digits[1][:100]))
+    split = holding_out(Data("digits", digits[0][:100].reshape(100, 64), digits[1][:100]))
     (result,) = run(["umap-gmm"], split, [0])
     assert 0 < result.measures["accuracy"] <= 1
 

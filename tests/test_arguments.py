@@ -444,7 +444,7 @@ CASES = {
     "FunctionObjective": (
         lambda **params: str(
             sfumato.VAE(2, (8,), objective=sfumato.FunctionObjective(**params), random_state=0)
-            .set_params(trainer=OTHER)
+            .set_params(image_shape=(1, 8, 8), trainer=OTHER)
             .fit(X)
             .terms(X)
         ).encode(),
@@ -620,10 +620,16 @@ def test_an_argument_of_the_latent_sampler_changes_its_draws(argument, value):
     assert drawn() != drawn(**{argument: value})
 
 
+def small(latent_dim):
+    """Return a model of the pictures of digits."""
+    pixels = {"image_shape": (1, 8, 8), "random_state": 0}
+    return sfumato.VAE(latent_dim, (8,), trainer=OTHER, **pixels)
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
-        ("estimator", sfumato.VAE(3, (8,), random_state=0, trainer=OTHER)),
+        ("estimator", small(3)),
         ("statistic", "likelihood"),
         ("contamination", 0.2),
         ("calibration_fraction", 0.3),
@@ -632,7 +638,7 @@ def test_an_argument_of_the_latent_sampler_changes_its_draws(argument, value):
 )
 def test_an_argument_of_the_anomaly_detector_changes_its_decisions(argument, value):
     base = {
-        "estimator": sfumato.VAE(2, (8,), random_state=0, trainer=OTHER),
+        "estimator": small(2),
         "calibration_fraction": 0.2,
         "random_state": 0,
     }

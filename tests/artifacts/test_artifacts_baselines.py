@@ -52,7 +52,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWa
 
 @pytest.fixture(scope="module")
 def rows(digits):
-    return digits[0][:200], digits[1][:200]
+    return digits[0][:200].reshape(200, 64), digits[1][:200]
 
 
 def results(estimator, X: np.ndarray) -> dict[str, np.ndarray]:

@@ -216,6 +216,6 @@ def test_weights_of_another_shape_are_refused(run):
 
 
 def test_attributes_in_a_stored_baseline_stay_data(digits, tmp_path):
-    save(PCA(2).fit(digits[0][:50]), tmp_path)
+    save(PCA(2).fit(digits[0][:50].reshape(50, 64)), tmp_path)
     change(tmp_path, at("baseline", "state", "transform", value="__import__('os').getcwd()"))
     assert load(tmp_path).transform == "__import__('os').getcwd()"

@@ -40,7 +40,7 @@ def test_pictures_of_every_shape_are_drawn(shape):
 
 
 def test_sparse_pictures_are_ink_on_paper_and_full_ones_are_light(digits):
-    assert Look.of(digits[0], (1, 8, 8)).ink
+    assert Look.of(digits[0].reshape(-1, 64), (1, 8, 8)).ink
     assert not Look.of(np.linspace(0, 1, 64)[None], (1, 8, 8)).ink
 
 
@@ -61,7 +61,7 @@ def test_the_map_of_codes_names_classes_where_they_are_few(y):
 
 @pytest.mark.parametrize("models", [["pca"], ["pca", "gmm"], ["pca", "kmeans", "kde"]])
 def test_a_comparison_of_any_models_is_drawn_and_written(digits, models):
-    split = as_fitted(Data("digits", digits[0][:100], digits[1][:100]))
+    split = as_fitted(Data("digits", digits[0][:100].reshape(100, 64), digits[1][:100]))
     fitted = [(name, MODELS[name].build(0).fit(split.X_train)) for name in models]
     results = [
         Result(name, 0, measure(model, split) | {"seconds": 1.0}, model) for name, model in fitted
@@ -83,7 +83,7 @@ def test_a_comparison_shows_every_seed_as_a_dot():
 @pytest.mark.parametrize("model", ["pca", "lda", "kmeans", "kde"])
 @pytest.mark.parametrize("n_rows", [15, 40])
 def test_sections_of_few_rows_and_no_pictures(digits, model, n_rows):
-    data = Data("few", digits[0][:n_rows], digits[1][:n_rows])
+    data = Data("few", digits[0][:n_rows].reshape(n_rows, 64), digits[1][:n_rows])
     estimator = MODELS[model].build(None if model in ("lda", "kde") else 0)
     estimator.fit(data.X, data.y)
     found = sections.of_estimator(estimator, as_fitted(data), data.image_shape)
@@ -91,7 +91,7 @@ def test_sections_of_few_rows_and_no_pictures(digits, model, n_rows):
 
 
 def test_a_code_of_one_dimension_has_no_map(digits):
-    data = Data("few", digits[0][:50])
+    data = Data("few", digits[0][:50].reshape(50, 64))
     estimator = MODELS["pca"].build(0, n_components=1).fit(data.X)
     assert "there is no map" in sections.codes(estimator, as_fitted(data))
 

@@ -84,6 +84,7 @@ MADE = {
     "deep-clustering": "features",
     "layered": "swapped",
     "mixtures": "shares",
+    "tables": "log_p",
 }
 
 

@@ -134,7 +134,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     history_: History
     scaling_: Scaling
     image_shape_: ImageShape | None
-    columns_: Columns | None
+    # Columns or None: whoever knows that there are columns need not ask.
+    columns_: Any
     n_features_in_: int
     seed_: int
     # The labels that were seen, where there were any.

@@ -318,3 +318,42 @@ def test_twenty_thousand_columns_are_described_in_no_time():
 def test_numbers_of_a_frame_are_not_changed_by_encoding():
     X = RNG.integers(0, 17, (N, 30)).astype(np.uint8)
     assert (load_data(pd.DataFrame(X)).X == X).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array([1.5, None, -3.25, 7.0], dtype="Float64"),
+        np.array([1.5, -2.5, 3.25, 7.0], dtype=np.float32),
+        pd.array([100, None, -300, 7], dtype="int64[pyarrow]"),
+        pd.array([1.5, None, -3.25, 7.0], dtype="double[pyarrow]"),
+        pd.array([True, None, False, True], dtype="boolean"),
+        pd.array(["p", None, "r", "q"], dtype="string"),
+        pd.to_datetime(["2020-01-01 12:30:15", "2021-05-05 00:00:00", None] * 2),
+        pd.date_range("2020-03-28", periods=4, freq="13h", tz="Europe/Berlin"),
+        pd.array([pd.Timestamp("2020-01-01"), None] * 2, dtype="timestamp[us][pyarrow]"),
+        pd.array([date(2020, 1, 1), None, date(2021, 1, 1)], dtype="date32[pyarrow]"),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_decoding_gives_a_column_the_very_type_that_it_had(values):
+    frame = pd.DataFrame({"a": values})
+    columns = infer_columns(frame)
+    pd.testing.assert_frame_equal(columns.decode(columns.encode(frame)), frame)
+
+
+def test_numbers_of_32_bits_come_back_in_32_bits_from_a_table_of_64():
+    frame = pd.DataFrame({"a": np.array([1.5, -2.5, 3.25], np.float32), "b": [0.1, 0.2, 0.4]})
+    columns = infer_columns(frame)
+    pd.testing.assert_frame_equal(columns.decode(columns.encode(frame)), frame)
+
+
+@pytest.mark.parametrize(("values", "shown"), [([3, 3, 4], "'4' in row 3"), (["a", "b"], "'b'")])
+def test_a_column_that_varies_cannot_be_constant(values, shown):
+    with pytest.raises(DataError, match=f"Column 'a' holds {shown}.* not constant"):
+        infer_columns(pd.DataFrame({"a": values}), {"a": "constant"})
+
+
+def test_a_column_of_one_value_and_holes_can_be_constant():
+    (column,) = infer_columns(pd.DataFrame({"a": [2.5, None, 2.5]}), {"a": "constant"})
+    assert (column.kind, column.missing) == ("constant", pytest.approx(1 / 3))

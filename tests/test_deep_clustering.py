@@ -303,6 +303,7 @@ def test_clusters_begin_with_k_means_of_the_codes_where_that_is_asked_for(cls, d
 
 def test_clusters_that_know_their_neighbours_are_a_better_beginning(digits, monkeypatch):
     X, y = digits
+    X = X.reshape(-1, 8, 8)
     autoencoder = tiny(DEC, n_clusters=10, latent_dim=10, trainer=TRAINER).pretrain(X)
     begun = {
         init: first_labels(
@@ -456,7 +457,7 @@ def test_a_stacked_autoencoder_can_be_continued(cls, digits):
         trainer=Trainer(max_epochs=2, batch_size=64),
     ).fit(X)
     recipe = teaching(cls, pretrained=stacked)
-    model = tiny(cls, hidden=(16, 8), latent_dim=3, recipe=recipe).fit(X)
+    model = tiny(cls, hidden=(16, 8), latent_dim=3, loss="mse", recipe=recipe).fit(X)
     assert model.transform(X).shape == (200, 3)
 
 
@@ -477,9 +478,10 @@ MISMATCHES = [
 def test_an_autoencoder_that_does_not_fit_is_refused(params, message, digits):
     X = digits[0][:100]
     quick = Trainer(max_epochs=1, batch_size=64)
-    pretrained = Autoencoder(2, (16,), random_state=0, trainer=quick).fit(X)
+    pretrained = Autoencoder(2, (16,), loss="mse", random_state=0, trainer=quick).fit(X)
+    recipe = teaching(DEC, pretrained=pretrained)
     with pytest.raises(ValueError, match=message):
-        tiny(DEC, **{"recipe": teaching(DEC, pretrained=pretrained), **params}).fit(X)
+        tiny(DEC, **{"loss": "mse", "recipe": recipe, **params}).fit(X)
 
 
 def test_a_comparison_pre_trains_once_for_each_seed(digits, monkeypatch):
@@ -579,7 +581,7 @@ BAD = [
     (DEC, {"recipe": SelfTraining("kmeans", 0)}, "n_init must be None or a whole number"),
     (DEC, {"recipe": SelfTraining(n_init=4)}, "n_init has no effect with init='neighbours'"),
     (DCN, {"recipe": SelfTraining("random")}, "init must be one of neighbours, kmeans"),
-    (DEC, {"loss": "huber"}, "loss must be one of mse, cross-entropy"),
+    (DEC, {"loss": "huber"}, "loss must be one of auto, mse, cross-entropy"),
     (DEC, {"recipe": SelfTraining(deformation="much")}, "deformation must be one of auto, None"),
     (DCN, {"centres": "sometimes"}, "centres must be one of online, offline"),
     (DCN, {"clustering_weight": -0.1}, "clustering_weight must not be negative"),
@@ -695,7 +697,8 @@ def test_another_length_is_another_fit_whatever_the_schedule(cls, phase, digits,
 def test_deep_cluster_reads_clusters_from_the_average_of_four_views():
     X, _ = load_digits(return_X_y=True)
     quick = Trainer(max_epochs=1, min_steps=0)
-    fitted = DeepCluster(n_clusters=5, random_state=0, trainer=quick).fit(X[:200])
+    fitted = DeepCluster(n_clusters=5, random_state=0, trainer=quick)
+    fitted.fit(X[:200].reshape(-1, 8, 8))
     model, maps = fitted.model_, Deformation().views()
     x = fitted.scaling_.to_model(X[:20])
     with torch.no_grad():

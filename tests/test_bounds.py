@@ -17,7 +17,11 @@ def _digits_vae(digits):
     """A Bernoulli VAE of binarised digits after 400 steps, and rows that it has not seen."""
     X = (digits[0] > 8).astype("float32")
     trainer = Trainer(max_epochs=40, batch_size=100)
-    model = VAE(6, (64,), scaling="none", random_state=0, trainer=trainer).fit(X[:1000]).model_
+    model = (
+        VAE(6, (64,), likelihood="bernoulli", scaling="none", random_state=0, trainer=trainer)
+        .fit(X[:1000])
+        .model_
+    )
     return model, torch.from_numpy(X[1000:1200])
 
 

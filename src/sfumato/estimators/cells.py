@@ -37,7 +37,8 @@ def impute_cells(estimator: Any, X: Any, *, n_samples: int, n_draws: int | None,
     source = X if frame is None else frame
     given = np.asarray(estimator._check(source, reset=False))
     x, dtype = estimator._rows_of(given)
-    found = impute(estimator.model_, x, n_samples=n_samples, n_draws=n_draws or 0, seed=seed)
+    model = estimator.model_.continuous()
+    found = impute(model, x, n_samples=n_samples, n_draws=n_draws or 0, seed=seed)
     holes = np.isnan(given) if given.dtype.kind == "f" else np.zeros(given.shape, bool)
     tables = [np.where(holes, estimator.scaling_.to_data(part), given) for part in found]
     answers = [_as_given(estimator, X, frame, table, dtype) for table in tables]
@@ -72,11 +73,7 @@ def cell_surprise(estimator: Any, X: Any) -> np.ndarray:
     X : whatever ``predict`` takes
     """
     x, _ = estimator._rows(X)
-    model = (
-        estimator.model_.continuous()
-        if hasattr(estimator.model_, "continuous")
-        else (estimator.model_)
-    )
+    model = estimator.model_.continuous()
     hides = isinstance(estimator.likelihood_, ByColumn)
     found = cell_log_likelihood(model, x, n_samples=N_SAMPLES, seed=estimator.seed_, hide=hides)
     rows: Tensor = x[slice(None)]

@@ -36,6 +36,10 @@ class LatentVariableModel(nn.Module):
         """Return what of the rows is explained, and what is given: here everything and nothing."""
         return rows, rows[..., :0]
 
+    def continuous(self) -> "LatentVariableModel":
+        """Return the model as one of a single continuous latent vector: itself."""
+        return self
+
     def prior_of(self, x: Tensor) -> Distribution:
         """Return p(z) for rows x, batch shape () or (n,)."""
         p_z: Distribution = self.prior()

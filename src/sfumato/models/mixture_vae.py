@@ -67,10 +67,6 @@ class MixtureVAEModel(LatentVariableModel):
         """Log q(c = k|z) at the posterior mean of the code, shape (n, K)."""
         return self.log_assignment(self.encoder(x).mean)
 
-    def continuous(self) -> LatentVariableModel:
-        """Return the model as one of a single continuous latent vector, c summed out: itself."""
-        return self
-
     def terms_given(self, x: Tensor, responsibilities: Tensor, noise: Noise | None = None) -> Terms:
         r"""Return the negative bound of the posterior q(z|x) r(c), r of shape (n, K) given.
 

@@ -6,11 +6,11 @@ from math import lgamma, log, pi
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from sfumato.data import Column, Columns
 from sfumato.likelihoods.base import Likelihood, Loss, NegativeLogLikelihood
 from sfumato.likelihoods.columns import (
+    CHUNK,
     ByColumn,
     ColumnGroup,
     Constant,
@@ -105,11 +105,10 @@ class AutoLoss(Loss):
 
     def for_columns(self, columns: Columns | None, X: Any, *, scaled: str | None) -> Loss:
         """Return the loss for pictures, or for a table with such columns."""
-        if scaled == "range" or (scaled is None and (columns is None or _only_bits(columns, X))):
+        found = Auto(self.kinds).for_columns(columns, X, scaled=scaled)
+        if isinstance(found, Bernoulli):
             return SquaredError() if self.pixels is None else self.pixels
-        if scaled is not None or columns is None:
-            return SquaredError()
-        return NegativeLogLikelihood(by_column(columns, X, self.kinds or {}))
+        return SquaredError() if isinstance(found, Normal) else NegativeLogLikelihood(found)
 
 
 def _only_bits(columns: Columns, X: Any) -> bool:
@@ -119,8 +118,8 @@ def _only_bits(columns: Columns, X: Any) -> bool:
     features = columns.features
     if any(column.missing or column.kind not in ("binary", "constant") for column in features):
         return False
-    values = X.data if sparse.issparse(X) else X
-    return bool(((values == 0) | (values == 1)).all())
+    blocks = (X[start : start + CHUNK] for start in range(0, X.shape[0], CHUNK))
+    return all(bool(((block == 0) | (block == 1)).all()) for block in blocks)
 
 
 def by_column(columns: Columns, X: Any, kinds: Mapping[str, Likelihood]) -> Likelihood:
@@ -199,10 +198,11 @@ SHARE_OF_ZEROS = 0.1
 def _shapes(features: tuple[Column, ...], X: Any, seen: slice) -> np.ndarray:
     """Return "heavy" or "log" for numbers that a Student t, or a log-normal, fits better."""
     found = np.full(len(features), "plain")
+    rows = X[seen]
     for kind, name, gain in (("real", "heavy", _gain_of_tails), ("positive", "log", _gain_of_log)):
         columns = [j for j, column in enumerate(features) if column.kind == kind]
         for part in (columns[i : i + WIDE] for i in range(0, len(columns), WIDE)):
-            values = _dense(X[seen][:, part])
+            values = np.asarray(rows[:, part], dtype=np.float64)
             found[part] = np.where(gain(values) > NATS_TO_CHANGE, name, "plain")
             found[[j for j, many in zip(part, _many_zeros(values), strict=True) if many]] = "zeros"
     return found
@@ -212,10 +212,6 @@ def _many_zeros(x: np.ndarray) -> np.ndarray:
     """Return which columns are amounts that are often nothing."""
     zeros = (x == 0).sum(axis=0) / np.maximum((~np.isnan(x)).sum(axis=0), 1)
     return (np.nanmin(x, axis=0) >= 0) & (zeros >= SHARE_OF_ZEROS) & (zeros < 1)
-
-
-def _dense(X: Any) -> np.ndarray:
-    return np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)
 
 
 def _gain_of_log(x: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -457,13 +456,12 @@ class ByColumn(Likelihood):
 
 def _columns(X: Any, columns: Sequence[int]) -> np.ndarray:
     """Return some columns of X, dense, in float64."""
-    part = X[:, list(columns)]
-    return np.asarray(part.toarray() if sparse.issparse(part) else part, dtype=np.float64)
+    return np.asarray(X[:, list(columns)], dtype=np.float64)
 
 
 def _missing(X: Any) -> np.ndarray:
     """Return which columns have missing cells, shape (d,)."""
-    if sparse.issparse(X) or X.dtype.kind != "f":
+    if X.dtype.kind != "f":
         return np.zeros(X.shape[1], bool)
     found = np.zeros(X.shape[1], bool)
     for start in range(0, len(X), CHUNK):

@@ -88,9 +88,6 @@ class Data:
     row_names: np.ndarray | None = None
     row_name: str | None = None
 
-    def _replaced(self, **changes: Any) -> "Data":
-        return replace(self, **changes)
-
     @property
     def n_features(self) -> int:
         """Number of columns, d."""

@@ -1,6 +1,7 @@
 """Tables with named columns: Parquet, Feather, Excel, .h5ad, pandas and polars frames."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +74,7 @@ def from_frame(
     labels = _labels(name, frame, columns)
     row_name, row_names = _row_names(frame, columns)
     data = make_data(name, X, labels)
-    return data._replaced(columns=columns, row_names=row_names, row_name=row_name)
+    return replace(data, columns=columns, row_names=row_names, row_name=row_name)
 
 
 def _labels(name: str, frame: Any, columns: Columns) -> np.ndarray | None:
@@ -127,7 +128,7 @@ def read_h5ad(path: Path, how: Reading) -> Data:
         X = _h5_matrix(path, file["X"])
         rows, _ = _h5_index(file, "obs")
         labels = None if how.label is None else _h5_column(path, file, how.label)
-    return make_data(path.name, X, labels)._replaced(row_names=rows, row_name="obs")
+    return replace(make_data(path.name, X, labels), row_names=rows, row_name="obs")
 
 
 def _h5_matrix(path: Path, stored: Any) -> Any:

@@ -31,6 +31,7 @@ from sfumato.estimators.exhibits import Exhibit
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.tables import (
     check_complete,
+    check_range,
     check_width,
     checked_table,
     is_streamed,
@@ -340,6 +341,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.image_shape_ = self._image_shape(values.shape[1], table.image_shape)
             return values
         check_width(self, values, named=table.columns is not None)
+        check_range(values, None if table.columns is None else table.columns.names)
         if not self.leaves_out_holes_:
             check_complete(self, values)
         return values

@@ -13,7 +13,17 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 from linear_gaussian import linear_gaussian
-from sfumato import DEC, VAE, AnomalyDetector, Autoencoder, Coupled, MixtureVAE, Trainer, load
+from sfumato import (
+    DEC,
+    GMVAE,
+    VAE,
+    AnomalyDetector,
+    Autoencoder,
+    Coupled,
+    MixtureVAE,
+    Trainer,
+    load,
+)
 from sfumato.data import DataWarning, array_columns
 from sfumato.estimators.tables import SparseTable
 from sfumato.inference import cell_log_likelihood, importance_sampling, impute
@@ -447,3 +457,29 @@ def test_a_streamed_sparse_table_gives_the_bits_of_a_dense_one(monkeypatch):
     streamed = VAE(2, hidden=(8,), random_state=0, trainer=QUICK).fit(X)
     assert_array_equal(streamed.transform(X), dense.transform(X.toarray()))
     assert_array_equal(SparseTable(X)[3:5], X.toarray()[3:5])
+
+
+def test_a_streamed_sparse_table_of_zeros_and_ones_is_one_of_bits(monkeypatch):
+    monkeypatch.setattr("sfumato.estimators.tables.DENSE_BYTES", 0)
+    X = sparse.random(120, 40, 0.2, random_state=0, format="csr")
+    X.data[:] = 1
+    model = VAE(2, hidden=(8,), random_state=0, trainer=QUICK).fit(X)
+    assert isinstance(model.likelihood_, Bernoulli)
+
+
+# A fit this short leaves the code unused; what it proves does not depend on it.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_gmvae_fills_missing_cells_by_both_of_its_codes():
+    frame = mixed(120, holes=0.1)
+    recipe = Coupled(rounds=(1, 0))
+    model = GMVAE(2, hidden=(8,), recipe=recipe, random_state=0, trainer=QUICK).fit(frame)
+    assert not model.impute(frame).isna().to_numpy().any()
+
+
+@pytest.mark.parametrize("answer", ["transform", "score_samples"])
+def test_a_value_beyond_float32_is_refused_with_its_column(answer):
+    X, _ = customers(0, 100)
+    model = VAE(2, hidden=(8,), random_state=0, trainer=QUICK).fit(X)
+    X[3, 1] = 1e300
+    with pytest.raises(ValueError, match="beyond the range of float32 in column 1"):
+        getattr(model, answer)(X)

@@ -35,7 +35,7 @@ from sfumato.likelihoods import (
     loss_of,
 )
 from sfumato.scaling import Scaler
-from sfumato.training import check_count
+from sfumato.training import Rows, check_count
 
 RandomState = int | np.random.RandomState | None
 DRAWN = 1024
@@ -215,11 +215,13 @@ class HasLikelihood(Host):
         """
         return saturated(self, X, self.likelihood_)
 
-    def _check_values(self, X: Any) -> None:
-        """Check that rows can have a likelihood, in data units."""
+    def _likely_rows(self, X: Any) -> Rows:
+        """Return rows in model units, once each can have a likelihood."""
+        check_is_fitted(self, "model_")
         table = self._check(X, reset=False)
         low = float(self.scaling_.offset[0])
         self.likelihood_.check(table, low, low + float(self.scaling_.scale[0]))
+        return self._rows_of(table)[0]
 
 
 class HasLoss(Host):

@@ -386,8 +386,7 @@ class ContrastiveVAE(HasLikelihood, Samples, HasDensity, TabularEstimator):
         n_samples : int
             Samples of (z, s) for each row.
         """
-        x, _ = self._rows(X)
-        self._check_values(X)
+        x = self._likely_rows(X)
         return sampled_likelihood(self, self.model_, x, n_samples)
 
     def diagnose(self, X: Any, background: Any = None) -> ContrastiveDiagnosis:

@@ -250,8 +250,7 @@ class MixtureEstimator(
         n_samples : int
             Samples of the latent variables for each row.
         """
-        x, _ = self._rows(X)
-        self._check_values(X)
+        x = self._likely_rows(X)
         return sampled_likelihood(self, self.model_.continuous(), x, n_samples)
 
 

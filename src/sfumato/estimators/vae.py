@@ -248,8 +248,7 @@ def check_binarize(binarize: bool, likelihood: Likelihood) -> None:
 
 def observed(estimator: Any, X: Any) -> RowSource:
     """Return the rows of X as the likelihood sees them, in model units."""
-    rows: RowSource = estimator._rows(X)[0]
-    estimator._check_values(X)
+    rows: RowSource = estimator._likely_rows(X)
     return BinarizedRows(rows, estimator.seed_) if estimator.binarize else rows
 
 

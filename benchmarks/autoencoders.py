@@ -6,12 +6,11 @@ stand in the table.
 """
 
 import argparse
-import json
 import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -558,10 +557,7 @@ PARTS = {
 
 def known() -> dict[tuple[str, str, int, int], Fit]:
     """Return the fits in the cache by their keys; a later one replaces an earlier."""
-    if not CACHE.exists():
-        return {}
-    fits = [Fit(**json.loads(line)) for line in CACHE.read_text().splitlines()]
-    return {fit.key: fit for fit in fits}
+    return {fit.key: fit for fit in results.kept(CACHE, Fit)}
 
 
 def make(name: str, options: argparse.Namespace) -> None:
@@ -574,8 +570,7 @@ def make(name: str, options: argparse.Namespace) -> None:
                 continue
             fit = Fit(*key, PARTS[name].measure(case, setting, seed, options.epochs))
             print(fit, flush=True)
-            with CACHE.open("a") as file:
-                file.write(json.dumps(asdict(fit)) + "\n")
+            results.keep(CACHE, fit)
 
 
 def cell(values: list[float], form: str) -> str:

@@ -5,12 +5,11 @@ table of many hours can be made in parts; `--table` only writes what is there.
 """
 
 import argparse
-import json
 import os
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -74,10 +73,7 @@ class Fit:
 
 def known() -> list[Fit]:
     """Return the fits in the cache; a later one of the same key replaces an earlier."""
-    if not CACHE.exists():
-        return []
-    fits = [Fit(**json.loads(line)) for line in CACHE.read_text().splitlines()]
-    return list({fit.key: fit for fit in fits}.values())
+    return results.kept(CACHE, Fit)
 
 
 def fit_one(
@@ -125,8 +121,7 @@ def make(options: argparse.Namespace) -> None:
             continue
         fit = fit_one(key, version, shared)
         print(fit, flush=True)
-        with CACHE.open("a") as file:
-            file.write(json.dumps(asdict(fit)) + "\n")
+        results.keep(CACHE, fit)
 
 
 def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, str, str, int]]:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -220,10 +220,7 @@ def overlap(model: ContrastiveVAE, s: Sets) -> float:
 
 def known() -> list[Fit]:
     """Return the fits in the cache; a later one of the same key replaces an earlier."""
-    if not CACHE.exists():
-        return []
-    fits = [Fit(**json.loads(line)) for line in CACHE.read_text().splitlines()]
-    return list({fit.key: fit for fit in fits}.values())
+    return results.kept(CACHE, Fit)
 
 
 def make(options: argparse.Namespace) -> None:
@@ -246,8 +243,7 @@ def make(options: argparse.Namespace) -> None:
                     draw(data, model, s)
                 fit = Fit(data, method, options.rows, seed, found, *times, options.version)
                 print(fit, flush=True)
-                with CACHE.open("a") as file:
-                    file.write(json.dumps(asdict(fit)) + "\n")
+                results.keep(CACHE, fit)
 
 
 def write_table(data: str, options: argparse.Namespace) -> None:

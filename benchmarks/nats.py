@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +247,5 @@ def main(arguments: list[str]) -> None:
         found = fit(options)
         print(found, flush=True)
         CACHE.parent.mkdir(parents=True, exist_ok=True)
-        with CACHE.open("a") as file:
-            file.write(json.dumps(asdict(found)) + "\n")
+        results.keep(CACHE, found)
     write_table()

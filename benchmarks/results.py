@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from typing import Any, TypeVar
 
 from sfumato.report import environment
 
 FOLDER = Path(__file__).parent / "results"
+# A dataclass with a key.
+Kept = TypeVar("Kept")
 
 
 def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -> None:
@@ -34,6 +38,20 @@ def write(name: str, columns: list[str], rows: list[list[object]], notes: str) -
         json.dumps({"made": circumstances, "rows": records}, indent=1) + "\n"
     )
     print(text)
+
+
+def kept(path: Path, kind: type[Kept]) -> list[Kept]:
+    """Return the records of a file; a later one of the same key replaces an earlier."""
+    if not path.exists():
+        return []
+    found = [kind(**json.loads(line)) for line in path.read_text().splitlines()]
+    return list({record.key: record for record in found}.values())
+
+
+def keep(path: Path, record: Any) -> None:
+    """Append a record, a dataclass, to a file."""
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(record)) + "\n")
 
 
 def commit() -> str:

@@ -1,14 +1,14 @@
-"""Tables of mixed columns and of counts."""
+"""Tables: customers of mixed columns, missing cells, and counts."""
 
-import sys
+import argparse
 
-from benchmarks import counts, customers, imputation
+from benchmarks.tabular import counts, customers, imputation
 
 PARTS = {"counts": counts.main, "customers": customers.main, "imputation": imputation.main}
 
 
 def main(arguments: list[str]) -> None:
-    part = arguments[0] if arguments else ""
-    if part not in PARTS:
-        sys.exit(f"usage: python -m benchmarks tables {{{','.join(PARTS)}}} [options]")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks tables", description=__doc__)
+    parser.add_argument("part", choices=PARTS, help="takes options of its own")
+    part = parser.parse_args(arguments[:1]).part
     PARTS[part](arguments[1:])

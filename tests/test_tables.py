@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 from torch.distributions import MultivariateNormal
 
+from benchmarks.tabular.customers import segments as customers
 from linear_gaussian import linear_gaussian
 from sfumato import (
     DEC,
@@ -46,17 +47,6 @@ from sfumato.objectives import elbo
 from sfumato.scaling import PrincipalAxes
 
 QUICK = Trainer(max_epochs=1)
-
-
-def customers(seed, n=600):
-    """Three segments of income, age, visits and a ratio."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, 3, n)
-    income = np.array([2e4, 5e4, 9e4])[y] + rng.normal(0, 4e3, n)
-    age = np.array([25, 45, 60])[y] + rng.normal(0, 4, n)
-    visits = rng.poisson(np.array([2, 8, 20])[y])
-    ratio = np.array([0.2, 0.5, 0.8])[y] + rng.normal(0, 0.05, n)
-    return np.column_stack([income, age, visits, ratio]), y
 
 
 def mixed(n=300, holes=0.0, seed=0):

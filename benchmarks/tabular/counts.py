@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -32,7 +32,7 @@ from sfumato.metrics import (
 
 FOLDER = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache"))
 CACHE = FOLDER / "counts.jsonl"
-WORKER = Path(__file__).parent / "peers" / "counts_worker.py"
+WORKER = Path(__file__).parents[1] / "peers" / "counts_worker.py"
 MEASURES = (clustering_accuracy, normalized_mutual_information, adjusted_rand_index)
 FILES = {"bladder": "scrna/mouse_bladder_cell_select_2100.h5"}
 DATA = (*FILES, "digits")
@@ -130,10 +130,7 @@ METHODS: dict[str, Callable[[np.ndarray, int, int, str | None], np.ndarray]] = {
 
 def known() -> list[Fit]:
     """Return the fits in the cache; a later one of the same key replaces an earlier."""
-    if not CACHE.exists():
-        return []
-    fits = [Fit(**json.loads(line)) for line in CACHE.read_text().splitlines()]
-    return list({fit.key: fit for fit in fits}.values())
+    return results.kept(CACHE, Fit)
 
 
 def fit_one(key: tuple[str, str, int], options: argparse.Namespace) -> Fit:
@@ -160,8 +157,7 @@ def make(options: argparse.Namespace) -> None:
                     continue
                 fit = fit_one((data, method, seed), options)
                 print(fit, flush=True)
-                with CACHE.open("a") as file:
-                    file.write(json.dumps(asdict(fit)) + "\n")
+                results.keep(CACHE, fit)
 
 
 def write_table(data: str) -> None:

@@ -25,7 +25,7 @@ from sklearn.linear_model import BayesianRidge
 from sfumato import VAE
 
 NUMERIC = ("real", "pos", "count")
-WORKER = Path(__file__).parent / "peers" / "imputation_worker.py"
+WORKER = Path(__file__).parents[1] / "peers" / "imputation_worker.py"
 Imputer = Callable[[np.ndarray, Sequence[str], Sequence[int], int], np.ndarray]
 
 

@@ -7,12 +7,11 @@ the mean over its columns. Each result is appended to a cache as soon as it is t
 """
 
 import argparse
-import json
 import os
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import results
-from benchmarks.imputers import IMPUTERS, NUMERIC, PEERS, Peer, find_imputer
+from benchmarks.tabular.imputers import IMPUTERS, NUMERIC, PEERS, Peer, find_imputer
 
 CACHE = Path(os.environ.get("SFUMATO_BENCHMARKS", "benchmarks/.cache")) / "imputation.jsonl"
 FOLDER = Path(os.environ.get("SFUMATO_DATA", "data")) / "tables" / "missing"
@@ -96,10 +95,7 @@ class Result:
 
 def known() -> list[Result]:
     """Return the results in the cache; a later one of the same key replaces an earlier."""
-    if not CACHE.exists():
-        return []
-    found = [Result(**json.loads(line)) for line in CACHE.read_text().splitlines()]
-    return list({result.key: result for result in found}.values())
+    return results.kept(CACHE, Result)
 
 
 def impute_one(key: tuple[str, int, int, str], python: str | None, version: str) -> Result | None:
@@ -132,8 +128,7 @@ def make(options: argparse.Namespace) -> None:
         if result is None:
             continue
         print(*key, f"error {result.error:.4f}, {result.cpu_seconds:.1f} CPU s", flush=True)
-        with CACHE.open("a") as file:
-            file.write(json.dumps(asdict(result)) + "\n")
+        results.keep(CACHE, result)
 
 
 def wanted(options: argparse.Namespace) -> Iterator[tuple[str, int, int, str]]:

@@ -3,7 +3,7 @@
 import ast
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,20 @@ def _value(text: str) -> Any:
         return named_object(text)
 
 
+def _content(path: str, parse: Callable[[str], Any], what: str) -> Any:
+    """Return what a file of settings holds.
+
+    Raises
+    ------
+    click.UsageError
+        If it cannot be read.
+    """
+    try:
+        return parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"Cannot read the {what} in {path}: {error}") from None
+
+
 def read_config(path: str | None) -> dict[str, Any]:
     """Return the settings of a TOML file; tables become dotted names.
 
@@ -53,10 +67,7 @@ def read_config(path: str | None) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        content = tomllib.loads(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.UsageError(f"Cannot read the settings in {path}: {error}") from None
+    content = _content(path, tomllib.loads, "settings")
     return {name: _toml_value(value) for name, value in _flat(content).items()}
 
 
@@ -70,11 +81,8 @@ def read_columns(path: str | None) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        found = tomllib.loads(text) if path.lower().endswith(".toml") else json.loads(text)
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"Cannot read the columns in {path}: {error}") from None
+    parse = tomllib.loads if path.lower().endswith(".toml") else json.loads
+    found = _content(path, parse, "columns")
     if not isinstance(found, dict):
         raise click.UsageError(f"{path} must map names of columns to kinds.")
     for name, wanted in found.items():

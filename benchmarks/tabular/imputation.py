@@ -8,6 +8,7 @@ the mean over its columns. Each result is appended to a cache as soon as it is t
 
 import argparse
 import os
+import subprocess
 import time
 import warnings
 from collections.abc import Iterator
@@ -108,9 +109,13 @@ def impute_one(key: tuple[str, int, int, str], python: str | None, version: str)
     hidden = load_mask(data, percent, mask, table.X.shape)
     X = np.where(hidden, np.nan, table.X)
     wall, cpu = time.perf_counter(), time.process_time()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        filled = impute(X, table.kinds, table.levels, mask)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            filled = impute(X, table.kinds, table.levels, mask)
+    except subprocess.CalledProcessError as error:
+        print(*key, f"failed with status {error.returncode}: see above", flush=True)
+        return None
     cpu = impute.cpu_seconds if isinstance(impute, Peer) else time.process_time() - cpu
     wall = time.perf_counter() - wall
     if not np.isfinite(filled).all():

@@ -5,7 +5,6 @@ and a seed; it returns the rows filled. Kinds are "real", "pos" (positive), "cou
 and "ordinal"; the levels of the last two are the numbers 0, 1, ...
 """
 
-import inspect
 import json
 import os
 import subprocess
@@ -255,11 +254,6 @@ def sfumato_impute(
     return with_missing(X, from_frame(filled, kinds))
 
 
-def sfumato_imputes_tables() -> bool:
-    """Return whether this version of the VAE fits frames with missing cells."""
-    return hasattr(VAE, "impute") and "columns" in inspect.signature(VAE.fit).parameters
-
-
 class Peer:
     """A method of another library, in an environment of its own."""
 
@@ -301,9 +295,6 @@ PEERS = ("miceforest", "miceforest-mean", "hyperimpute")
 
 def find_imputer(name: str, python: str | None) -> Imputer | None:
     """Return a method, or None with a line where it cannot be run here."""
-    if name == "sfumato" and not sfumato_imputes_tables():
-        print("sfumato: skipped, its VAE has no impute of tables")
-        return None
     if name in PEERS:
         if python is None:
             print(f"{name}: skipped, give --python of an environment that has it")

@@ -28,6 +28,9 @@ from sfumato.scaling import n_axes_of, robust_units
 # A Student t, or a log-normal, has to be likelier than a Gaussian by this many nats a cell.
 NATS_TO_CHANGE = 0.05
 DF = 4.0
+# Codes of rows with missing cells are uncertain, and a Gaussian's squares of rare large errors end
+# training early.
+DF_WITH_HOLES = 10.0
 # Columns that are looked at at a time, and that have likelihoods of their own at most.
 WIDE, MAX_COLUMNS = 1024, 1024
 # Rows, evenly spaced, that a choice of likelihood looks at.
@@ -38,7 +41,8 @@ class Auto(Likelihood):
     """The likelihood of every column by its kind; Bernoullis for pictures and tables of 0 and 1.
 
     ==================  ==========================================================
-    real, date          ``Normal("pixel")``, or ``StudentT(scale="pixel")`` where tails are heavy
+    real, date          ``Normal("pixel")``, or ``StudentT(scale="pixel")`` where tails are heavy;
+                        ``StudentT(10, "pixel")`` where cells of the table are missing
     real from 0 on      ``ZeroInflated()`` where a tenth of the cells or more is zero
     positive            as real, or ``LogNormal()`` where logarithms are nearer to Gaussian
     count               ``NegativeBinomial()``
@@ -188,6 +192,7 @@ def _level_units(column: Column) -> tuple[float, float] | None:
 # What numbers are likelier under than under a Gaussian.
 OF_SHAPE: Mapping[str, Callable[[], Likelihood]] = {
     "heavy": lambda: StudentT(DF, "pixel"),
+    "holes": lambda: StudentT(DF_WITH_HOLES, "pixel"),
     "log": LogNormal,
     "zeros": ZeroInflated,
 }
@@ -198,12 +203,15 @@ SHARE_OF_ZEROS = 0.1
 def _shapes(features: tuple[Column, ...], X: Any, seen: slice) -> np.ndarray:
     """Return "heavy" or "log" for numbers that a Student t, or a log-normal, fits better."""
     found = np.full(len(features), "plain")
+    if any(column.missing for column in features):
+        numbers = [column.kind in ("real", "positive", "date") for column in features]
+        found[numbers] = "holes"
     rows = X[seen]
     for kind, name, gain in (("real", "heavy", _gain_of_tails), ("positive", "log", _gain_of_log)):
         columns = [j for j, column in enumerate(features) if column.kind == kind]
         for part in (columns[i : i + WIDE] for i in range(0, len(columns), WIDE)):
             values = np.asarray(rows[:, part], dtype=np.float64)
-            found[part] = np.where(gain(values) > NATS_TO_CHANGE, name, "plain")
+            found[part] = np.where(gain(values) > NATS_TO_CHANGE, name, found[part])
             found[[j for j, many in zip(part, _many_zeros(values), strict=True) if many]] = "zeros"
     return found
 

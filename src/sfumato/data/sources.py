@@ -134,6 +134,11 @@ def load_data(
 
 def _loaded(source: Any, how: Reading) -> Data:
     if isinstance(source, Data):
+        if how.overrides():
+            raise DataError(
+                f"{source.name} was read before and stays as it is: say what its columns "
+                f"{', '.join(map(repr, how.overrides()))} are where it is read."
+            )
         return source
     if isinstance(source, str) and source in DATASETS:
         return load_named(source)

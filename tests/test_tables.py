@@ -21,6 +21,7 @@ from sfumato import (
     AnomalyDetector,
     Autoencoder,
     Coupled,
+    DeepCluster,
     MixtureVAE,
     Trainer,
     load,
@@ -464,6 +465,47 @@ def test_a_gmvae_fills_missing_cells_by_both_of_its_codes():
     recipe = Coupled(rounds=(1, 0))
     model = GMVAE(2, hidden=(8,), recipe=recipe, random_state=0, trainer=QUICK).fit(frame)
     assert not model.impute(frame).isna().to_numpy().any()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", [VAE, DEC, DeepCluster])
+def test_a_negative_number_among_counts_is_refused_with_column_and_row(kind):
+    X = np.column_stack([3 * np.arange(40) % 31, np.arange(40) % 4]).astype(float)
+    model = kind(2, random_state=0, trainer=QUICK).fit(X)
+    X[5, 0] = -1
+    with pytest.raises(ValueError, match=r"-1 in column 0, row 6"):
+        model.transform(X)
+
+
+def test_a_number_between_or_beyond_the_levels_of_the_fit_is_told():
+    X = np.column_stack([np.arange(40) % 2, np.arange(40) % 4, np.linspace(0, 1, 40)])
+    model = VAE(2, hidden=(8,), random_state=0, trainer=QUICK).fit(X)
+    other = X.copy()
+    other[2, 1], other[3, 0] = 7, -3
+    with pytest.warns(DataWarning, match=r"-3 in column 0, row 4.* 7 in column 1, row 3") as told:
+        codes = model.transform(other)
+    assert len(told) == 1
+    other[2, 1], other[3, 0] = 3, 0
+    np.testing.assert_array_equal(codes, model.transform(other))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("backbone", ["mlp", "conv"])
+def test_missing_pixels_are_left_out_by_networks_of_either_kind(backbone):
+    X = np.random.default_rng(0).random((20, 1, 8, 8))
+    X[3, 0, 2, 2] = np.nan
+    model = VAE(2, backbone=backbone, random_state=0, trainer=QUICK).fit(X)
+    filled = model.impute(X).reshape(X.shape)
+    assert 0 < filled[3, 0, 2, 2] < 1
+    np.testing.assert_array_equal(filled[~np.isnan(X)], X[~np.isnan(X)].astype(filled.dtype))
+
+
+@pytest.mark.parametrize("kind", [Autoencoder, DEC, DeepCluster])
+def test_models_without_a_likelihood_refuse_pictures_with_missing_pixels(kind):
+    X = np.random.default_rng(0).random((20, 1, 8, 8))
+    X[3, 0, 2, 2] = np.nan
+    with pytest.raises(ValueError, match=r"missing cells.*fill them in first"):
+        kind(2, random_state=0, trainer=QUICK).fit(X)
 
 
 @pytest.mark.parametrize("answer", ["transform", "score_samples"])

@@ -31,6 +31,7 @@ from sfumato.estimators.exhibits import Exhibit
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.tables import (
     check_complete,
+    check_places,
     check_range,
     check_width,
     checked_table,
@@ -39,6 +40,7 @@ from sfumato.estimators.tables import (
     tell_of_squares,
 )
 from sfumato.inference import RowSource, map_float64, seeded_rows
+from sfumato.likelihoods import Likelihood
 from sfumato.nn import Backbone, ImageShape, Networks, Sizes, backbone_of
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, Terms
@@ -202,6 +204,11 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return False
 
     @property
+    def seen_as_(self) -> Likelihood | None:
+        """As values of which likelihood the fitted networks see rows; None: as real numbers."""
+        return None
+
+    @property
     def leaves_out_holes_(self) -> bool:
         """Whether the fitted model leaves missing cells out."""
         return False
@@ -341,7 +348,10 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
             self.image_shape_ = self._image_shape(values.shape[1], table.image_shape)
             return values
         check_width(self, values, named=table.columns is not None)
-        check_range(values, None if table.columns is None else table.columns.names)
+        names = None if table.columns is None else table.columns.names
+        check_range(values, names)
+        if self.seen_as_ is not None:
+            check_places(self.seen_as_, values, names)
         if not self.leaves_out_holes_:
             check_complete(self, values)
         return values

@@ -31,6 +31,7 @@ from sfumato.likelihoods import (
     ColumnGroup,
     Likelihood,
     Loss,
+    NegativeLogLikelihood,
     likelihood_of,
     loss_of,
 )
@@ -172,6 +173,11 @@ class HasLikelihood(Host):
         return scaling_given(self.scaling) is None
 
     @property
+    def seen_as_(self) -> Likelihood:
+        """The fitted likelihood."""
+        return self.likelihood_
+
+    @property
     def leaves_out_holes_(self) -> bool:
         """Whether the fitted likelihood leaves missing cells out."""
         return self.likelihood_.takes_holes
@@ -184,7 +190,8 @@ class HasLikelihood(Host):
         if not isinstance(chosen, ByColumn):
             check_words(columns, "likelihood", self.likelihood)
         if chosen.of_columns or (has_holes(X) and not chosen.takes_holes):
-            chosen = ByColumn([ColumnGroup(tuple(range(X.shape[1])), chosen)])
+            every = ColumnGroup(tuple(range(X.shape[1])), chosen)
+            chosen = ByColumn([every], masked=self.image_shape_ is None)
         check_scaling(self.scaling, chosen)
         self.likelihood_ = chosen.fitted_to(X)
 
@@ -246,6 +253,11 @@ class HasLoss(Host):
         return by_column and loss_of(self.loss).takes_holes
 
     @property
+    def seen_as_(self) -> Likelihood | None:
+        """The likelihood whose nats are the fitted loss."""
+        return self.loss_.likelihood if isinstance(self.loss_, NegativeLogLikelihood) else None
+
+    @property
     def leaves_out_holes_(self) -> bool:
         """Whether the fitted loss leaves missing cells out."""
         return self.loss_.takes_holes
@@ -263,9 +275,12 @@ class HasLoss(Host):
         if not isinstance(getattr(chosen, "likelihood", None), ByColumn):
             check_words(columns, "loss", self.loss)
         if has_holes(X) and not chosen.takes_holes:
+            remedy = "use loss='auto' with scaling='auto', or fill them in first"
+            if self.image_shape_ is not None:
+                remedy = "fill them in first, or use a VAE, whose likelihood can"
             raise ValueError(
                 f"Input X contains NaN, missing cells, which loss={chosen!r} cannot leave out: "
-                "use loss='auto' with scaling='auto', or fill them in first."
+                f"{remedy}."
             )
         check_scaling(self.scaling, chosen)
         self.loss_ = chosen.fitted_to(X)

@@ -176,8 +176,8 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
         found = Auto().for_columns(self.table_columns(X), X, scaled=scaled)
         if has_holes(X) and not found.takes_holes:
             raise ValueError(
-                f"Input X contains NaN, missing cells, and scaling={self.scaling!r} takes complete "
-                "rows: use scaling='auto', or fill them in first."
+                "Input X contains NaN, missing cells, and DeepCluster takes complete pictures, and "
+                f"complete rows where scaling={self.scaling!r} is not 'auto': fill them in first."
             )
         self.columns_as_ = found.fitted_to(X)
 
@@ -185,6 +185,11 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
     def takes_holes(self) -> bool:
         """Whether cells may be missing: unless all columns have one scaling."""
         return scaling_given(self.scaling) is None
+
+    @property
+    def seen_as_(self) -> Likelihood:
+        """The likelihood that the columns would have."""
+        return self.columns_as_
 
     @property
     def leaves_out_holes_(self) -> bool:

@@ -10,12 +10,15 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from sfumato.data import Columns, tell
+from sfumato.likelihoods import ByColumn, ColumnGroup, Likelihood
 from sfumato.training import is_memory_mapped
 
 # Sparse tables that take no more than this, dense and in float32, are made dense at once.
 DENSE_BYTES = 2**28
 # A picture narrower than this is none.
 MIN_SIDE = 8
+# Rows, or cells, that are checked at a time, and cells that a message names.
+CHUNK, CHUNK_CELLS, SHOWN = 8192, 2**22, 5
 
 
 class SparseTable:
@@ -148,8 +151,8 @@ def check_range(values: Any, names: Sequence[str] | None) -> None:
     if isinstance(values, SparseTable) or values.dtype != np.float64:
         return
     most = np.zeros(values.shape[1])
-    for start in range(0, len(values), 8192):
-        most = np.fmax(most, np.fmax.reduce(np.abs(values[start : start + 8192]), axis=0))
+    for start in range(0, len(values), CHUNK):
+        most = np.fmax(most, np.fmax.reduce(np.abs(values[start : start + CHUNK]), axis=0))
     beyond = np.flatnonzero(most > np.finfo(np.float32).max)
     if len(beyond):
         called = ", ".join(repr(names[j]) if names else str(j) for j in beyond[:5])
@@ -157,6 +160,58 @@ def check_range(values: Any, names: Sequence[str] | None) -> None:
             f"X has values beyond the range of float32 in column {called}: the largest is "
             f"{most[beyond[0]]:.3g}; give it another unit, or leave the column out."
         )
+
+
+def check_places(likelihood: Likelihood, values: Any, names: Sequence[str] | None) -> None:
+    """Check that values have a place among those of the fit, and tell of those taken for others.
+
+    Raises
+    ------
+    ValueError
+        Naming the columns of counts that hold negative numbers.
+    """
+    groups = getattr(likelihood, "groups", None) or [_of_all(likelihood, values)]
+    negative = [cell for group in groups for cell in _cells(group, "impossible", values)]
+    if negative:
+        raise ValueError(
+            f"X has negative numbers in columns that held counts in the fit: "
+            f"{_listed(negative, names)}; mend the cells, or leave them empty."
+        )
+    between = [cell for group in groups for cell in _cells(group, "off_level", values)]
+    if between and isinstance(likelihood, ByColumn):
+        tell(
+            "X has values that are none of the levels of the fit, and the nearest level is taken: "
+            f"{_listed(between, names)}."
+        )
+
+
+def _of_all(likelihood: Likelihood, values: Any) -> ColumnGroup:
+    d = values.shape[1]
+    return ColumnGroup(range(d), likelihood, [0.0] * d, [1.0] * d)
+
+
+def _cells(group: ColumnGroup, which: str, values: Any) -> list[tuple[int, int, float]]:
+    """Return column, row and value of the first such cell of every column that has one."""
+    asked = getattr(group.likelihood, which)
+    found: dict[int, tuple[int, int, float]] = {}
+    if asked(np.empty((0, len(group.columns)))) is None:
+        return []
+    step = max(1, CHUNK_CELLS // values.shape[1])
+    for start in range(0, len(values), step):
+        part = np.asarray(values[start : start + step][:, list(group.columns)], dtype=np.float64)
+        cells = asked(group.in_units(part))
+        for j in map(int, np.flatnonzero(cells.any(axis=0))):
+            row = int(cells[:, j].argmax())
+            found.setdefault(j, (group.columns[j], start + row, float(part[row, j])))
+    return list(found.values())
+
+
+def _listed(cells: list[tuple[int, int, float]], names: Sequence[str] | None) -> str:
+    shown = [
+        f"{value:g} in column {repr(names[j]) if names else j}, row {row + 1}"
+        for j, row, value in cells[:SHOWN]
+    ]
+    return ", ".join(shown) + (f" and {len(cells) - SHOWN} more" if len(cells) > SHOWN else "")
 
 
 def is_streamed(X: Any) -> bool:
@@ -168,7 +223,7 @@ def has_holes(X: Any) -> bool:
     """Whether a cell is missing."""
     if isinstance(X, SparseTable) or X.dtype.kind != "f":
         return False
-    return any(bool(np.isnan(X[i : i + 8192]).any()) for i in range(0, len(X), 8192))
+    return any(bool(np.isnan(X[i : i + CHUNK]).any()) for i in range(0, len(X), CHUNK))
 
 
 def tell_of_squares(n_features: int) -> None:

@@ -143,6 +143,14 @@ class Likelihood(BaseEstimator, ABC):
         """Return the likelihood with what it learns from columns in model units, NaN missing."""
         return self
 
+    def impossible(self, x: np.ndarray) -> np.ndarray | None:
+        """Return which values of columns in model units no row can have; None: there are none."""
+        return None
+
+    def off_level(self, x: np.ndarray) -> np.ndarray | None:
+        """Return which values of columns are taken for the nearest level; None: there are none."""
+        return None
+
     def marginal(self, x: np.ndarray) -> np.ndarray:
         """Return the raw numbers that stand for the columns' distributions without a code."""
         return np.zeros(self.family(x.shape[1]).n_parameters)

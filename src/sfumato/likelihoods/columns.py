@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from sfumato.likelihoods.base import Likelihood, Loss, NegativeLogLikelihood
+from sfumato.likelihoods.rows import Bernoulli
 from sfumato.nn.columns import (
     ColumnInputs,
     Columnwise,
@@ -19,6 +20,7 @@ from sfumato.nn.columns import (
     Log,
     LogNormalFamily,
     LogRatio,
+    NearestLevel,
     NominalFamily,
     OneHot,
     OrdinalFamily,
@@ -30,6 +32,8 @@ from sfumato.scaling import GivenUnits, Units
 
 # Rows that statistics of what the encoder sees are taken of at a time.
 CHUNK = 8192
+# A value as near to a level as this, in levels, is that level.
+NEAR_A_LEVEL = 1e-6
 
 
 class LogNormal(Likelihood):
@@ -176,6 +180,10 @@ class Nominal(Likelihood):
         """Return the number of indicators."""
         return dim * self.n_levels
 
+    def off_level(self, x: np.ndarray) -> np.ndarray:
+        """Return which values are none of the levels."""
+        return off_level(x, self.n_levels)
+
     def marginal(self, x: np.ndarray) -> np.ndarray:
         """Return the logarithms of the levels' shares, half a row added to each."""
         return np.log(level_counts(x, self.n_levels) + 0.5).ravel()
@@ -226,6 +234,14 @@ class Ordinal(Likelihood):
         share = counts.cumsum(1)[:, :-1] / counts.sum(1, keepdims=True)
         return type(self)(self.n_levels, np.log(share / (1 - share)).tolist())
 
+    def input_layers(self) -> tuple[nn.Module, ...]:
+        """Return the nearest level."""
+        return (NearestLevel(self.n_levels),)
+
+    def off_level(self, x: np.ndarray) -> np.ndarray:
+        """Return which values are none of the levels."""
+        return off_level(x, self.n_levels)
+
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
         """Return 0: an outer level can have all the mass, an inner one nearly."""
         return torch.zeros_like(x)
@@ -263,6 +279,13 @@ class Constant(Likelihood):
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
         """Return the log mass of the one value."""
         return torch.full_like(x, log((self.n_rows + 1) / (self.n_rows + 2)))
+
+
+def off_level(x: np.ndarray, n_levels: int) -> np.ndarray:
+    """Return which values are none of 0, 1/(L-1), ..., 1; NaN may be one."""
+    place = x * (n_levels - 1)
+    nearest = np.clip(np.round(place), 0, n_levels - 1)
+    return np.asarray(np.abs(place - nearest) > NEAR_A_LEVEL)
 
 
 def level_counts(x: np.ndarray, n_levels: int) -> np.ndarray:
@@ -328,6 +351,9 @@ class ByColumn(Likelihood):
         Of the numbers that the encoder sees.
     holes : sequence of int, optional
         Columns with missing cells.
+    masked : bool
+        Whether the encoder sees which cells are missing, as numbers behind the row: networks of
+        pictures have no place for them.
 
     References
     ----------
@@ -344,12 +370,18 @@ class ByColumn(Likelihood):
         input_mean: Sequence[float] | None = None,
         input_scale: Sequence[float] | None = None,
         holes: Sequence[int] | None = None,
+        masked: bool = True,
     ) -> None:
         self.groups = groups
         self.shift = shift
         self.input_mean = input_mean
         self.input_scale = input_scale
         self.holes = holes
+        self.masked = masked
+
+    @property
+    def _shown_holes(self) -> list[int]:
+        return list(self.holes or ()) if self.masked else []
 
     @property
     def measure(self) -> str:  # type: ignore[override]
@@ -383,7 +415,7 @@ class ByColumn(Likelihood):
         parts = zip(groups, x, strict=True)
         shift = np.concatenate([group.likelihood.marginal(part) for group, part in parts])
         holes = [int(j) for j in np.flatnonzero(_missing(X))]
-        found = type(self)(groups, shift.tolist(), holes=holes)
+        found = type(self)(groups, shift.tolist(), holes=holes, masked=self.masked)
         return found._with_inputs(x)
 
     def _with_inputs(self, x: Sequence[np.ndarray]) -> Self:
@@ -394,7 +426,7 @@ class ByColumn(Likelihood):
             mean.append(m)
             scale.append(np.ones_like(s) if group.likelihood.indicators else s)
         given = np.concatenate(mean).tolist(), np.concatenate(scale).tolist()
-        return type(self)(self.groups, self.shift, *given, self.holes)
+        return type(self)(self.groups, self.shift, *given, self.holes, self.masked)
 
     def family(self, dim: int) -> Family:
         """Return the family.
@@ -429,13 +461,13 @@ class ByColumn(Likelihood):
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return what becomes of a row before the encoder's network."""
         layers = [_layer(group.likelihood) for group in self.groups]
-        given = (self.input_mean or (), self.input_scale or (), self.holes or ())
+        given = (self.input_mean or (), self.input_scale or (), self._shown_holes)
         return (ColumnInputs(self._indices(), layers, self._neutral(), *given),)
 
     def input_width(self, dim: int) -> int:
         """Return how many numbers the encoder sees."""
         widths = [group.likelihood.input_width(len(group.columns)) for group in self.groups]
-        return sum(widths) + len(self.holes or ())
+        return sum(widths) + len(self._shown_holes)
 
     def saturated_by_value(self, p: Distribution, x: Tensor) -> Tensor:
         """Return what a perfect reconstruction of every cell has, 0 of a missing one."""
@@ -472,6 +504,8 @@ def _missing(X: Any) -> np.ndarray:
 def _layer(likelihood: Likelihood) -> nn.Module:
     """Return what the encoder sees through of a group of columns."""
     layers = likelihood.input_layers()
+    if isinstance(likelihood, Bernoulli):
+        return nn.Hardtanh(0.0, 1.0)
     plain = likelihood.scaling == "standard" and not layers
     return nn.Sequential(Squash()) if plain else nn.Sequential(*layers)
 

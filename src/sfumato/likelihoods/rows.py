@@ -60,6 +60,10 @@ class Bernoulli(Likelihood):
         """Return minus the entropy of every pixel."""
         return minus_entropy(x)
 
+    def off_level(self, x: np.ndarray) -> np.ndarray:
+        """Return which values lie beyond 0 and 1."""
+        return np.asarray((x < 0) | (x > 1))
+
     def marginal(self, x: np.ndarray) -> np.ndarray:
         """Return the logits of the columns' shares of ones."""
         share = (np.nansum(x, axis=0) + 0.5) / ((~np.isnan(x)).sum(axis=0) + 1)
@@ -241,6 +245,10 @@ class _Counts(Likelihood):
                 f"{type(self).__name__} needs counts, whole numbers from 0 on; use 'gaussian' for "
                 "real numbers."
             )
+
+    def impossible(self, x: np.ndarray) -> np.ndarray:
+        """Return which values are negative."""
+        return np.asarray(x < 0)
 
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return log(1 + x)."""

@@ -3,6 +3,7 @@
 from math import log, pi
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -41,6 +42,10 @@ class PrincipalNormal(Likelihood):
     def family(self, dim: int) -> Family:
         """Return the family."""
         return PrincipalFamily(dim, self.n_rest)
+
+    def impossible(self, x: np.ndarray) -> np.ndarray | None:
+        """Return which counts are negative."""
+        return np.asarray(x < 0) if self.counts else None
 
     def input_layers(self) -> tuple[nn.Module, ...]:
         """Return the scores alone."""

@@ -367,6 +367,7 @@ class Columnwise(Distribution):
         for index, p, neutral in self.parts:
             x = value[..., index]
             seen = ~x.isnan()
+            x = x.clamp(0.0, 1.0) if _is_bits(p) else x
             log_prob = log_prob_by_value(p, x.where(seen, neutral))
             found.append(log_prob.where(seen, 0.0) - seen * self.log_unit[index])
         return torch.cat(found, dim=-1)[..., self.order]
@@ -384,8 +385,11 @@ def _point_estimate(p: Distribution, weights: Tensor) -> Tensor:
         share = (weights.unsqueeze(-1) * p.log_weights.exp()).sum(0).cumsum(-1)
         return p.levels[(share < 0.5).sum(-1).clamp(max=len(p.levels) - 1)]
     mean = (weights * p.mean).sum(0)
-    bits = isinstance(p, Independent) and isinstance(p.base_dist, Bernoulli)
-    return (mean > 0.5).to(mean) if bits else mean
+    return (mean > 0.5).to(mean) if _is_bits(p) else mean
+
+
+def _is_bits(p: Distribution) -> bool:
+    return isinstance(p, Independent) and isinstance(p.base_dist, Bernoulli)
 
 
 class ColumnwiseFamily(Family):
@@ -475,6 +479,18 @@ class Log(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logarithms, shape as x."""
         return x.clamp_min(1e-30).log()
+
+
+class NearestLevel(nn.Module):
+    """x -> the nearest of 0, 1/(L-1), ..., 1, value by value."""
+
+    def __init__(self, n_levels: int) -> None:
+        super().__init__()
+        self.n_levels = n_levels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the levels, shape as x."""
+        return (x * (self.n_levels - 1)).round().clamp(0, self.n_levels - 1) / (self.n_levels - 1)
 
 
 class OneHot(nn.Module):

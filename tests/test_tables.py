@@ -23,6 +23,7 @@ from sfumato import (
     Coupled,
     DeepCluster,
     MixtureVAE,
+    StackedAutoencoder,
     Trainer,
     load,
 )
@@ -487,6 +488,16 @@ def test_a_number_between_or_beyond_the_levels_of_the_fit_is_told():
     assert len(told) == 1
     other[2, 1], other[3, 0] = 3, 0
     np.testing.assert_array_equal(codes, model.transform(other))
+
+
+def test_layers_are_trained_on_columns_of_every_kind_with_missing_cells():
+    frame = mixed(120, holes=0.1)
+    labels = np.arange(120) % 2
+    model = StackedAutoencoder((16, 3), random_state=0, trainer=QUICK).fit(frame, labels)
+    assert model.transform(frame).shape == (120, 3)
+    assert np.isfinite(model.score_samples(frame)).all()
+    assert set(model.predict(frame)) <= {0, 1}
+    assert list(model.phase_losses_) == ["layer-1", "layer-2", "classifier"]
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

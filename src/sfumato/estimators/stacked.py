@@ -42,6 +42,7 @@ from sfumato.nn import (
     ImageShape,
     PointMassFamily,
     backbone_of,
+    chained,
 )
 from sfumato.objectives import Corruption, Reconstruction, SameStep
 from sfumato.scaling import Scaler
@@ -80,8 +81,8 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         An object sets activation and dropout as well.
     corruption : Corruption, or a sequence of them, optional
         Of the input of the layer that is trained, of the rows when all are, and of labelled rows.
-    loss : "mse", "cross-entropy", "correntropy" or Loss
-        Of the rows; what layers hand on is compared by squared errors.
+    loss : "auto", "mse", "cross-entropy", "correntropy" or Loss
+        Of the rows, see :class:`Autoencoder`; what layers hand on is compared by squared errors.
     layerwise : bool
         Train layer by layer first.
     scaling : "auto", "range", "standard", "none" or Scaler
@@ -142,7 +143,7 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         layers: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
         corruption: Corruption | Sequence[Corruption] | None = None,
-        loss: Loss | str = "mse",
+        loss: Loss | str = "auto",
         layerwise: bool = True,
         scaling: Scaler | str = "auto",
         image_shape: ImageShape | bool | None = None,
@@ -160,11 +161,6 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
         self.random_state = random_state
         self.trainer = trainer
         accept_moved(self, moved)
-
-    @property
-    def takes_holes(self) -> bool:
-        """Whether cells may be missing: layers are trained on complete rows."""
-        return False
 
     @property
     def _layers(self) -> tuple[int, ...]:
@@ -224,16 +220,13 @@ class StackedAutoencoder(HasLoss, Decodes, Samples, DiagnosesCode, TabularEstima
             raise ValueError(f"layers must hold positive whole numbers, got {self.layers!r}.")
         if self._kind() == "conv" and len(self._layers) < 2:
             raise ValueError("backbone='conv' needs two layers or more: convolutions, and a code.")
-        if self._judge().input_layers():
-            raise ValueError(
-                f"loss={self.loss!r} has layers of its own before the first, which training layer "
-                "by layer has no place for: use Autoencoder."
-            )
         self._check_network()
 
     def _build(self) -> LatentVariableModel:
-        code, output = PointMassFamily(self.latent_dim), self._judge().family(self.row_width_)
+        code, loss = PointMassFamily(self.latent_dim), self._judge()
+        output = loss.family(self.row_width_)
         encoder, decoder = self._networks(code.n_parameters, output.n_parameters)
+        encoder = chained(*loss.input_layers(), encoder)
         classifier = None if self.classes_ is None else self._classifier(encoder)
         return StackedModel(
             Conditional(encoder, code),

@@ -99,14 +99,16 @@ def layers_of(encoder: nn.Sequential, decoder: nn.Sequential, family: Family) ->
 def _steps(network: nn.Sequential, preparing: tuple[type, ...] = ()) -> list[nn.Sequential]:
     """Split a network so that every part has one layer with weights.
 
-    Layers without weights follow the one before them, but for those that prepare the next.
+    Layers without weights follow the one before them, but for those that prepare the next, as what
+    becomes of a row before the first weights does.
     """
     steps: list[list[nn.Module]] = []
     waiting: list[nn.Module] = []
     for layer in network:
-        if isinstance(layer, preparing):
+        weighted = any(True for _ in layer.parameters())
+        if isinstance(layer, preparing) or not (weighted or steps):
             waiting.append(layer)
-        elif any(True for _ in layer.parameters()):
+        elif weighted:
             steps.append([*waiting, layer])
             waiting = []
         else:

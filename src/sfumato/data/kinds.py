@@ -20,6 +20,9 @@ UNIT_OF_DATES = "days since 1970-01-01"
 MISSING = frozenset(["", "na", "n/a", "nan", "null", "none", "<na>", "nat", "#n/a", "?", "-"])
 # Whole numbers from 0 or 1 on with at most this many levels, all of them there, are ordinal.
 MAX_ORDINAL = 10
+# Counts have no bound. Whole numbers that end where so many rows lie, this share and this number
+# at least, have one, as marks, percentages, pixels and coordinates do.
+SHARE_AT_A_BOUND, ROWS_AT_A_BOUND = 0.01, 3
 # Two different fractions in fewer rows than this say nothing about others.
 ROWS_OF_TWO_FRACTIONS = 20
 # More different numbers than this beside fewer words are numbers with mistakes, not levels.
@@ -362,6 +365,8 @@ def number_kinds(X: np.ndarray) -> list[tuple[str, tuple[Any, ...]]]:
         some = x[:, ordinal]
         present = sum((some == low[ordinal] + step).any(0) for step in range(MAX_ORDINAL))
         ordinal[ordinal] = present == (high - low + 1)[ordinal]
+        at_the_end = (x == high).sum(0)
+        bounded = at_the_end >= np.maximum(SHARE_AT_A_BOUND * (~missing).sum(0), ROWS_AT_A_BOUND)
         positive = (low > 0) & (high > SPREAD_FOR_LOG * low)
         positive[positive] = _logs_fit_better(x[:, positive])
     kinds: list[tuple[str, tuple[Any, ...]]] = []
@@ -372,7 +377,7 @@ def number_kinds(X: np.ndarray) -> list[tuple[str, tuple[Any, ...]]]:
             kinds.append(("binary", _levels(low[j], high[j])))
         elif ordinal[j]:
             kinds.append(("ordinal", tuple(range(int(low[j]), int(high[j]) + 1))))
-        elif whole[j] and low[j] in (0, 1):
+        elif whole[j] and low[j] in (0, 1) and not (bounded[j] and high[j] > MAX_ORDINAL):
             kinds.append(("count", ()))
         else:
             kinds.append(("positive" if positive[j] else "real", ()))

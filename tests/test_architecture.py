@@ -31,7 +31,7 @@ FLOORS = [
     ["objectives"],
     ["models"],
     ["inference"],
-    ["training"],
+    ["training", "partitions"],
     ["samplers", "estimators"],
     ["evaluation", "restoration"],
     ["report"],

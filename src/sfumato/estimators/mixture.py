@@ -1,14 +1,14 @@
 """Base of the estimators of mixture models: clusters and codes."""
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor, nn
+from torch import nn
 
-from sfumato.coupling import neighbour_votes
 from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, IMPUTES, TabularEstimator
 from sfumato.estimators.capabilities import (
     Clusters,
@@ -24,6 +24,7 @@ from sfumato.estimators.capabilities import (
     warn_of_collapse,
 )
 from sfumato.estimators.fit import deformation_of, fixed_views
+from sfumato.estimators.memory import GaussianMemory, Memory, MemoryShape, empty_memory
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipe import (
     FOR_COUNTS,
@@ -33,40 +34,31 @@ from sfumato.estimators.recipe import (
     evidence_alone,
     recipe_of,
 )
-from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture
+from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture, map_blocks
 from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
-from sfumato.nn import Deformation, Family, Recogniser, backbone_of, chained
+from sfumato.nn import MLP, Backbone, Deformation, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
+from sfumato.partitions import Choice
 from sfumato.scaling import Scaler
-from sfumato.training import Optimizer
+from sfumato.training import MinSteps, Optimizer
 
 # Former arguments that belong to the recipe.
 RECIPE = dict.fromkeys(
     ("objective", "coupling", "n_subcomponents", "rounds", "n_init", "pretrained", "deformation"),
     "recipe",
 )
+# Rows that are diagnosed after a fit.
+MOST_DIAGNOSED = 1000
 # The trainer of clusters, unless one is given.
 CLUSTER_TRAINER = {
     "max_epochs": 30,
-    "min_steps": 2400,
+    "min_steps": MinSteps(2400, 4 / 3),
     "batch_size": 256,
     "learning_rate": 2e-3,
     "schedule": "cosine",
     "optimizer": Optimizer(averaging=0.0),
 }
-
-
-class Memory(nn.Module):
-    """The training rows as neighbours of new ones: where they lie, and their labels' posterior."""
-
-    points: Tensor
-    responsibilities: Tensor
-
-    def __init__(self, points: Tensor, responsibilities: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("points", points)
-        self.register_buffer("responsibilities", responsibilities)
 
 
 class MixtureEstimator(
@@ -93,7 +85,7 @@ class MixtureEstimator(
         "recipe": recipe_of,
     }
     shows = (component_pictures,)
-    stored = ("likelihood_", "memory_shape_")
+    stored = ("likelihood_", "memory_shape_", "taught_", "choice_")
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
     homes = {"activation": "backbone", **RECIPE}
@@ -104,7 +96,9 @@ class MixtureEstimator(
     recipe: Recipe | str
     likelihood: Likelihood | str
 
-    memory_shape_: tuple[int, int] | None
+    memory_shape_: MemoryShape | None
+    taught_: bool = False
+    choice_: Choice | None = None
 
     @abstractmethod
     def build(self, n_components: int) -> Any:
@@ -128,14 +122,19 @@ class MixtureEstimator(
         self._check_own()
         check_clusters("n_components", self.n_components, len(X))
         deformation = deformation_of(self._recipe().deformation, self.image_shape_)
-        task = self._task(X, deformation)
+        labelling = self._recipe().labelling_for(self.image_shape_, len(X))
+        self.taught_ = labelling is not None
+        task = replace(self._task(X, deformation), labelling=labelling)
         trained = self._recipe().train(task)
         task.fit.trainer.finish_phases()
+        self.choice_ = trained.choice
         model = self._remembering(trained)
         r = self._training_labels(model, task.fit.rows)
         self.labels_ = r.argmax(axis=1)
-        some = task.fit.rows[torch.arange(min(1000, len(X)))]
-        warn_of_collapse(diagnose_mixture(model, some, r[: len(some)]))
+        if not self.taught_:
+            # Rows may be sorted by their classes.
+            some = torch.arange(0, len(X), -(-len(X) // MOST_DIAGNOSED))
+            warn_of_collapse(diagnose_mixture(model, task.fit.rows[some], r[some.numpy()]))
         return self._finish(model, trained.history)
 
     def _task(self, X: np.ndarray, deformation: Deformation | None) -> MixtureTask:
@@ -161,25 +160,35 @@ class MixtureEstimator(
     def _build(self) -> LatentVariableModel:
         with Noise(self.seed_):
             model: LatentVariableModel = self.build(self.n_components)
-        return with_memory(model, self.n_components, self.memory_shape_)
+        shape = None if self.memory_shape_ is None else MemoryShape(*self.memory_shape_)
+        model.memory = empty_memory(shape, self.n_components)
+        return model
 
     def _remembering(self, trained: Trained) -> Any:
-        """Return the trained model with the training rows as neighbours of new ones."""
-        points, r = trained.points, trained.responsibilities
+        """Return the trained model with the training rows, by which new ones go."""
+        points, r, gaussians = trained.points, trained.responsibilities, trained.gaussians
+        model = trained.model
         if points is None or r is None:
-            return with_memory(trained.model, self.n_components, None)
-        self.memory_shape_ = (len(points), points.shape[1])
-        model = with_memory(trained.model, self.n_components, self.memory_shape_)
-        model.memory.load_state_dict({"points": points, "responsibilities": r})
+            model.memory = empty_memory(None, self.n_components)
+            return model
+        kind = "neighbours" if gaussians is None else "gaussians"
+        self.memory_shape_ = MemoryShape(kind, len(points), points.shape[1])
+        model.memory = (
+            Memory(points, r) if gaussians is None else GaussianMemory(points, r, gaussians)
+        )
         return model
 
     def _training_labels(self, model: Any, rows: RowSource) -> np.ndarray:
         if self.memory_shape_ is not None:
-            r: np.ndarray = model.memory.responsibilities.cpu().numpy()
-            return r
+            known: np.ndarray = model.memory.known
+            return known
         evidence = evidence_alone(model, rows, self.n_components).evidence
         alone: np.ndarray = softmax(evidence.double().numpy(), axis=1)
         return alone
+
+    def _backbone(self) -> Backbone:
+        default = self.backbone == "mlp" and self.hidden is None
+        return MLP(by_columns=True) if default else super()._backbone()
 
     def _recipe(self) -> Recipe:
         counts = getattr(self.__dict__.get("likelihood_"), "counts", False)
@@ -206,7 +215,7 @@ class MixtureEstimator(
     def recogniser(self, n_components: int) -> Recogniser | None:
         """Build the untrained network of q(c|x), which rounds of joint training have."""
         recipe = self._recipe()
-        if not recipe.recognises:
+        if self.taught_ or not recipe.recognises:
             return None
         deformation = deformation_of(recipe.deformation, self.image_shape_)
         views = fixed_views(deformation, self.image_shape_)
@@ -222,20 +231,22 @@ class MixtureEstimator(
 
         the neighbours N(i) taken from the training rows.
         """
+        if self.taught_:
+            return self._by_memory(model, x)
         found = evidence_alone(model, x, self.n_components)
         coupling = self._recipe().coupling_
         votes: float | np.ndarray = 0.0
         if coupling.strength and self.memory_shape_ is not None:
-            memory = model.memory
-            votes = neighbour_votes(
-                found.points.numpy(),
-                memory.points.cpu().numpy(),
-                memory.responsibilities.double().cpu().numpy(),
-                coupling.n_neighbors,
-            )
+            votes = model.memory.votes(found.points, coupling.n_neighbors)
         logits = found.evidence.double().numpy() + coupling.strength * votes
         r: np.ndarray = softmax(logits, axis=1)
         return r
+
+    def _by_memory(self, model: Any, x: RowSource) -> np.ndarray:
+        """Return the posterior of the label by what the model was taught of the training rows."""
+        see = nn.Sequential(*self._input_layers()).to(self._device())
+        found: np.ndarray = model.memory.posterior(map_blocks(see, x))
+        return found
 
     def log_likelihood(self, X: Any, n_samples: int = 5000) -> LikelihoodEstimate:
         """Estimate log p(x) of every row in nats by importance sampling, with standard errors.
@@ -252,10 +263,3 @@ class MixtureEstimator(
         """
         x = self._likely_rows(X)
         return sampled_likelihood(self, self.model_.continuous(), x, n_samples)
-
-
-def with_memory(model: Any, n_components: int, shape: tuple[int, int] | None) -> Any:
-    """Give the model room for the training rows as neighbours of new ones."""
-    n, width = shape or (0, 1)
-    model.memory = Memory(torch.zeros(n, width), torch.zeros(n, n_components))
-    return model

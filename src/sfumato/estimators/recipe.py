@@ -33,13 +33,24 @@ from sfumato.inference import (
     map_float64,
     posterior_means,
 )
-from sfumato.nn import Deformation, Recogniser
+from sfumato.nn import Deformation, ImageShape, Recogniser
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, PenalisedBound
+from sfumato.partitions import Choice, CoupledStarts, Gaussians, Labelling, SimpleModels
 from sfumato.training import History, LabelledRows
 
 # Components that each cluster starts with, where nobody says how many, and rows that each has.
 N_SUBCOMPONENTS, ROWS_PER_COMPONENT = 8, 40
+# Rows up to which, and columns up to which, the simple models see them all.
+MOST_ROWS, MOST_COLUMNS = 20_000, 40
+# Settings of the long way, as they are by default.
+LONG_WAY = {
+    "coupling": "neighbours",
+    "n_subcomponents": N_SUBCOMPONENTS,
+    "rounds": (2, 2),
+    "n_init": 1,
+    "merging": "information",
+}
 # gamma: weight of the recogniser, relative to that of the code.
 DISTILLATION = 20.0
 # Weight of neighbours relative to pairs of views, where components are merged: the recogniser was
@@ -56,6 +67,10 @@ class Trained(NamedTuple):
     """Where the training rows lie as neighbours of new ones, shape (n, l)."""
     responsibilities: Tensor | None = None
     """Posterior of their labels, shape (n, K)."""
+    choice: Choice | None = None
+    """What was chosen of several labellings, and why."""
+    gaussians: Gaussians | None = None
+    """What tells new rows apart, where Gaussians told the training rows."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,8 @@ class MixtureTask:
         The autoencoder that the model may continue.
     pretrain_in_paper_recipe : bool
         Whether the paper starts from an autoencoder's codes.
+    labelling : Labelling, optional
+        What labels the rows first: networks are then taught these labels.
     """
 
     fit: Fit
@@ -81,6 +98,7 @@ class MixtureTask:
     objective: Objective
     pretraining: Pretraining
     pretrain_in_paper_recipe: bool
+    labelling: Labelling | None = None
 
 
 class Recipe(BaseEstimator, ABC):
@@ -107,6 +125,10 @@ class Recipe(BaseEstimator, ABC):
     def coupling_(self) -> Coupling:
         """The coupling of neighbours' labels: none."""
         return Coupling(strength=0.0)
+
+    def labelling_for(self, image_shape: ImageShape | None, n_rows: int) -> Labelling | None:
+        """Return what labels such rows first; None: the model labels them as it is trained."""
+        return None
 
     @abstractmethod
     def validate(self) -> None:
@@ -190,6 +212,10 @@ class Published(Recipe):
 class Coupled(Recipe):
     r"""Codes, neighbours, a coupled mixture of more components than clusters, and rounds of both.
 
+    Tables of up to 20,000 rows are labelled first: the best of several simple labellings is chosen
+    without labels (:class:`~sfumato.partitions.SimpleModels`), the model is taught it, and new rows
+    go by their neighbours. Other rows take the long way:
+
     An autoencoder's codes are clustered by a mixture whose labels are coupled between nearest
     neighbours. Rounds of joint training follow, with a recogniser q(c|x) that learns from images
     slightly deformed; between them the components are merged to clusters, without labels.
@@ -212,9 +238,10 @@ class Coupled(Recipe):
     merging : "information" or "modularity"
         What components are merged by: the information that the ends of an edge have of each other,
         or modularity, which lets clusters differ much in size.
-    first : "codes" or "rows"
+    first : "auto", "codes", "rows" or Labelling
         What the first mixture is fitted to: the autoencoder's codes, or the rows' first principal
-        components.
+        components. A labelling takes the place of all mixtures; "auto" is ``SimpleModels()`` for
+        tables where the other settings are the default ones, else "codes".
 
     Examples
     --------
@@ -231,7 +258,7 @@ class Coupled(Recipe):
         pretrained: Any = None,
         deformation: Deformation | str | None = "auto",
         merging: str = "information",
-        first: str = "codes",
+        first: Labelling | str = "auto",
     ) -> None:
         self.coupling = coupling
         self.n_subcomponents = n_subcomponents
@@ -260,7 +287,8 @@ class Coupled(Recipe):
         for name in ("n_subcomponents", "n_init"):
             check_count(name, getattr(self, name))
         check_choice("merging", self.merging, ["information", "modularity"])
-        check_choice("first", self.first, ["codes", "rows"])
+        if not isinstance(self.first, Labelling):
+            check_choice("first", self.first, ["auto", "codes", "rows"])
         if len(self.rounds) != 2 or min(self.rounds) < 0:
             raise ValueError(
                 f"rounds must be two whole numbers, neither negative, got {self.rounds!r}."
@@ -271,8 +299,42 @@ class Coupled(Recipe):
         """Return True."""
         return True
 
+    def labelling_for(self, image_shape: ImageShape | None, n_rows: int) -> Labelling | None:
+        """Return what labels such rows first."""
+        if isinstance(self.first, Labelling):
+            return self.first
+        # Whoever says how the mixture is to be fitted wants it fitted.
+        long = any(getattr(self, name) != value for name, value in LONG_WAY.items())
+        simple = self.first == "auto" and image_shape is None and n_rows <= MOST_ROWS
+        return SimpleModels() if simple and not long else None
+
     def train(self, task: MixtureTask) -> Trained:
         """Train a model of more components than clusters, merge these, and train on."""
+        if task.labelling is not None:
+            return self._teach(task, task.labelling)
+        return self._discover(task)
+
+    def _teach(self, task: MixtureTask, labelling: Labelling) -> Trained:
+        """Label the rows, and train a model on the labels."""
+        fit = task.fit
+        seen = fit.seen[slice(None)].cpu()
+        points = points_of(fit.seen)
+        labelled, choice = labelling.choose(points, task.n_clusters, fit.seed)
+        autoencoder = task.pretraining.model(fit)
+        with Noise(fit.seed):
+            model = task.build(task.n_clusters).to(fit.engine.device)
+        take_over(model, autoencoder, float(codes_of(autoencoder, fit).std()))
+        r = labelled.responsibilities
+        initialise(model, r, fit)
+        records: list[Any] = []
+        if sum(self.rounds):
+            rows = LabelledRows(fit.rows, _tensor(r), torch.zeros(len(r)))
+            records = fit.phase("round-1", model, PenalisedBound(0.0, 0.0), rows).records
+        as_seen = points.shape[1] == seen.shape[1]
+        gaussians = labelled.gaussians if as_seen else None
+        return Trained(model.eval(), History(records), seen, _tensor(r), choice, gaussians)
+
+    def _discover(self, task: MixtureTask) -> Trained:
         autoencoder = task.pretraining.model(task.fit)
         codes = codes_of(autoencoder, task.fit)
         # One stream for all that is drawn between the phases.
@@ -281,7 +343,7 @@ class Coupled(Recipe):
         with noise:
             model = task.build(state.n_components).to(task.fit.engine.device)
         take_over(model, autoencoder, float(codes.std()))
-        initialise(model, state, task.fit)
+        initialise(model, state.responsibilities, task.fit)
         records: list[Any] = []
         for number in range(sum(self.rounds)):
             if number == self._merging_round(task):
@@ -358,7 +420,7 @@ class Coupled(Recipe):
         new.load_state_dict(
             {name: old[name] if old[name].shape == own[name].shape else own[name] for name in own}
         )
-        initialise(new, merged, task.fit)
+        initialise(new, merged.responsibilities, task.fit)
         return new, merged
 
     def _groups(self, joint: np.ndarray, task: MixtureTask) -> np.ndarray:
@@ -390,9 +452,8 @@ RECIPES: dict[str, type[Recipe]] = {
 }
 
 
-# Counts of thousands of things, such as genes in cells: kinds of cells differ much in size,
-# and what tells them apart lies along the principal axes.
-FOR_COUNTS = Coupled(Coupling(strength=3.0), merging="modularity", first="rows")
+# Counts of thousands of things, such as genes in cells: kinds of cells differ much in size.
+FOR_COUNTS = Coupled(first=CoupledStarts())
 
 
 def recipe_of(value: Any) -> Recipe:
@@ -466,11 +527,19 @@ def coupled_clusters(codes: Tensor, rows: RowSource, n_clusters: int, seed: int)
     return labels
 
 
-def initialise(model: Any, state: Labels, fit: Fit) -> None:
+def points_of(rows: RowSource) -> np.ndarray:
+    """Return rows as points that can be labelled; of many columns the principal components."""
+    width = rows[slice(0, 1)].shape[1]
+    if width > MOST_COLUMNS:
+        return np.asarray(_unit(torch.from_numpy(principal_points(rows))), dtype=np.float64)
+    return rows[slice(None)].cpu().double().numpy()
+
+
+def initialise(model: Any, responsibilities: np.ndarray, fit: Fit) -> None:
     """Set the model's mixture by its codes and the labels' posterior."""
     codes = posterior_means(model, fit.rows)
     variance = map_blocks(lambda block: model.encoder(block).variance, fit.rows)
-    model.initialise(codes, _tensor(state.responsibilities).to(codes), variance)
+    model.initialise(codes, _tensor(responsibilities).to(codes), variance)
 
 
 def evidence_alone(model: Any, x: RowSource, n_components: int) -> LabelEvidence:

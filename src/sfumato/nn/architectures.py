@@ -80,6 +80,10 @@ class Backbone(BaseEstimator, ABC):
         return type(self)(**{**self.get_params(deep=False), "hidden": tuple(hidden)})
 
 
+# Widths that follow the columns of a table: for each, at least, and at most.
+PER_COLUMN, LEAST, MOST = 4, 64, 500
+
+
 class _Layered(Backbone):
     """Layers of given widths."""
 
@@ -122,6 +126,9 @@ class MLP(_Layered):
         Share of the hidden values that a training step sets to zero.
     tied : bool
         The decoder uses the encoder's weights transposed.
+    by_columns : bool
+        Where no widths are given, those of a table follow its columns: two layers of 4 for each
+        number that the encoder sees, at least 64, at most 500.
     """
 
     default = (500, 500)
@@ -132,11 +139,19 @@ class MLP(_Layered):
         activation: str = "silu",
         dropout: float = 0.0,
         tied: bool = False,
+        by_columns: bool = False,
     ) -> None:
         self.hidden = hidden
         self.activation = activation
         self.dropout = dropout
         self.tied = tied
+        self.by_columns = by_columns
+
+    def widths_for(self, sizes: Sizes) -> tuple[int, ...]:
+        """Return the widths of networks of such rows."""
+        if self.hidden is not None or not self.by_columns or sizes.image_shape is not None:
+            return self.widths
+        return (min(max(PER_COLUMN * sizes.n_features, LEAST), MOST),) * 2
 
     def build(self, sizes: Sizes) -> Networks:
         """Return the networks."""
@@ -145,9 +160,10 @@ class MLP(_Layered):
         if self.tied and sizes.n_out != sizes.n_features:
             raise ValueError("tied=True needs one output a value.")
         if self.tied:
-            pair = tied_mlp_pair(sizes.n_features, self.widths, sizes.latent_dim, self.activation)
+            widths = self.widths_for(sizes)
+            pair = tied_mlp_pair(sizes.n_features, widths, sizes.latent_dim, self.activation)
         else:
-            widths, latent_dim = self.widths, sizes.latent_dim
+            widths, latent_dim = self.widths_for(sizes), sizes.latent_dim
             pair = mlp_pair(
                 sizes.n_features, widths, sizes.n_code, sizes.n_out, latent_dim, self.activation
             )

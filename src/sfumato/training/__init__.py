@@ -16,7 +16,7 @@ from sfumato.training.rows import (
     is_memory_mapped,
 )
 from sfumato.training.state import History
-from sfumato.training.trainer import EarlyStopping, Logger, Trainer
+from sfumato.training.trainer import EarlyStopping, Logger, MinSteps, Trainer
 
 __all__ = [
     "ContrastedRows",
@@ -29,6 +29,7 @@ __all__ = [
     "LabelledRows",
     "LocalEngine",
     "Logger",
+    "MinSteps",
     "Optimizer",
     "Progress",
     "RelabelledBatches",

@@ -55,6 +55,34 @@ class EarlyStopping(BaseEstimator):
         self.validation_fraction = validation_fraction
 
 
+class MinSteps(BaseEstimator):
+    """A minimum number of optimiser steps that follows the rows of a small data set.
+
+    Parameters
+    ----------
+    most : int
+    per_row : float
+        Steps for each row, as long as there are fewer than ``most``.
+
+    Examples
+    --------
+    >>> MinSteps(2400).for_rows(150), MinSteps(2400).for_rows(10_000)
+    (300, 2400)
+    """
+
+    def __init__(self, most: int, per_row: float = 2.0) -> None:
+        self.most = most
+        self.per_row = per_row
+
+    def for_rows(self, n_rows: int) -> int:
+        """Return the number of steps for ``n_rows`` rows."""
+        return min(self.most, round(self.per_row * n_rows))
+
+    def shared(self, share: int) -> "MinSteps":
+        """Return the minimum of each of several phases."""
+        return MinSteps(-(-self.most // share), self.per_row / share)
+
+
 class Trainer(BaseEstimator):
     """Minimise an objective by stochastic gradients: settings, and ``fit``.
 
@@ -62,7 +90,7 @@ class Trainer(BaseEstimator):
     ----------
     max_epochs : int
         Passes over the rows; a resumed fit continues up to this number.
-    min_steps : int
+    min_steps : int or MinSteps
         Minimum number of optimiser steps; epochs are added for small data sets until it is
         reached.
     batch_size : int
@@ -97,7 +125,7 @@ class Trainer(BaseEstimator):
     def __init__(
         self,
         max_epochs: int = 100,
-        min_steps: int = 0,
+        min_steps: int | MinSteps = 0,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
         optimizer: Optimizer | None = None,
@@ -150,7 +178,9 @@ class Trainer(BaseEstimator):
         >>> Trainer(max_epochs=5, min_steps=100, batch_size=10).epochs_for(50)
         20
         """
-        return max(self.max_epochs, -(-self.min_steps // self.steps_for(n_rows)))
+        given = self.min_steps
+        least = given.for_rows(n_rows) if isinstance(given, MinSteps) else given
+        return max(self.max_epochs, -(-least // self.steps_for(n_rows)))
 
     def steps_for(self, n_rows: int) -> int:
         """Return the number of steps of a pass over ``n_rows`` rows.
@@ -186,7 +216,8 @@ class Trainer(BaseEstimator):
         phase = copy(self)
         phase.loggers = tuple(Labelled(logger, name) for logger in self.loggers)
         phase.max_epochs = max(1, -(-self.max_epochs // share))
-        phase.min_steps = -(-self.min_steps // share)
+        least = self.min_steps
+        phase.min_steps = least.shared(share) if isinstance(least, MinSteps) else -(-least // share)
         if self.checkpoint is not None:
             phase.checkpoint = os.fspath(Path(self.checkpoint) / PHASES / name)
         return super(Trainer, phase).set_params(**settings)
@@ -212,7 +243,8 @@ class Trainer(BaseEstimator):
             check_count(name, getattr(self, name))
         if not 0 < self.learning_rate < 1e3:
             raise ValueError(f"learning_rate must lie in (0, 1000), got {self.learning_rate}.")
-        if self.min_steps < 0:
+        least = self.min_steps.most if isinstance(self.min_steps, MinSteps) else self.min_steps
+        if least < 0:
             raise ValueError(f"min_steps must not be negative, got {self.min_steps}.")
         if self.threads != "auto":
             check_count("threads", self.threads, "'auto' or ")

@@ -1,0 +1,30 @@
+"""Labellings of rows by simple models, and the choice among them without labels."""
+
+from sfumato.partitions.candidates import Candidate, Gaussians, enough_gaussians, simple_candidates
+from sfumato.partitions.choice import (
+    Choice,
+    CoupledStarts,
+    Labelling,
+    SimpleModels,
+    edge_score,
+    gaussian_nats,
+    kept_information,
+)
+from sfumato.partitions.hierarchy import SpanningTree, genie, spanning_tree
+
+__all__ = [
+    "Candidate",
+    "Choice",
+    "CoupledStarts",
+    "Gaussians",
+    "Labelling",
+    "SimpleModels",
+    "SpanningTree",
+    "edge_score",
+    "enough_gaussians",
+    "gaussian_nats",
+    "genie",
+    "kept_information",
+    "simple_candidates",
+    "spanning_tree",
+]

@@ -1,0 +1,253 @@
+"""Labellings by simple models, the choice among them, and the model that is taught the choice."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.stats import multivariate_normal
+from sklearn.covariance import ledoit_wolf
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+
+import sfumato
+from sfumato import GMVAE, Coupled, MixtureVAE, Trainer, VaDE
+from sfumato.coupling import neighbour_graph
+from sfumato.partitions import (
+    Candidate,
+    Choice,
+    CoupledStarts,
+    Labelling,
+    SimpleModels,
+    edge_score,
+    enough_gaussians,
+    gaussian_nats,
+    genie,
+    kept_information,
+    simple_candidates,
+    spanning_tree,
+)
+from sfumato.training import MinSteps
+
+QUICK = Trainer(max_epochs=1)
+
+
+def rings(n=300, seed=0):
+    """Return two rings, one around the other, and which each point is of."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    angle, radius = rng.uniform(0, 2 * np.pi, n), 1.0 + 2.0 * y + rng.normal(0, 0.08, n)
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]), y
+
+
+def blobs(n=200, seed=0, apart=6.0):
+    """Return two Gaussians, and which each point is of."""
+    y = np.arange(n) % 2
+    return np.random.default_rng(seed).normal(size=(n, 3)) + apart * y[:, None], y
+
+
+# The hierarchy.
+
+
+def test_the_spanning_tree_has_the_lengths_of_single_linkage():
+    points = np.random.default_rng(0).normal(size=(200, 3))
+    tree = spanning_tree(points)
+    assert_allclose(tree.lengths, np.sort(linkage(points, "single")[:, 2]), rtol=1e-12)
+    ends = points[tree.ends]
+    assert_allclose(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), tree.lengths)
+
+
+def test_without_a_limit_genie_is_single_linkage():
+    points = np.random.default_rng(1).normal(size=(150, 2))
+    expected = fcluster(linkage(points, "single"), 6, "maxclust")
+    assert adjusted_rand_score(expected, genie(spanning_tree(points), 6, 1.0)) == 1.0
+
+
+def genie_by_the_paper(ends, n, n_clusters, limit):
+    """Join, by looking at all edges and all sizes at every step."""
+    labels, edges = np.arange(n), [tuple(edge) for edge in ends]
+    for _ in range(n - n_clusters):
+        present, sizes = np.unique(labels, return_counts=True)
+        size = dict(zip(present, sizes, strict=True))
+        differences = np.abs(sizes[:, None] - sizes).sum() / 2
+        unequal = differences / ((len(sizes) - 1) * n) > limit
+        most = sizes.min() if unequal else n
+        place = next(
+            i for i, (a, b) in enumerate(edges) if min(size[labels[a]], size[labels[b]]) <= most
+        )
+        a, b = edges.pop(place)
+        labels[labels == labels[b]] = labels[a]
+    return labels
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("n_clusters", [1, 2, 7])
+def test_genie_joins_as_the_paper_says(limit, n_clusters):
+    # Clumps of different sizes, so that the limit is passed and kept again.
+    rng = np.random.default_rng(2)
+    points = np.concatenate([rng.normal(c, s, (m, 2)) for c, s, m in ((0, 1, 60), (4, 0.2, 30))])
+    tree = spanning_tree(points)
+    expected = genie_by_the_paper(tree.ends, len(points), n_clusters, limit)
+    assert adjusted_rand_score(expected, genie(tree, n_clusters, limit)) == 1.0
+
+
+# Scores.
+
+
+def test_the_edge_score_is_one_without_an_edge_between_clusters_and_falls_with_each():
+    points, y = blobs(apart=50.0)
+    graph = neighbour_graph(points, 5)
+    assert edge_score(graph, y) == pytest.approx(1.0)
+    assert kept_information(graph, np.zeros(len(y), int)) == 0.0
+    some = y.copy()
+    scores = []
+    for wrong in (2, 10, 40):
+        some[:wrong] = 1 - y[:wrong]
+        scores.append(edge_score(graph, some))
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] < 1
+
+
+def test_nats_of_gaussians_are_those_of_scipy():
+    points, y = blobs(80)
+    expected = 0.0
+    for label in (0, 1):
+        rows = points[y == label]
+        covariance = ledoit_wolf(rows)[0] + 1e-4 * np.eye(3)
+        density = multivariate_normal(rows.mean(axis=0), covariance).logpdf(rows)
+        expected += (np.log(0.5) + density).sum() / len(points)
+    assert gaussian_nats(points, y) == pytest.approx(expected, rel=1e-10)
+
+
+# The choice.
+
+
+def test_gaussians_suffice_for_gaussians_and_not_for_rings():
+    points, y = blobs()
+    found = enough_gaussians(points, 2, seed=0)
+    assert found is not None
+    assert adjusted_rand_score(y, found.labels) == 1.0
+    assert enough_gaussians(rings()[0], 2, seed=0) is None
+
+
+def test_rings_are_told_apart_by_edges_and_overlapping_gaussians_by_densities():
+    points, y = rings()
+    best, choice = SimpleModels().choose(points, 2, seed=0)
+    assert (choice.by, adjusted_rand_score(y, best.labels)) == ("edges", 1.0)
+    assert choice.chosen in choice.names
+    assert choice.edges[choice.names.index(choice.chosen)] == max(choice.edges)
+    wine = load_wine()
+    rows = (wine.data - wine.data.mean(axis=0)) / wine.data.std(axis=0)
+    _, choice = SimpleModels().choose(rows, 3, seed=0)
+    assert choice.by == "densities"
+    assert choice.nats[choice.names.index(choice.chosen)] == max(choice.nats)
+
+
+def test_a_tree_of_distances_is_left_out_in_many_columns():
+    points = np.random.default_rng(0).normal(size=(60, 12))
+    names = [candidate.name for candidate in simple_candidates(points, 2, seed=0)]
+    assert not any(name.startswith("genie") for name in names)
+    assert len(names) == 7
+
+
+def test_the_best_start_keeps_the_most_information():
+    points, y = blobs(300)
+    best, choice = CoupledStarts(n_starts=3).choose(points, 2, seed=0)
+    assert adjusted_rand_score(y, best.labels) == 1.0
+    assert choice.edges[choice.names.index(choice.chosen)] == max(choice.edges)
+
+
+@pytest.mark.parametrize("n_rows", [2, 3, 7])
+def test_few_and_equal_rows_are_labelled_all_the_same(n_rows):
+    points = np.zeros((n_rows, 2))
+    points[-1] = 1.0
+    best, _ = SimpleModels().choose(points, 2, seed=0)
+    assert best.responsibilities.shape == (n_rows, 2)
+    assert best.labels[0] != best.labels[-1]
+
+
+# The model that is taught.
+
+TAUGHT = {"hidden": (8,), "latent_dim": 2, "random_state": 0, "trainer": QUICK}
+
+
+@pytest.mark.parametrize(
+    ("data", "least"),
+    # The figures of a Gaussian mixture, k-means and a Gaussian mixture, which nothing may undercut.
+    [(load_iris, 0.88), (load_wine, 0.90), (load_breast_cancer, 0.75)],
+)
+@pytest.mark.parametrize("kind", [MixtureVAE, GMVAE, VaDE])
+def test_a_deep_mixture_is_not_worse_than_simple_ones(kind, data, least):
+    X, y = data(return_X_y=True)
+    model = kind(len(np.unique(y)), **TAUGHT).fit(X)
+    assert adjusted_rand_score(y, model.labels_) >= least
+    assert model.choice_.chosen in model.choice_.names
+
+
+def test_new_rows_go_by_the_gaussians_that_were_chosen():
+    X, y = blobs()
+    model = MixtureVAE(2, **TAUGHT).fit(X)
+    assert model.choice_.by == "gaussians"
+    assert_array_equal(model.predict(X), model.labels_)
+    z = (X - X.mean(axis=0)) / X.std(axis=0)
+    kind = model.choice_.chosen.removeprefix("gaussians, ")
+    mixture = GaussianMixture(
+        2, covariance_type=kind, n_init=3, reg_covar=1e-4, random_state=model.seed_
+    ).fit(z)
+    new = np.random.default_rng(5).normal(3, 3, (50, 3))
+    expected = mixture.predict_proba((new - X.mean(axis=0)) / X.std(axis=0))
+    # Robust units and float32 rows differ from these in the sixth digit.
+    order = [0, 1] if np.allclose(model.labels_, mixture.predict(z)) else [1, 0]
+    assert_allclose(model.predict_proba(new), expected[:, order], atol=0.02)
+
+
+def test_new_rows_go_by_their_neighbours_where_shapes_were_chosen():
+    X, y = rings(400)
+    model = MixtureVAE(2, **TAUGHT).fit(X[:300])
+    inside = model.predict(X[300:])
+    assert adjusted_rand_score(y[300:], inside) == 1.0
+    proba = model.predict_proba(X[300:])
+    # Ten neighbours of one ring, and half a vote for each cluster by its share.
+    assert proba.max() == pytest.approx(10.5 / 11, rel=1e-6)
+    assert_allclose(model.predict_proba(X[300:301]), proba[:1])
+
+
+@pytest.mark.parametrize("data", [rings, blobs])
+def test_a_taught_model_is_loaded_with_the_same_answers(data, tmp_path):
+    X, _ = data()
+    model = MixtureVAE(2, **TAUGHT).fit(X)
+    model.save(tmp_path / "run")
+    again = sfumato.load(tmp_path / "run")
+    assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    assert_array_equal(again.score_samples(X), model.score_samples(X))
+    pd.testing.assert_frame_equal(again.choice_.to_frame(), model.choice_.to_frame())
+
+
+def test_whoever_says_how_the_mixture_is_fitted_gets_it_fitted():
+    X, _ = blobs(100)
+    model = MixtureVAE(2, recipe=Coupled(rounds=(1, 0)), **TAUGHT).fit(X)
+    assert model.choice_ is None
+    assert model.model_.recogniser is not None
+
+
+class ByTheFirstColumn(Labelling):
+    """Label rows by whether the first column is above its median."""
+
+    def choose(self, points, n_clusters, seed):
+        high = points[:, 0] > np.median(points[:, 0])
+        return Candidate("median", np.eye(2)[high.astype(int)]), Choice("median", "edges")
+
+
+def test_a_labelling_of_a_strangers_own_is_taught():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    model = MixtureVAE(2, recipe=Coupled(first=ByTheFirstColumn()), **TAUGHT).fit(X)
+    assert_array_equal(model.labels_, X[:, 0] > np.median(X[:, 0]))
+
+
+def test_a_minimum_of_steps_follows_few_rows():
+    trainer = Trainer(max_epochs=1, min_steps=MinSteps(100, per_row=2), batch_size=10)
+    # 2 steps a row, of 10 rows each: 20 epochs; then 100 steps in all.
+    assert trainer.epochs_for(20) == 20
+    assert trainer.epochs_for(500) == 2
+    assert trainer.phase("half", share=2).epochs_for(20) == 10

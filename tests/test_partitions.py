@@ -186,7 +186,7 @@ def test_a_deep_mixture_is_not_worse_than_simple_ones(kind, data, least):
 
 
 def test_new_rows_go_by_the_gaussians_that_were_chosen():
-    X, y = blobs()
+    X, _ = blobs()
     model = MixtureVAE(2, **TAUGHT).fit(X)
     assert model.choice_.by == "gaussians"
     assert_array_equal(model.predict(X), model.labels_)

@@ -316,8 +316,20 @@ CASES = {
         {"n_levels": 20, "n_components": 3},
     ),
     "MLP": (
-        partial(inside, partial(ae, hidden=None), "backbone", MLP, hidden=(8,)),
-        {"hidden": (6,), "activation": "tanh", "dropout": 0.3, "tied": True},
+        partial(
+            inside,
+            partial(ae, hidden=None, image_shape=False, loss="mse"),
+            "backbone",
+            MLP,
+            hidden=(8,),
+        ),
+        {
+            "hidden": (6,),
+            "activation": "tanh",
+            "dropout": 0.3,
+            "tied": True,
+            "by_columns": ({"hidden": None}, {"hidden": None, "by_columns": True}),
+        },
     ),
     "Conv": (
         partial(inside, partial(ae, hidden=None), "backbone", sfumato.Conv, hidden=(4, 8)),

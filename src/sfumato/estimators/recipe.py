@@ -369,7 +369,7 @@ class Coupled(Recipe):
         principal = principal_points(task.fit.seen)
         graph = neighbour_graph(principal, coupling.n_neighbors)
         n = n_components_of(len(rows), task.n_clusters, self.n_subcomponents)
-        points = codes if self.first == "codes" else _unit(torch.from_numpy(principal))
+        points = codes if self.first != "rows" else _unit(torch.from_numpy(principal))
         with noise:
             fits = [
                 coupled_mixture(

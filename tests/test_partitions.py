@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 import sfumato
-from sfumato import GMVAE, Coupled, MixtureVAE, Trainer, VaDE
+from sfumato import DCN, DEC, GMVAE, Coupled, MixtureVAE, Trainer, VaDE
 from sfumato.coupling import neighbour_graph
 from sfumato.partitions import (
     Candidate,
@@ -20,6 +20,7 @@ from sfumato.partitions import (
     CoupledStarts,
     Labelling,
     SimpleModels,
+    UnknownNumber,
     edge_score,
     enough_gaussians,
     gaussian_nats,
@@ -27,6 +28,13 @@ from sfumato.partitions import (
     kept_information,
     simple_candidates,
     spanning_tree,
+)
+from sfumato.partitions.number import (
+    dense_clusters,
+    joined_gaussians,
+    log_density,
+    peaks,
+    valleys,
 )
 from sfumato.training import MinSteps
 
@@ -165,6 +173,93 @@ def test_few_and_equal_rows_are_labelled_all_the_same(n_rows):
     best, _ = SimpleModels().choose(points, 2, seed=0)
     assert best.responsibilities.shape == (n_rows, 2)
     assert best.labels[0] != best.labels[-1]
+
+
+# How many clusters there are.
+
+
+def test_density_is_that_of_the_nearest_neighbours():
+    points = np.random.default_rng(0).normal(size=(60, 2))
+    density, index = log_density(points, 4)
+    distances = np.sort(np.linalg.norm(points[:, None] - points, axis=2), axis=1)
+    assert_allclose(density, -2 * np.log(distances[:, 4]))
+    assert index.shape == (60, 4)
+
+
+def test_proposals_of_two_separate_gaussians_are_these():
+    points, y = blobs(300, apart=8.0)
+    for found in (valleys(points), dense_clusters(points), peaks(points)):
+        assert (found.n_clusters, adjusted_rand_score(y, found.labels)) == (2, 1.0)
+    # One Gaussian that BIC cuts in two is joined again.
+    long = np.random.default_rng(0).normal(size=(400, 2)) ** 3
+    assert joined_gaussians(long, seed=0).n_clusters < 4
+
+
+@pytest.mark.parametrize("apart", [0.0, 6.0])
+def test_the_number_of_gaussians_is_found_and_one_is_an_answer(apart):
+    points, _ = blobs(400, apart=apart)
+    found, choice, number = UnknownNumber(SimpleModels()).find(points, seed=0)
+    expected = 2 if apart else 1
+    assert number.n_clusters == expected == found.responsibilities.shape[1]
+    assert (choice.by == "number") == (expected == 1)
+    assert len(number.to_frame()) == 4
+
+
+@pytest.mark.parametrize("shape", ["gaussian", "uniform"])
+@pytest.mark.parametrize("d", [2, 5, 20])
+def test_a_single_cluster_of_either_shape_is_one(shape, d):
+    rng = np.random.default_rng(d)
+    points = rng.normal(size=(200, d)) if shape == "gaussian" else rng.uniform(size=(200, d))
+    assert UnknownNumber(SimpleModels()).find(points, seed=0)[2].n_clusters == 1
+
+
+def test_the_number_of_rings_is_found():
+    points, y = rings(400)
+    found, _, number = UnknownNumber(SimpleModels()).find(points, seed=0)
+    assert number.n_clusters == 2
+    assert adjusted_rand_score(y, found.labels) == 1.0
+
+
+@pytest.mark.parametrize("n_rows", [2, 4, 6])
+def test_few_rows_are_one_cluster_or_a_few(n_rows):
+    found, _, number = UnknownNumber(SimpleModels()).find(np.eye(n_rows), seed=0)
+    assert found.responsibilities.shape == (n_rows, number.n_clusters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(MixtureVAE, "n_components"), (VaDE, "n_components"), (DEC, "n_clusters")]
+)
+def test_a_model_finds_the_number_of_clusters_and_keeps_it(kind, name, tmp_path):
+    X, y = blobs(200)
+    model = kind(**{name: "auto"}, **TAUGHT).fit(X)
+    assert model.n_clusters_ == 2
+    assert adjusted_rand_score(y, model.labels_) == 1.0
+    model.save(tmp_path / "run")
+    again = sfumato.load(tmp_path / "run")
+    assert again.n_clusters_ == 2
+    assert_array_equal(again.predict(X), model.predict(X))
+    pd.testing.assert_frame_equal(again.number_.to_frame(), model.number_.to_frame())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(GMVAE, "n_components"), (DEC, "n_clusters"), (DCN, "n_clusters")]
+)
+def test_a_number_that_nothing_finds_has_to_be_given(kind, name):
+    pictures = np.random.default_rng(0).random((20, 8, 8))
+    with pytest.raises(ValueError, match=f"{name}='auto' finds .* of tables"):
+        kind(**{name: "auto"}, **TAUGHT).fit(pictures)
+    with pytest.raises(ValueError, match=f"{name} must be 'auto' or a whole number"):
+        kind(**{name: "many"}, **TAUGHT).fit(pictures)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("kind", "least"), [(DEC, 0.88), (DCN, 0.6)])
+def test_labels_of_a_table_are_held_while_codes_gather(kind, least):
+    # DCN's clusters are where a centre is nearest: of two species that touch it moves some rows.
+    X, y = load_iris(return_X_y=True)
+    model = kind(3, hidden=(32,), random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) >= least
+    assert_array_equal(model.predict(X), model.labels_)
 
 
 # The model that is taught.

@@ -141,6 +141,8 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     columns_: Any
     n_features_in_: int
     seed_: int
+    # How many clusters were found, where nobody said how many there are.
+    n_found_: int | None = None
     # The labels that were seen, where there were any.
     classes_: np.ndarray | None = None
     __signature__: ClassVar[Signature]
@@ -215,8 +217,11 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     @property
     def n_clusters_(self) -> int | None:
-        """How many clusters there are; None for a model without any."""
-        return None if self.clusters_named is None else int(getattr(self, self.clusters_named))
+        """How many clusters there are; None for a model without any, or before they are found."""
+        if self.clusters_named is None:
+            return None
+        given = getattr(self, self.clusters_named) if self.n_found_ is None else self.n_found_
+        return None if given == "auto" else int(given)
 
     @property
     def row_width_(self) -> int:

@@ -518,9 +518,26 @@ def check_clusters(name: str, n_clusters: Any, n_rows: int) -> None:
     ValueError
         If there cannot be so many.
     """
-    check_count(name, n_clusters)
+    if n_clusters == "auto":
+        return
+    check_count(name, n_clusters, "'auto' or ")
     if n_clusters > n_rows:
         raise ValueError(f"{name}={n_clusters} must not exceed the number of rows, {n_rows}.")
+
+
+def check_known(name: str, n_clusters: Any) -> None:
+    """Check that the number of clusters is given, where nothing could find it.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if n_clusters == "auto":
+        raise ValueError(
+            f"{name}='auto' finds the number of clusters of tables of up to 20,000 rows, with the "
+            "default recipe: give a number."
+        )
 
 
 def warn_of_collapse(diagnosis: Diagnosis, stacklevel: int = 3) -> None:

@@ -21,6 +21,9 @@ from sfumato.objectives import SelfLabelled, require_not_negative
 from sfumato.scaling import Scaler
 from sfumato.training import Relabelling, Trainer, check_choice
 
+# lambda where clusters may change, and where they are held.
+WEIGHT, HELD_WEIGHT = 0.1, 10.0
+
 
 class DCN(EmbeddingEstimator):
     r"""Deep clustering network: an autoencoder whose codes k-means can tell apart.
@@ -30,15 +33,17 @@ class DCN(EmbeddingEstimator):
 
     Parameters
     ----------
-    n_clusters : int
+    n_clusters : int or "auto"
+        "auto" finds how many clusters a table has (:class:`~sfumato.partitions.UnknownNumber`).
     latent_dim : int
         Length of z.
     hidden, backbone
         See :class:`VAE`.
     loss : "mse", "cross-entropy" or Loss
         Of the reconstruction, see :class:`Autoencoder`.
-    clustering_weight : float
-        lambda, units of the loss for a squared unit of the code.
+    clustering_weight : float, optional
+        lambda, units of the loss for a squared unit of the code; by default 0.1, and 10 where the
+        labels of a table are held, which the codes have to follow.
     centres : "online" or "offline"
         Centres that move along with every batch, as running means; or means of all rows at the
         start of every interval.
@@ -72,12 +77,12 @@ class DCN(EmbeddingEstimator):
 
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | str = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
         loss: Loss | str = "auto",
-        clustering_weight: float = 0.1,
+        clustering_weight: float | None = None,
         centres: str = "online",
         recipe: SelfTraining | None = None,
         scaling: Scaler | str = "auto",
@@ -102,24 +107,29 @@ class DCN(EmbeddingEstimator):
 
     def _check_own(self) -> None:
         check_choice("centres", self.centres, ["online", "offline"])
-        require_not_negative(clustering_weight=self.clustering_weight)
+        if self.clustering_weight is not None:
+            require_not_negative(clustering_weight=self.clustering_weight)
 
     def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> DCNModel:
-        assignment = RunningCentres(self.n_clusters, self.latent_dim)
+        assignment = RunningCentres(self._n_clusters, self.latent_dim)
         return DCNModel(encoder, decoder, prior, assignment, self.n_rows_)
 
-    def _terms_of(self, fit: Fit | None) -> SelfLabelled:
+    def _held_terms(self, fit: Fit) -> SelfLabelled:
+        return self._terms_of(fit, held=True)
+
+    def _terms_of(self, fit: Fit | None, held: bool = False) -> SelfLabelled:
+        given = HELD_WEIGHT if held else WEIGHT
         terms = partial(
             kmeans_friendly,
             loss=self._judge(),
-            clustering_weight=self.clustering_weight,
-            online=self.centres == "online",
+            clustering_weight=given if self.clustering_weight is None else self.clustering_weight,
+            online=self.centres == "online" and not held,
         )
         return SelfLabelled(terms, nearest_centres, None if fit is None else fit.view)
 
     def _start_clusters(self, model: Any, labels: Tensor) -> None:
         # An empty cluster counts its centre as a row, for a mean of none is not a number.
-        counts = torch.bincount(labels, minlength=self.n_clusters).clamp_min(1)
+        counts = torch.bincount(labels, minlength=self._n_clusters).clamp_min(1)
         model.assignment.counts.copy_(counts)
 
     def _relabelled(self, model: Any, fit: Fit, noise: Noise) -> Relabelling:
@@ -129,7 +139,7 @@ class DCN(EmbeddingEstimator):
         changed = relabel(model, labels)
         if self.centres == "offline":
             model.assignment.refit(_drawn_codes(model, fit, codes, noise), labels)
-        return Relabelling(F.one_hot(labels, self.n_clusters).to(codes), changed)
+        return Relabelling(F.one_hot(labels, self._n_clusters).to(codes), changed)
 
     def _train_rest(self, model: Any, fit: Fit) -> None:
         """Train nothing more."""

@@ -35,7 +35,8 @@ class DEC(SoftClusters, EmbeddingEstimator):
 
     Parameters
     ----------
-    n_clusters : int
+    n_clusters : int or "auto"
+        "auto" finds how many clusters a table has (:class:`~sfumato.partitions.UnknownNumber`).
     latent_dim : int
         Length of z.
     hidden, backbone
@@ -85,7 +86,7 @@ class DEC(SoftClusters, EmbeddingEstimator):
 
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | str = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",
@@ -119,7 +120,7 @@ class DEC(SoftClusters, EmbeddingEstimator):
         require_not_negative(reconstruction_weight=self.reconstruction_weight)
 
     def _assembled(self, encoder: nn.Module, decoder: nn.Module, prior: Components) -> DECModel:
-        assignment = StudentAssignment(self.n_clusters, self.latent_dim, self.alpha)
+        assignment = StudentAssignment(self._n_clusters, self.latent_dim, self.alpha)
         return DECModel(encoder, decoder, prior, assignment, self.n_rows_)
 
     def _terms_of(self, fit: Fit | None) -> SelfLabelled:

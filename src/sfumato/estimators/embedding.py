@@ -19,15 +19,18 @@ from sfumato.estimators.capabilities import (
     HasLoss,
     SamplesComponents,
     check_clusters,
+    check_known,
     component_pictures,
 )
 from sfumato.estimators.fit import Fit, deformation_of
 from sfumato.estimators.mixture import CLUSTER_TRAINER
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
-from sfumato.estimators.recipe import coupled_clusters
+from sfumato.estimators.recipe import MOST_ROWS, coupled_clusters, label_rows
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss, loss_of
 from sfumato.nn import (
+    MLP,
+    Backbone,
     Components,
     Conditional,
     Deformation,
@@ -39,6 +42,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled
+from sfumato.partitions import Choice, Number, SimpleModels
 from sfumato.scaling import Scaler
 from sfumato.training import (
     History,
@@ -50,7 +54,7 @@ from sfumato.training import (
 )
 
 # What gives the first clusters.
-INITS = ("neighbours", "kmeans")
+INITS = ("auto", "neighbours", "kmeans")
 # Starts of k-means.
 N_INIT = 20
 
@@ -60,9 +64,12 @@ class SelfTraining(BaseEstimator):
 
     Parameters
     ----------
-    init : "neighbours" or "kmeans"
-        Clusters of the pre-trained codes to start from: a mixture in which neighbouring rows share
-        a label, its components merged; or k-means, as in the papers.
+    init : "auto", "neighbours" or "kmeans"
+        Clusters to start from. "neighbours": of the pre-trained codes, by a mixture in which
+        neighbouring rows share a label, its components merged; "kmeans": of the codes by k-means,
+        as in the papers. "auto" is "neighbours" for pictures; tables of up to 20,000 rows are
+        labelled by the best of simple models (:class:`~sfumato.partitions.SimpleModels`), and these
+        labels are held: they are the targets, and the model learns codes that gather around them.
     n_init : int, optional
         Starts of k-means, of which the one of least inertia is kept; 20 by default.
     update_interval : int, "auto" or None
@@ -78,7 +85,7 @@ class SelfTraining(BaseEstimator):
 
     def __init__(
         self,
-        init: str = "neighbours",
+        init: str = "auto",
         n_init: int | None = None,
         update_interval: int | str | None = "auto",
         tolerance: float = 1e-3,
@@ -104,7 +111,7 @@ class SelfTraining(BaseEstimator):
         if self.n_init is not None:
             check_count("n_init", self.n_init, "None or ")
             if self.init != "kmeans":
-                raise ValueError("n_init has no effect with init='neighbours': leave it out.")
+                raise ValueError(f"n_init has no effect with init={self.init!r}: leave it out.")
         if self.update_interval not in (None, "auto"):
             check_count("update_interval", self.update_interval, "'auto', None or ")
         if not 0 <= self.tolerance <= 1:
@@ -127,7 +134,9 @@ class EmbeddingEstimator(
     # What update_interval="auto" stands for.
     update_interval: ClassVar[int | None] = None
     shows = (component_pictures,)
-    stored = ("n_rows_", "loss_")
+    stored = ("n_rows_", "loss_", "n_found_", "choice_", "number_")
+    choice_: Choice | None = None
+    number_: Number | None = None
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
     homes = {
@@ -135,7 +144,7 @@ class EmbeddingEstimator(
         **dict.fromkeys(SelfTraining().get_params(), "recipe"),
     }
 
-    n_clusters: int
+    n_clusters: int | str
     recipe: SelfTraining | None
 
     n_rows_: int
@@ -164,6 +173,10 @@ class EmbeddingEstimator(
     def _terms_of(self, fit: Fit | None) -> SelfLabelled:
         """Return the objective, with random views in a fit."""
 
+    def _held_terms(self, fit: Fit) -> SelfLabelled:
+        """Return the objective where the labels are given and stay."""
+        return self._terms_of(fit)
+
     @property
     def cluster_centers_(self) -> np.ndarray:
         """Centres of the clusters among the codes, shape (n_clusters, latent_dim)."""
@@ -181,16 +194,21 @@ class EmbeddingEstimator(
         self.n_rows_ = len(X)
         deformation = deformation_of(self._recipe().deformation, self.image_shape_)
         fit = self._start(X).deforming(deformation)
+        held = self._labelled(fit)
         autoencoder = self._pretraining().model(fit)
         model = fit.build(self._build).to(fit.engine.device)
         for part in ("encoder", "decoder"):
             getattr(model, part).load_state_dict(getattr(autoencoder, part).state_dict())
-        self._start_from_clusters(model, fit)
-        history = self._train_clusters(model, fit)
+        self._start_from_clusters(model, fit, held)
+        history = self._train_clusters(model, fit, held)
         self._train_rest(model, fit)
         fit.trainer.finish_phases()
         self._settle(model, fit)
         return self._finish(model, history)
+
+    def _backbone(self) -> Backbone:
+        default = self.backbone == "mlp" and self.hidden is None
+        return MLP(by_columns=True) if default else super()._backbone()
 
     def _recipe(self) -> SelfTraining:
         return recipe_or_default(self.recipe)
@@ -225,57 +243,85 @@ class EmbeddingEstimator(
         return self._assembled(
             Conditional(chained(*loss.input_layers(), encoder), code),
             Conditional(decoder, output),
-            GaussianComponents(self.n_clusters, self.latent_dim),
+            GaussianComponents(self._n_clusters, self.latent_dim),
         )
 
     def _objective(self) -> SelfLabelled:
         return self._terms_of(None)
 
-    def _start_from_clusters(self, model: Any, fit: Fit) -> None:
+    def _start_from_clusters(self, model: Any, fit: Fit, held: Tensor | None) -> None:
         codes = posterior_means(model, fit.rows).cpu()
-        labels = torch.from_numpy(self._first_labels(codes, fit))
+        labels = torch.from_numpy(self._first_labels(codes, fit)) if held is None else held
         model.labels.copy_(labels)
         with torch.no_grad():
-            model.assignment.centres.copy_(first_centres(codes, labels, self.n_clusters))
+            model.assignment.centres.copy_(first_centres(codes, labels, self._n_clusters))
         self._start_clusters(model, labels)
 
     def _first_labels(self, codes: Tensor, fit: Fit) -> np.ndarray:
         recipe = self._recipe()
-        alike = few_distinct(fit.rows, self.n_clusters)
+        alike = few_distinct(fit.rows, self._n_clusters)
         if alike is not None:
-            warn_of_empty(self.n_clusters, int(alike.max()) + 1)
+            warn_of_empty(self._n_clusters, int(alike.max()) + 1)
             return alike
-        if recipe.init == "neighbours":
-            labels = coupled_clusters(codes, fit.seen, self.n_clusters, fit.seed)
+        if recipe.init != "kmeans":
+            labels = coupled_clusters(codes, fit.seen, self._n_clusters, fit.seed)
             # Few or equal rows can leave clusters empty.
-            if len(np.unique(labels)) == self.n_clusters:
+            if len(np.unique(labels)) == self._n_clusters:
                 return labels
         n_init = N_INIT if recipe.n_init is None else recipe.n_init
-        kmeans = KMeans(self.n_clusters, n_init=n_init, random_state=fit.seed)
+        kmeans = KMeans(self._n_clusters, n_init=n_init, random_state=fit.seed)
         nearest: np.ndarray = kmeans.fit_predict(codes.numpy()).astype(np.int64)
         return nearest
 
-    def _train_clusters(self, model: Any, fit: Fit) -> History:
-        """Train on targets that the model makes, until they rest."""
+    def _labelled(self, fit: Fit) -> Tensor | None:
+        """Return labels that are held, those of simple models of a table, or None.
+
+        Raises
+        ------
+        ValueError
+            If the number of clusters is unknown, and nothing labels such rows.
+        """
+        self.n_found_ = self.choice_ = self.number_ = None
+        small = fit.image_shape is None and len(fit.rows) <= MOST_ROWS
+        if self._recipe().init != "auto" or not small:
+            check_known("n_clusters", self.n_clusters)
+            return None
+        if self.n_clusters != "auto" and few_distinct(fit.rows, self._n_clusters) is not None:
+            return None
+        found, self.choice_, self.number_ = label_rows(SimpleModels(), self.n_clusters, fit)
+        self.n_found_ = found.responsibilities.shape[1]
+        return torch.from_numpy(found.labels)
+
+    @property
+    def _n_clusters(self) -> int:
+        return int(self.n_clusters_ or 0)
+
+    def _train_clusters(self, model: Any, fit: Fit, held: Tensor | None) -> History:
+        """Train on targets that the model makes, until they rest, or on labels that are held."""
         recipe, trainer, n = self._recipe(), fit.trainer, len(fit.rows)
         given: Any = recipe.update_interval
         interval = (self.update_interval if given == "auto" else given) or trainer.steps_for(n)
 
         def relabel(noise: Noise) -> Relabelling:
-            return self._relabelled(model, fit, noise)
+            found = self._relabelled(model, fit, noise)
+            if held is None:
+                return found
+            targets = F.one_hot(held, self._n_clusters).to(found.targets)
+            changed = model.labels.cpu() != held
+            return Relabelling(targets, float(changed.double().mean()))
 
         batches = RelabelledBatches(
             fit.rows, relabel, trainer.batch_size, interval, recipe.tolerance
         )
         passes = trainer.passes_for(n, interval)
-        objective = self._terms_of(fit)
+        objective = self._terms_of(fit) if held is None else self._held_terms(fit)
         return fit.phase("clusters", model, objective, batches, max_epochs=passes, min_steps=0)
 
     def _settle(self, model: Any, fit: Fit) -> None:
         """Assign the training rows, and fit to their codes what samples are drawn from."""
         self.labels_ = self._posterior(model, fit.rows).argmax(axis=1)
         codes = posterior_means(model, fit.rows)
-        one_hot = F.one_hot(torch.from_numpy(self.labels_), self.n_clusters).to(codes)
+        one_hot = F.one_hot(torch.from_numpy(self.labels_), self._n_clusters).to(codes)
         model.prior.fit(codes, one_hot)
         model.labels.copy_(torch.from_numpy(self.labels_))
 

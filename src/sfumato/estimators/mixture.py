@@ -1,7 +1,6 @@
 """Base of the estimators of mixture models: clusters and codes."""
 
 from abc import abstractmethod
-from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,11 +18,12 @@ from sfumato.estimators.capabilities import (
     SamplesComponents,
     SoftClusters,
     check_clusters,
+    check_known,
     component_pictures,
     sampled_likelihood,
     warn_of_collapse,
 )
-from sfumato.estimators.fit import deformation_of, fixed_views
+from sfumato.estimators.fit import Fit, deformation_of, fixed_views
 from sfumato.estimators.memory import GaussianMemory, Memory, MemoryShape, empty_memory
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipe import (
@@ -32,6 +32,7 @@ from sfumato.estimators.recipe import (
     Recipe,
     Trained,
     evidence_alone,
+    label_rows,
     recipe_of,
 )
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture, map_blocks
@@ -39,7 +40,7 @@ from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import MLP, Backbone, Deformation, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
-from sfumato.partitions import Choice
+from sfumato.partitions import Candidate, Choice, Number
 from sfumato.scaling import Scaler
 from sfumato.training import MinSteps, Optimizer
 
@@ -85,20 +86,21 @@ class MixtureEstimator(
         "recipe": recipe_of,
     }
     shows = (component_pictures,)
-    stored = ("likelihood_", "memory_shape_", "taught_", "choice_")
+    stored = ("likelihood_", "memory_shape_", "taught_", "n_found_", "choice_", "number_")
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
     homes = {"activation": "backbone", **RECIPE}
     # Whether the paper starts from an autoencoder's codes.
     pretrain_in_paper_recipe: ClassVar[bool] = False
 
-    n_components: int
+    n_components: int | str
     recipe: Recipe | str
     likelihood: Likelihood | str
 
     memory_shape_: MemoryShape | None
     taught_: bool = False
     choice_: Choice | None = None
+    number_: Number | None = None
 
     @abstractmethod
     def build(self, n_components: int) -> Any:
@@ -122,12 +124,9 @@ class MixtureEstimator(
         self._check_own()
         check_clusters("n_components", self.n_components, len(X))
         deformation = deformation_of(self._recipe().deformation, self.image_shape_)
-        labelling = self._recipe().labelling_for(self.image_shape_, len(X))
-        self.taught_ = labelling is not None
-        task = replace(self._task(X, deformation), labelling=labelling)
+        task = self._task(X, deformation)
         trained = self._recipe().train(task)
         task.fit.trainer.finish_phases()
-        self.choice_ = trained.choice
         model = self._remembering(trained)
         r = self._training_labels(model, task.fit.rows)
         self.labels_ = r.argmax(axis=1)
@@ -140,6 +139,7 @@ class MixtureEstimator(
     def _task(self, X: np.ndarray, deformation: Deformation | None) -> MixtureTask:
         fit = self._start(X).deforming(deformation)
         recipe = self._recipe()
+        labelled = self._labelled(fit)
         pretraining = Pretraining(
             self._backbone(),
             self.latent_dim,
@@ -150,18 +150,43 @@ class MixtureEstimator(
         )
         return MixtureTask(
             fit,
-            self.n_components,
+            self.n_components_,
             self.build,
             self._objective(),
             pretraining,
             self.pretrain_in_paper_recipe,
+            labelled,
         )
+
+    def _labelled(self, fit: Fit) -> Candidate | None:
+        """Return the labels that the model is to be taught, and find how many clusters there are.
+
+        Raises
+        ------
+        ValueError
+            If the number of clusters is unknown, and nothing labels such rows.
+        """
+        labelling = self._recipe().labelling_for(self.image_shape_, len(fit.rows))
+        self.taught_ = labelling is not None
+        self.n_found_ = self.choice_ = self.number_ = None
+        if labelling is None:
+            check_known("n_components", self.n_components)
+            return None
+        found = label_rows(labelling, self.n_components, fit)
+        labelled, self.choice_, self.number_ = found
+        self.n_found_ = labelled.responsibilities.shape[1]
+        return labelled
+
+    @property
+    def n_components_(self) -> int:
+        """How many components, and clusters, there are."""
+        return int(self.n_clusters_ or 0)
 
     def _build(self) -> LatentVariableModel:
         with Noise(self.seed_):
-            model: LatentVariableModel = self.build(self.n_components)
+            model: LatentVariableModel = self.build(self.n_components_)
         shape = None if self.memory_shape_ is None else MemoryShape(*self.memory_shape_)
-        model.memory = empty_memory(shape, self.n_components)
+        model.memory = empty_memory(shape, self.n_components_)
         return model
 
     def _remembering(self, trained: Trained) -> Any:
@@ -169,7 +194,7 @@ class MixtureEstimator(
         points, r, gaussians = trained.points, trained.responsibilities, trained.gaussians
         model = trained.model
         if points is None or r is None:
-            model.memory = empty_memory(None, self.n_components)
+            model.memory = empty_memory(None, self.n_components_)
             return model
         kind = "neighbours" if gaussians is None else "gaussians"
         self.memory_shape_ = MemoryShape(kind, len(points), points.shape[1])
@@ -182,7 +207,7 @@ class MixtureEstimator(
         if self.memory_shape_ is not None:
             known: np.ndarray = model.memory.known
             return known
-        evidence = evidence_alone(model, rows, self.n_components).evidence
+        evidence = evidence_alone(model, rows, self.n_components_).evidence
         alone: np.ndarray = softmax(evidence.double().numpy(), axis=1)
         return alone
 
@@ -233,7 +258,7 @@ class MixtureEstimator(
         """
         if self.taught_:
             return self._by_memory(model, x)
-        found = evidence_alone(model, x, self.n_components)
+        found = evidence_alone(model, x, self.n_components_)
         coupling = self._recipe().coupling_
         votes: float | np.ndarray = 0.0
         if coupling.strength and self.memory_shape_ is not None:

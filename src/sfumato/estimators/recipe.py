@@ -36,7 +36,16 @@ from sfumato.inference import (
 from sfumato.nn import Deformation, ImageShape, Recogniser
 from sfumato.noise import Noise
 from sfumato.objectives import Objective, PenalisedBound
-from sfumato.partitions import Choice, CoupledStarts, Gaussians, Labelling, SimpleModels
+from sfumato.partitions import (
+    Candidate,
+    Choice,
+    CoupledStarts,
+    Gaussians,
+    Labelling,
+    Number,
+    SimpleModels,
+    UnknownNumber,
+)
 from sfumato.training import History, LabelledRows
 
 # Components that each cluster starts with, where nobody says how many, and rows that each has.
@@ -67,8 +76,6 @@ class Trained(NamedTuple):
     """Where the training rows lie as neighbours of new ones, shape (n, l)."""
     responsibilities: Tensor | None = None
     """Posterior of their labels, shape (n, K)."""
-    choice: Choice | None = None
-    """What was chosen of several labellings, and why."""
     gaussians: Gaussians | None = None
     """What tells new rows apart, where Gaussians told the training rows."""
 
@@ -88,8 +95,8 @@ class MixtureTask:
         The autoencoder that the model may continue.
     pretrain_in_paper_recipe : bool
         Whether the paper starts from an autoencoder's codes.
-    labelling : Labelling, optional
-        What labels the rows first: networks are then taught these labels.
+    labelled : Candidate, optional
+        Labels that the networks are taught, where the rows were labelled first.
     """
 
     fit: Fit
@@ -98,7 +105,7 @@ class MixtureTask:
     objective: Objective
     pretraining: Pretraining
     pretrain_in_paper_recipe: bool
-    labelling: Labelling | None = None
+    labelled: Candidate | None = None
 
 
 class Recipe(BaseEstimator, ABC):
@@ -310,16 +317,12 @@ class Coupled(Recipe):
 
     def train(self, task: MixtureTask) -> Trained:
         """Train a model of more components than clusters, merge these, and train on."""
-        if task.labelling is not None:
-            return self._teach(task, task.labelling)
-        return self._discover(task)
+        return self._discover(task) if task.labelled is None else self._teach(task, task.labelled)
 
-    def _teach(self, task: MixtureTask, labelling: Labelling) -> Trained:
-        """Label the rows, and train a model on the labels."""
+    def _teach(self, task: MixtureTask, labelled: Candidate) -> Trained:
+        """Train a model on labels."""
         fit = task.fit
         seen = fit.seen[slice(None)].cpu()
-        points = points_of(fit.seen)
-        labelled, choice = labelling.choose(points, task.n_clusters, fit.seed)
         autoencoder = task.pretraining.model(fit)
         with Noise(fit.seed):
             model = task.build(task.n_clusters).to(fit.engine.device)
@@ -330,9 +333,8 @@ class Coupled(Recipe):
         if sum(self.rounds):
             rows = LabelledRows(fit.rows, _tensor(r), torch.zeros(len(r)))
             records = fit.phase("round-1", model, PenalisedBound(0.0, 0.0), rows).records
-        as_seen = points.shape[1] == seen.shape[1]
-        gaussians = labelled.gaussians if as_seen else None
-        return Trained(model.eval(), History(records), seen, _tensor(r), choice, gaussians)
+        gaussians = labelled.gaussians if seen.shape[1] <= MOST_COLUMNS else None
+        return Trained(model.eval(), History(records), seen, _tensor(r), gaussians)
 
     def _discover(self, task: MixtureTask) -> Trained:
         autoencoder = task.pretraining.model(task.fit)
@@ -525,6 +527,16 @@ def coupled_clusters(codes: Tensor, rows: RowSource, n_clusters: int, seed: int)
     groups = merge_components(r.T @ (graph @ r), n_clusters, seed)
     labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
     return labels
+
+
+def label_rows(
+    labelling: Labelling, n_clusters: int | str, fit: Fit
+) -> tuple[Candidate, Choice, Number | None]:
+    """Return the labels of rows, and why; with "auto" how many clusters there are, too."""
+    points = points_of(fit.seen)
+    if n_clusters == "auto":
+        return UnknownNumber(labelling).find(points, fit.seed)
+    return *labelling.choose(points, int(n_clusters), fit.seed), None
 
 
 def points_of(rows: RowSource) -> np.ndarray:

@@ -28,8 +28,9 @@ class VaDE(MixtureEstimator):
 
     Parameters
     ----------
-    n_components : int
-        Classes, K.
+    n_components : int or "auto"
+        Classes, K; "auto" finds how many clusters a table has
+        (:class:`~sfumato.partitions.UnknownNumber`).
     latent_dim : int
         Length of z.
     hidden, backbone, likelihood
@@ -46,6 +47,10 @@ class VaDE(MixtureEstimator):
     ----------
     labels_ : ndarray, shape (n,)
         Clusters of the training rows.
+    n_components_ : int
+        How many there are.
+    choice_, number_ : Choice, Number or None
+        Which labelling of a table was chosen, and which number of clusters, and why.
     likelihood_, model_, history_, scaling_, image_shape_, seed_
         See :class:`VAE`.
 
@@ -67,7 +72,7 @@ class VaDE(MixtureEstimator):
 
     def __init__(
         self,
-        n_components: int = 10,
+        n_components: int | str = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",

@@ -11,6 +11,7 @@ from sfumato.partitions.choice import (
     kept_information,
 )
 from sfumato.partitions.hierarchy import SpanningTree, genie, spanning_tree
+from sfumato.partitions.number import Number, Proposal, UnknownNumber
 
 __all__ = [
     "Candidate",
@@ -18,8 +19,11 @@ __all__ = [
     "CoupledStarts",
     "Gaussians",
     "Labelling",
+    "Number",
+    "Proposal",
     "SimpleModels",
     "SpanningTree",
+    "UnknownNumber",
     "edge_score",
     "enough_gaussians",
     "gaussian_nats",

@@ -1,9 +1,9 @@
 """Clusters of small tables: Gagolewski's benchmark suite, the number of clusters known or not.
 
 The tables of `$SFUMATO_DATA/tables/suite` outside the battery sipu, of at most 10,000 rows and 12
-clusters. Agreement with a reference is the adjusted Rand index, its noise rows left out; with several
-references, the best counts. Columns are standardised for the baselines. Each fit is appended to a
-cache as soon as it is there.
+clusters. Agreement with a reference is the adjusted Rand index, its noise rows left out; with
+several references, the best counts. Columns are standardised for the baselines. Each fit is
+appended to a cache as soon as it is there.
 """
 
 import argparse
@@ -192,18 +192,8 @@ def write_tables() -> None:
     """Write the tables of both tasks, and that of all sets."""
     fits = results.kept(CACHE, Fit)
     for name, methods in (("known", KNOWN), ("unknown", UNKNOWN)):
-        columns = [
-            "method",
-            "ARI ↑",
-            "real",
-            "exact K",
-            "worst loss",
-            "CPU s ↓",
-            "seeds",
-            "commits",
-        ]
         rows = [[method, *summary(fits, method)] for method in methods if has(fits, method)]
-        results.write(f"suite-{name}", columns, rows, NOTES)
+        results.write(f"suite-{name}", COLUMNS, rows, NOTES)
     methods = [method for method in METHODS if has(fits, method)]
     rows = [
         [data, *(f"{mean_ari(fits, data, method):.3f}" for method in methods)]
@@ -243,15 +233,17 @@ def summary(fits: list[Fit], method: str) -> list[object]:
     ]
 
 
+COLUMNS = ["method", "ARI ↑", "real", "exact K", "worst loss", "CPU s ↓", "seeds", "commits"]
 NOTES = (
     "Tables of Gagolewski's benchmark suite that are visible here, outside sipu: defaults of our "
     "models were settled with these in view. Mean adjusted Rand index over tables (real: uci and "
-    "iris), means over seeds; exact K: tables whose number of clusters is that of a reference; worst "
-    "loss: the most that a table has less than the better of k-means and a full Gaussian mixture. "
-    "Processor seconds of a table: median, one thread. kmeans: ten starts; gmm: full covariances, "
-    "five starts; spectral: ten neighbours; genie: limit 0.3; hdbscan: clusters of a fiftieth of the "
-    "rows or more, its noise one cluster, or given to the nearest row; gmm by BIC: four kinds of "
-    "covariances, up to 25 components. Baselines see standardised columns, ours the rows as they are."
+    "iris), means over seeds; exact K: tables whose number of clusters is that of a reference; "
+    "worst loss: the most that a table has less than the better of k-means and a full Gaussian "
+    "mixture. Processor seconds of a table: median, one thread. kmeans: ten starts; gmm: full "
+    "covariances, five starts; spectral: ten neighbours; genie: limit 0.3; hdbscan: clusters of a "
+    "fiftieth of the rows or more, its noise one cluster, or given to the nearest row; gmm by BIC: "
+    "four kinds of covariances, up to 25 components. Baselines see standardised columns, ours the "
+    "rows as they are."
 )
 
 

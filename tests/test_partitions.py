@@ -321,7 +321,8 @@ def test_a_taught_model_is_loaded_with_the_same_answers(data, tmp_path):
 
 def test_whoever_says_how_the_mixture_is_fitted_gets_it_fitted():
     X, _ = blobs(100)
-    model = MixtureVAE(2, recipe=Coupled(rounds=(1, 0)), **TAUGHT).fit(X)
+    recipe = Coupled(rounds=(1, 0), n_subcomponents=2)
+    model = MixtureVAE(2, recipe=recipe, **TAUGHT).fit(X)
     assert model.choice_ is None
     assert model.model_.recogniser is not None
 

@@ -66,6 +66,8 @@ CLUSTERS = frozenset({"predict"})
 DENSITY = frozenset({"score", "density"})
 GENERATES = frozenset({"sample"})
 IMPUTES = frozenset({"impute"})
+# Numbers of clusters that stand for one that has to be found.
+UNKNOWN = (None, "auto")
 # Rows that an objective of a whole batch sees at once where it is reported.
 BATCH = 1024
 
@@ -221,7 +223,7 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         if self.clusters_named is None:
             return None
         given = getattr(self, self.clusters_named) if self.n_found_ is None else self.n_found_
-        return None if given == "auto" else int(given)
+        return None if given in UNKNOWN else int(given)
 
     @property
     def row_width_(self) -> int:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sfumato.data import Columns
-from sfumato.estimators.base import TabularEstimator, Unit
+from sfumato.estimators.base import UNKNOWN, TabularEstimator, Unit
 from sfumato.estimators.cells import as_named, impute_cells
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
 from sfumato.estimators.tables import has_holes
@@ -518,7 +518,7 @@ def check_clusters(name: str, n_clusters: Any, n_rows: int) -> None:
     ValueError
         If there cannot be so many.
     """
-    if n_clusters == "auto":
+    if n_clusters in UNKNOWN:
         return
     check_count(name, n_clusters, "'auto' or ")
     if n_clusters > n_rows:
@@ -533,10 +533,10 @@ def check_known(name: str, n_clusters: Any) -> None:
     ValueError
         If it is not.
     """
-    if n_clusters == "auto":
+    if n_clusters in UNKNOWN:
         raise ValueError(
-            f"{name}='auto' finds the number of clusters of tables of up to 20,000 rows, with the "
-            "default recipe: give a number."
+            f"{name}={n_clusters!r} finds the number of clusters of tables of up to 20,000 rows, "
+            "with the default recipe: give a number."
         )
 
 

@@ -33,8 +33,9 @@ class DCN(EmbeddingEstimator):
 
     Parameters
     ----------
-    n_clusters : int or "auto"
-        "auto" finds how many clusters a table has (:class:`~sfumato.partitions.UnknownNumber`).
+    n_clusters : int, "auto" or None
+        "auto", or None, finds how many clusters a table has
+        (:class:`~sfumato.partitions.UnknownNumber`).
     latent_dim : int
         Length of z.
     hidden, backbone
@@ -77,7 +78,7 @@ class DCN(EmbeddingEstimator):
 
     def __init__(
         self,
-        n_clusters: int | str = 10,
+        n_clusters: int | str | None = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",

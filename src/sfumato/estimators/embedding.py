@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato.estimators.base import CLUSTERS, CODES, GENERATES, TabularEstimator
+from sfumato.estimators.base import CLUSTERS, CODES, GENERATES, UNKNOWN, TabularEstimator
 from sfumato.estimators.capabilities import (
     Clusters,
     Decodes,
@@ -144,7 +144,7 @@ class EmbeddingEstimator(
         **dict.fromkeys(SelfTraining().get_params(), "recipe"),
     }
 
-    n_clusters: int | str
+    n_clusters: int | str | None
     recipe: SelfTraining | None
 
     n_rows_: int
@@ -286,7 +286,7 @@ class EmbeddingEstimator(
         if self._recipe().init != "auto" or not small:
             check_known("n_clusters", self.n_clusters)
             return None
-        if self.n_clusters != "auto" and few_distinct(fit.rows, self._n_clusters) is not None:
+        if self.n_clusters not in UNKNOWN and few_distinct(fit.rows, self._n_clusters) is not None:
             return None
         found, self.choice_, self.number_ = label_rows(SimpleModels(), self.n_clusters, fit)
         self.n_found_ = found.responsibilities.shape[1]

@@ -93,7 +93,7 @@ class MixtureEstimator(
     # Whether the paper starts from an autoencoder's codes.
     pretrain_in_paper_recipe: ClassVar[bool] = False
 
-    n_components: int | str
+    n_components: int | str | None
     recipe: Recipe | str
     likelihood: Likelihood | str
 

@@ -20,6 +20,7 @@ from sfumato.coupling import (
     merge_components,
     neighbour_graph,
 )
+from sfumato.estimators.base import UNKNOWN
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.pretraining import Pretraining, codes_of, take_over
 from sfumato.estimators.principal import principal_points
@@ -56,7 +57,6 @@ MOST_ROWS, MOST_COLUMNS = 20_000, 40
 LONG_WAY = {
     "coupling": "neighbours",
     "n_subcomponents": N_SUBCOMPONENTS,
-    "rounds": (2, 2),
     "n_init": 1,
     "merging": "information",
 }
@@ -530,11 +530,11 @@ def coupled_clusters(codes: Tensor, rows: RowSource, n_clusters: int, seed: int)
 
 
 def label_rows(
-    labelling: Labelling, n_clusters: int | str, fit: Fit
+    labelling: Labelling, n_clusters: Any, fit: Fit
 ) -> tuple[Candidate, Choice, Number | None]:
     """Return the labels of rows, and why; with "auto" how many clusters there are, too."""
     points = points_of(fit.seen)
-    if n_clusters == "auto":
+    if n_clusters in UNKNOWN:
         return UnknownNumber(labelling).find(points, fit.seed)
     return *labelling.choose(points, int(n_clusters), fit.seed), None
 

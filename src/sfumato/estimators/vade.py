@@ -28,8 +28,8 @@ class VaDE(MixtureEstimator):
 
     Parameters
     ----------
-    n_components : int or "auto"
-        Classes, K; "auto" finds how many clusters a table has
+    n_components : int, "auto" or None
+        Classes, K; "auto", or None, finds how many clusters a table has
         (:class:`~sfumato.partitions.UnknownNumber`).
     latent_dim : int
         Length of z.
@@ -72,7 +72,7 @@ class VaDE(MixtureEstimator):
 
     def __init__(
         self,
-        n_components: int | str = 10,
+        n_components: int | str | None = 10,
         latent_dim: int = 10,
         hidden: tuple[int, ...] | None = None,
         backbone: Backbone | str = "mlp",

@@ -18,9 +18,11 @@ from sfumato.estimators.capabilities import (
     RandomState,
     SoftClusters,
     check_clusters,
+    check_known,
     scaling_given,
 )
-from sfumato.estimators.fit import Fit, deformation_of, fixed_views
+from sfumato.estimators.deforming import DeformsPictures
+from sfumato.estimators.fit import Fit, fixed_views
 from sfumato.estimators.mixture import CLUSTER_TRAINER
 from sfumato.estimators.tables import has_holes
 from sfumato.inference import (
@@ -67,7 +69,7 @@ LAST_SHARE = 4
 GRAPH_ROWS, N_NEIGHBORS = 20_000, 15
 
 
-class DeepCluster(SoftClusters, Clusters, TabularEstimator):
+class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
     r"""Network that is taught by k-means of its own features, clustered anew at every pass.
 
     .. math:: \min_{f, W} -\frac1n \sum_i \log \mathrm{softmax}\big(W f(T x_i)\big)_{a_i}, \qquad
@@ -121,7 +123,7 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
 
     operations = CLUSTERS | {"transform"}
     clusters_named = "n_clusters"
-    stored = ("n_rows_", "columns_as_")
+    stored = ("n_rows_", "columns_as_", "deforms_")
     explains_holes = True
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER | {"max_epochs": 20}
@@ -155,20 +157,23 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
     def fit(self, X: Any, y: Any = None, *, columns: Any = None) -> Self:
         """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
         X = self._begin(X, columns)
-        deformation = deformation_of(self.deformation, self.image_shape_)
         check_clusters("n_clusters", self.n_clusters, len(X))
+        check_known("n_clusters", self.n_clusters)
         check_count("latent_dim", self.latent_dim)
         if self.n_pseudo_labels is not None:
             check_count("n_pseudo_labels", self.n_pseudo_labels, "None or ")
         self.n_rows_ = len(X)
         self._find_inputs(X)
-        fit = self._start(X).deforming(deformation)
+        fit = self._deforming(self._start(X), self.n_clusters)
         model = fit.build(self._build)
         history = self._train_passes(model, fit)
         self._train_last(model, fit)
         fit.trainer.finish_phases()
         self._join(model, fit)
         return self._finish(model, history)
+
+    def _given_deformation(self) -> Any:
+        return self.deformation
 
     def _find_inputs(self, X: np.ndarray) -> None:
         """Find how the network sees the columns of a table: as a likelihood of them would."""
@@ -226,8 +231,7 @@ class DeepCluster(SoftClusters, Clusters, TabularEstimator):
             network = normalised_conv(self.image_shape_, channels, self.latent_dim)
         encoder = Conditional(network, PointMassFamily(self.latent_dim))
         counts = (self._n_pseudo, self.n_clusters, self.n_rows_)
-        deformation = deformation_of(self.deformation, self.image_shape_)
-        views = fixed_views(deformation, self.image_shape_)
+        views = fixed_views(self._deformation(), self.image_shape_)
         return DeepClusterModel(encoder, self.latent_dim, *counts, views)
 
     def _objective(self) -> SelfLabelled:

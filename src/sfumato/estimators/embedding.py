@@ -22,7 +22,8 @@ from sfumato.estimators.capabilities import (
     check_known,
     component_pictures,
 )
-from sfumato.estimators.fit import Fit, deformation_of
+from sfumato.estimators.deforming import DeformsPictures
+from sfumato.estimators.fit import Fit
 from sfumato.estimators.mixture import CLUSTER_TRAINER
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipe import MOST_ROWS, coupled_clusters, label_rows
@@ -124,7 +125,13 @@ def recipe_or_default(value: SelfTraining | None) -> SelfTraining:
 
 
 class EmbeddingEstimator(
-    HasLoss, Decodes, SamplesComponents, Clusters, StartsFromCodes, TabularEstimator
+    HasLoss,
+    Decodes,
+    SamplesComponents,
+    Clusters,
+    StartsFromCodes,
+    DeformsPictures,
+    TabularEstimator,
 ):
     """Clusters of codes that the encoder is trained to tell apart."""
 
@@ -134,7 +141,7 @@ class EmbeddingEstimator(
     # What update_interval="auto" stands for.
     update_interval: ClassVar[int | None] = None
     shows = (component_pictures,)
-    stored = ("n_rows_", "loss_", "n_found_", "choice_", "number_")
+    stored = ("n_rows_", "loss_", "deforms_", "n_found_", "choice_", "number_")
     choice_: Choice | None = None
     number_: Number | None = None
     trained_in_phases = True
@@ -192,8 +199,7 @@ class EmbeddingEstimator(
         check_clusters("n_clusters", self.n_clusters, len(X))
         self._check_own()
         self.n_rows_ = len(X)
-        deformation = deformation_of(self._recipe().deformation, self.image_shape_)
-        fit = self._start(X).deforming(deformation)
+        fit = self._deforming(self._start(X), self.n_clusters)
         held = self._labelled(fit)
         autoencoder = self._pretraining().model(fit)
         model = fit.build(self._build).to(fit.engine.device)
@@ -209,6 +215,9 @@ class EmbeddingEstimator(
     def _backbone(self) -> Backbone:
         default = self.backbone == "mlp" and self.hidden is None
         return MLP(by_columns=True) if default else super()._backbone()
+
+    def _given_deformation(self) -> Any:
+        return self._recipe().deformation
 
     def _recipe(self) -> SelfTraining:
         return recipe_or_default(self.recipe)
@@ -282,7 +291,8 @@ class EmbeddingEstimator(
             If the number of clusters is unknown, and nothing labels such rows.
         """
         self.n_found_ = self.choice_ = self.number_ = None
-        small = fit.image_shape is None and len(fit.rows) <= MOST_ROWS
+        pictures = fit.image_shape is not None and self.deforms_
+        small = not pictures and len(fit.rows) <= MOST_ROWS
         if self._recipe().init != "auto" or not small:
             check_known("n_clusters", self.n_clusters)
             return None

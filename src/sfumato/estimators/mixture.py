@@ -23,7 +23,8 @@ from sfumato.estimators.capabilities import (
     sampled_likelihood,
     warn_of_collapse,
 )
-from sfumato.estimators.fit import Fit, deformation_of, fixed_views
+from sfumato.estimators.deforming import DeformsPictures
+from sfumato.estimators.fit import Fit, fixed_views
 from sfumato.estimators.memory import GaussianMemory, Memory, MemoryShape, empty_memory
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipe import (
@@ -38,7 +39,7 @@ from sfumato.estimators.recipe import (
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture, map_blocks
 from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
-from sfumato.nn import MLP, Backbone, Deformation, Family, Recogniser, backbone_of, chained
+from sfumato.nn import MLP, Backbone, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
 from sfumato.partitions import Candidate, Choice, Number
 from sfumato.scaling import Scaler
@@ -71,6 +72,7 @@ class MixtureEstimator(
     SoftClusters,
     Clusters,
     StartsFromCodes,
+    DeformsPictures,
     TabularEstimator,
 ):
     """A latent-variable model with a discrete cause: codes, clusters and samples of each.
@@ -86,7 +88,15 @@ class MixtureEstimator(
         "recipe": recipe_of,
     }
     shows = (component_pictures,)
-    stored = ("likelihood_", "memory_shape_", "taught_", "n_found_", "choice_", "number_")
+    stored = (
+        "likelihood_",
+        "memory_shape_",
+        "deforms_",
+        "taught_",
+        "n_found_",
+        "choice_",
+        "number_",
+    )
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
     homes = {"activation": "backbone", **RECIPE}
@@ -123,8 +133,7 @@ class MixtureEstimator(
         self._recipe().validate()
         self._check_own()
         check_clusters("n_components", self.n_components, len(X))
-        deformation = deformation_of(self._recipe().deformation, self.image_shape_)
-        task = self._task(X, deformation)
+        task = self._task(X)
         trained = self._recipe().train(task)
         task.fit.trainer.finish_phases()
         model = self._remembering(trained)
@@ -136,8 +145,11 @@ class MixtureEstimator(
             warn_of_collapse(diagnose_mixture(model, task.fit.rows[some], r[some.numpy()]))
         return self._finish(model, trained.history)
 
-    def _task(self, X: np.ndarray, deformation: Deformation | None) -> MixtureTask:
-        fit = self._start(X).deforming(deformation)
+    def _given_deformation(self) -> Any:
+        return self._recipe().deformation
+
+    def _task(self, X: np.ndarray) -> MixtureTask:
+        fit = self._deforming(self._start(X), self.n_components)
         recipe = self._recipe()
         labelled = self._labelled(fit)
         pretraining = Pretraining(
@@ -166,7 +178,9 @@ class MixtureEstimator(
         ValueError
             If the number of clusters is unknown, and nothing labels such rows.
         """
-        labelling = self._recipe().labelling_for(self.image_shape_, len(fit.rows))
+        # Pictures that must not be deformed are clustered like any other rows.
+        shape = self.image_shape_ if self.deforms_ else None
+        labelling = self._recipe().labelling_for(shape, len(fit.rows))
         self.taught_ = labelling is not None
         self.n_found_ = self.choice_ = self.number_ = None
         if labelling is None:
@@ -242,8 +256,7 @@ class MixtureEstimator(
         recipe = self._recipe()
         if self.taught_ or not recipe.recognises:
             return None
-        deformation = deformation_of(recipe.deformation, self.image_shape_)
-        views = fixed_views(deformation, self.image_shape_)
+        views = fixed_views(self._deformation(), self.image_shape_)
         return Recogniser(
             self.input_width_, n_components, self.image_shape_, views, self._input_layers()
         )

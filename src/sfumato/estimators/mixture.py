@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from scipy.special import softmax
 from torch import nn
 
@@ -43,13 +44,15 @@ from sfumato.nn import MLP, Backbone, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
 from sfumato.partitions import Candidate, Choice, Number
 from sfumato.scaling import Scaler
-from sfumato.training import MinSteps, Optimizer
+from sfumato.training import MinSteps, Optimizer, Rows
 
 # Former arguments that belong to the recipe.
 RECIPE = dict.fromkeys(
     ("objective", "coupling", "n_subcomponents", "rounds", "n_init", "pretrained", "deformation"),
     "recipe",
 )
+# Logits are divided by no more than this.
+MOST_TEMPERATURE = 1e3
 # Rows that are diagnosed after a fit.
 MOST_DIAGNOSED = 1000
 # The trainer of clusters, unless one is given.
@@ -90,9 +93,10 @@ class MixtureEstimator(
     shows = (component_pictures,)
     stored = (
         "likelihood_",
-        "memory_shape_",
         "deforms_",
         "taught_",
+        "memory_shape_",
+        "temperature_",
         "n_found_",
         "choice_",
         "number_",
@@ -109,6 +113,8 @@ class MixtureEstimator(
 
     memory_shape_: MemoryShape | None
     taught_: bool = False
+    # What the logits of the labels are divided by, so that rows are as sure as they are right.
+    temperature_: float = 1.0
     choice_: Choice | None = None
     number_: Number | None = None
 
@@ -139,6 +145,7 @@ class MixtureEstimator(
         model = self._remembering(trained)
         r = self._training_labels(model, task.fit.rows)
         self.labels_ = r.argmax(axis=1)
+        self.temperature_ = self._fitted_temperature(model, task.fit.rows)
         if not self.taught_:
             # Rows may be sorted by their classes.
             some = torch.arange(0, len(X), -(-len(X) // MOST_DIAGNOSED))
@@ -264,10 +271,12 @@ class MixtureEstimator(
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
         r"""Return the posterior of the label of every row, shape (n, n_components).
 
-        .. math:: r_{ik} \propto \exp\Big(\frac{\ell_{ik} + \gamma \log q(c=k|x_i)}{1 + \gamma}
-                  + \lambda \sum_{j \in N(i)} r_{jk}\Big),
+        .. math:: r_{ik} \propto \exp\Big(\frac1T \Big[
+                  \frac{\ell_{ik} + \gamma \log q(c=k|x_i)}{1 + \gamma}
+                  + \lambda \sum_{j \in N(i)} r_{jk}\Big]\Big),
 
-        the neighbours N(i) taken from the training rows.
+        the neighbours N(i) taken from the training rows. T makes rows on average as sure as their
+        two witnesses, the row itself and its neighbours, agree.
         """
         if self.taught_:
             return self._by_memory(model, x)
@@ -277,8 +286,21 @@ class MixtureEstimator(
         if coupling.strength and self.memory_shape_ is not None:
             votes = model.memory.votes(found.points, coupling.n_neighbors)
         logits = found.evidence.double().numpy() + coupling.strength * votes
-        r: np.ndarray = softmax(logits, axis=1)
+        r: np.ndarray = softmax(logits / self.temperature_, axis=1)
         return r
+
+    def _fitted_temperature(self, model: Any, rows: Rows) -> float:
+        """Return T by some of the training rows, each left out of its neighbours."""
+        coupling = self._recipe().coupling_
+        if self.taught_ or not coupling.strength or self.memory_shape_ is None:
+            return 1.0
+        some = torch.arange(0, len(rows), -(-len(rows) // MOST_DIAGNOSED))
+        found = evidence_alone(model, rows[some], self.n_components_)
+        votes = model.memory.votes(found.points, coupling.n_neighbors + 1)
+        votes = votes - model.memory.known[some.numpy()]
+        evidence = found.evidence.double().numpy()
+        agreement = float((evidence.argmax(axis=1) == votes.argmax(axis=1)).mean())
+        return temperature_for(evidence + coupling.strength * votes, agreement)
 
     def _by_memory(self, model: Any, x: RowSource) -> np.ndarray:
         """Return the posterior of the label by what the model was taught of the training rows."""
@@ -301,3 +323,25 @@ class MixtureEstimator(
         """
         x = self._likely_rows(X)
         return sampled_likelihood(self, self.model_.continuous(), x, n_samples)
+
+
+def temperature_for(logits: np.ndarray, confidence: float) -> float:
+    """Return by what logits are divided so that the mean largest probability is a given one.
+
+    At least 1: nothing is made surer than it is.
+
+    Examples
+    --------
+    >>> logits = np.array([[0.0, 10.0], [4.0, 0.0]])
+    >>> t = temperature_for(logits, 0.9)
+    >>> round(float(softmax(logits / t, axis=1).max(axis=1).mean()), 6)
+    0.9
+    """
+
+    def mean_confidence(temperature: float) -> float:
+        return float(softmax(logits / temperature, axis=1).max(axis=1).mean())
+
+    low, high = 1.0, MOST_TEMPERATURE
+    if mean_confidence(low) <= confidence or mean_confidence(high) >= confidence:
+        return low if mean_confidence(low) <= confidence else high
+    return float(brentq(lambda t: mean_confidence(t) - confidence, low, high))

@@ -24,6 +24,7 @@ COLUMNS = (
     "accuracy",
     "nmi",
     "ari",
+    "ece",
     "codes_kmeans_accuracy",
     "codes_knn_accuracy",
     "seconds",

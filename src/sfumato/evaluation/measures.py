@@ -20,6 +20,7 @@ from sfumato.estimators import (
 from sfumato.evaluation.split import Split
 from sfumato.metrics import (
     adjusted_rand_index,
+    calibration_error,
     clustering_accuracy,
     negative_log_likelihood,
     normalized_mutual_information,
@@ -74,6 +75,7 @@ MEANINGS = {
     ),
     "nmi": Meaning("NMI", "normalised mutual information of clusters and classes"),
     "ari": Meaning("ARI", "adjusted Rand index of clusters and classes"),
+    "ece": Meaning("ECE", "expected calibration error of the clusters' probabilities"),
     "codes_kmeans_accuracy": Meaning("k-means on codes", "ACC of k-means on the codes"),
     "codes_knn_accuracy": Meaning(
         "5-NN on codes", "5-nearest-neighbour classification by the codes, share of rows"
@@ -152,11 +154,15 @@ def _clusters(estimator: Any, split: Split, n_samples: int, seed: int) -> Measur
     labels = estimator.predict(split.given(estimator, split.X_eval))
     # A classifier has learned the classes by name, and is measured by name.
     accuracy = _same if learned_from_labels(estimator) else clustering_accuracy
-    return {
+    measures = {
         "accuracy": accuracy(split.y_eval, labels),
         "nmi": normalized_mutual_information(split.y_eval, labels),
         "ari": adjusted_rand_index(split.y_eval, labels),
     }
+    if hasattr(estimator, "predict_proba") and not learned_from_labels(estimator):
+        proba = estimator.predict_proba(split.given(estimator, split.X_eval))
+        measures["ece"] = calibration_error(split.y_eval, proba)
+    return measures
 
 
 def _same(y: np.ndarray, labels: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from sfumato.metrics.change_detection import Counts, cdnet_scores, count_pixels
 from sfumato.metrics.clustering import (
     adjusted_rand_index,
+    calibration_error,
     clustering_accuracy,
     normalized_mutual_information,
     purity,
@@ -14,6 +15,7 @@ __all__ = [
     "Counts",
     "MeanWithError",
     "adjusted_rand_index",
+    "calibration_error",
     "cdnet_scores",
     "clustering_accuracy",
     "count_pixels",

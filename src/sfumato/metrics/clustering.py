@@ -30,6 +30,44 @@ def clustering_accuracy(y: np.ndarray, labels: np.ndarray) -> float:
     return float(table[rows, columns].sum() / table.sum())
 
 
+def calibration_error(y: np.ndarray, probabilities: np.ndarray, n_bins: int = 15) -> float:
+    r"""Return how far confidence is from accuracy, the expected calibration error.
+
+    .. math:: \sum_b \frac{n_b}{n} |\mathrm{accuracy}_b - \mathrm{confidence}_b|
+
+    over bins of equal width of the confidence, the largest probability of a row. Clusters are
+    matched to classes as in :func:`clustering_accuracy`.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Classes.
+    probabilities : array of shape (n, K)
+        Of clusters.
+    n_bins : int
+
+    References
+    ----------
+    Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, 2017.
+
+    Examples
+    --------
+    >>> p = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.2, 0.8]])
+    >>> round(calibration_error([0, 0, 1, 1], p), 3), round(calibration_error([0, 0, 1, 0], p), 3)
+    (0.15, 0.2)
+    """
+    labels = probabilities.argmax(axis=1)
+    table = contingency_matrix(y, labels)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    classes, clusters = np.unique(y), np.unique(labels)
+    matched = dict(zip(clusters[columns], classes[rows], strict=True))
+    right = np.array([matched.get(k) == c for k, c in zip(labels, y, strict=True)], dtype=float)
+    confidence = probabilities.max(axis=1)
+    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    gaps = [abs((right - confidence)[bins == b].sum()) for b in np.unique(bins)]
+    return float(sum(gaps) / len(right))
+
+
 def purity(y: np.ndarray, labels: np.ndarray) -> float:
     """Share of rows in their cluster's most frequent class: many clusters to one class.
 

@@ -203,7 +203,8 @@ def write_tables() -> None:
 
 
 def has(fits: list[Fit], method: str) -> bool:
-    return any(fit.method == method for fit in fits)
+    """Return whether a method has clustered all tables."""
+    return {fit.data for fit in fits if fit.method == method} == {fit.data for fit in fits}
 
 
 def mean_ari(fits: list[Fit], data: str, method: str) -> float:

@@ -24,6 +24,7 @@ from sfumato.evaluation import (
 )
 from sfumato.metrics import (
     adjusted_rand_index,
+    calibration_error,
     clustering_accuracy,
     negative_log_likelihood,
     normalized_mutual_information,
@@ -55,6 +56,15 @@ def test_names_of_clusters_do_not_matter():
 
 def test_more_clusters_than_classes_count_one_each():
     assert clustering_accuracy([0, 0, 0, 0], [0, 1, 2, 3]) == 0.25
+
+
+def test_a_posterior_that_says_how_often_it_is_right_has_no_calibration_error():
+    # A hundred rows of confidence 0.8, four fifths of them right, whatever the clusters are called.
+    proba = np.tile([[0.2, 0.8], [0.8, 0.2]], (50, 1))
+    y = np.where(np.arange(100) < 80, 1 - proba.argmax(axis=1), proba.argmax(axis=1))
+    assert calibration_error(y, proba) == pytest.approx(0.0, abs=1e-12)
+    # As sure as can be, and right as often: off by a fifth.
+    assert calibration_error(y, np.round(proba)) == pytest.approx(0.2)
 
 
 def test_information_and_rand_are_scikit_learns():

@@ -23,6 +23,8 @@ from sfumato import (
     VaDE,
     load,
 )
+from sfumato.coupling import neighbour_graph
+from sfumato.data import load_data
 from sfumato.estimators import recipe as recipe_module
 from sfumato.estimators.principal import principal_points
 from sfumato.metrics import clustering_accuracy
@@ -419,3 +421,22 @@ def test_repeated_rows_fewer_than_the_components_have_a_cluster_each(cls):
     assert [len(np.unique(part)) for part in np.split(model.labels_, 3)] == [1, 1, 1]
     assert len(np.unique(model.labels_)) == 3
     assert np.isfinite(model.predict_proba(X)).all()
+
+
+@SHORT
+def test_rows_are_no_surer_than_labels_agree_with_the_nearest_rows(tmp_path):
+    X = load_data("digits").X[:400].reshape(-1, 8, 8)
+    quick = Trainer(max_epochs=5)
+    model = MixtureVAE(10, recipe=Coupled(rounds=(1, 1)), random_state=0, trainer=quick).fit(X)
+    assert model.temperature_ > 1
+    surer = model.predict_proba(X).max(axis=1).mean()
+    known = model.predict(X)
+    graph = neighbour_graph(principal_points(torch.from_numpy(X.reshape(400, -1)).float()))
+    votes = graph @ np.eye(10)[model.labels_]
+    agreement = (votes.argmax(axis=1) == model.labels_).mean()
+    # A row is its own neighbour when it is asked for, and a little surer than one left out.
+    assert agreement - 0.02 < surer < agreement + 0.1
+    model.save(tmp_path / "run")
+    again = load(tmp_path / "run")
+    assert again.temperature_ == model.temperature_
+    np.testing.assert_array_equal(again.predict(X), known)

@@ -145,7 +145,7 @@ class MixtureEstimator(
         model = self._remembering(trained)
         r = self._training_labels(model, task.fit.rows)
         self.labels_ = r.argmax(axis=1)
-        self.temperature_ = self._fitted_temperature(model, task.fit.rows)
+        self.temperature_ = self._fitted_temperature(model, task.fit.rows, trained.agreement)
         if not self.taught_:
             # Rows may be sorted by their classes.
             some = torch.arange(0, len(X), -(-len(X) // MOST_DIAGNOSED))
@@ -275,8 +275,9 @@ class MixtureEstimator(
                   \frac{\ell_{ik} + \gamma \log q(c=k|x_i)}{1 + \gamma}
                   + \lambda \sum_{j \in N(i)} r_{jk}\Big]\Big),
 
-        the neighbours N(i) taken from the training rows. T makes rows on average as sure as their
-        two witnesses, the row itself and its neighbours, agree.
+        the neighbours N(i) taken from the training rows. T makes rows on average as sure as labels
+        agree with those of the nearest rows by the rows themselves, which the networks, and the
+        neighbours that they see, were not asked about.
         """
         if self.taught_:
             return self._by_memory(model, x)
@@ -289,7 +290,7 @@ class MixtureEstimator(
         r: np.ndarray = softmax(logits / self.temperature_, axis=1)
         return r
 
-    def _fitted_temperature(self, model: Any, rows: Rows) -> float:
+    def _fitted_temperature(self, model: Any, rows: Rows, agreement: float) -> float:
         """Return T by some of the training rows, each left out of its neighbours."""
         coupling = self._recipe().coupling_
         if self.taught_ or not coupling.strength or self.memory_shape_ is None:
@@ -298,9 +299,8 @@ class MixtureEstimator(
         found = evidence_alone(model, rows[some], self.n_components_)
         votes = model.memory.votes(found.points, coupling.n_neighbors + 1)
         votes = votes - model.memory.known[some.numpy()]
-        evidence = found.evidence.double().numpy()
-        agreement = float((evidence.argmax(axis=1) == votes.argmax(axis=1)).mean())
-        return temperature_for(evidence + coupling.strength * votes, agreement)
+        logits = found.evidence.double().numpy() + coupling.strength * votes
+        return temperature_for(logits, agreement)
 
     def _by_memory(self, model: Any, x: RowSource) -> np.ndarray:
         """Return the posterior of the label by what the model was taught of the training rows."""

@@ -78,6 +78,8 @@ class Trained(NamedTuple):
     """Posterior of their labels, shape (n, K)."""
     gaussians: Gaussians | None = None
     """What tells new rows apart, where Gaussians told the training rows."""
+    agreement: float = 1.0
+    """Share of the training rows whose nearest other rows have their label."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +361,8 @@ class Coupled(Recipe):
         if points is None:
             points = evidence_alone(model, task.fit.rows, task.n_clusters).points
         r = torch.from_numpy(state.responsibilities).to(points)
-        return Trained(model.eval(), History(records), points, r)
+        agreement = state.agreement_of_rows()
+        return Trained(model.eval(), History(records), points, r, agreement=agreement)
 
     def _merging_round(self, task: MixtureTask) -> int:
         n = n_components_of(len(task.fit.rows), task.n_clusters, self.n_subcomponents)
@@ -496,6 +499,11 @@ class Labels:
     def n_components(self) -> int:
         """How many components there are."""
         return int(self.responsibilities.shape[1])
+
+    def agreement_of_rows(self) -> float:
+        """Return the share of rows whose nearest rows, by the rows themselves, have their label."""
+        votes = self.first_graph @ self.responsibilities
+        return float((votes.argmax(axis=1) == self.responsibilities.argmax(axis=1)).mean())
 
     def merged(self, groups: np.ndarray, n_clusters: int) -> "Labels":
         """Return the labels of groups of components."""

@@ -16,6 +16,8 @@ from sfumato.partitions.hierarchy import genie, spanning_tree
 KINDS = ("full", "tied", "diag", "spherical")
 # Starts of k-means and of Gaussian mixtures.
 STARTS, MIXTURE_STARTS, GATE_STARTS = 10, 5, 3
+# Rows that all starts of a mixture see together: with many rows one start is as good as several.
+ROWS_OF_STARTS = 10_000
 # Rows for each component that a Gaussian mixture has at least.
 ROWS_FOR_A_GAUSSIAN = 5
 # Added to variances of standardised columns.
@@ -91,9 +93,13 @@ def one_hot(labels: np.ndarray, n_clusters: int) -> np.ndarray:
 def gaussians(
     points: np.ndarray, n_components: int, kind: str, n_init: int, seed: int
 ) -> GaussianMixture:
-    """Return a fitted Gaussian mixture."""
+    """Return a fitted Gaussian mixture, the best of some starts, of fewer for many rows."""
     mixture = GaussianMixture(
-        n_components, covariance_type=kind, n_init=n_init, reg_covar=RIDGE, random_state=seed
+        n_components,
+        covariance_type=kind,
+        n_init=max(1, min(n_init, ROWS_OF_STARTS // len(points))),
+        reg_covar=RIDGE,
+        random_state=seed,
     )
     return mixture.fit(points)
 

@@ -576,7 +576,7 @@ BAD = [
         "update_interval must be .auto., None or a whole",
     ),
     (DEC, {"recipe": SelfTraining(tolerance=2.0)}, "tolerance must lie between 0 and 1"),
-    (DEC, {"n_clusters": 0}, "n_clusters must be a whole number"),
+    (DEC, {"n_clusters": 0}, "n_clusters must be 'auto' or a whole number"),
     (DEC, {"n_clusters": 61}, "n_clusters=61 must not exceed the number of rows, 60"),
     (DEC, {"recipe": SelfTraining("kmeans", 0)}, "n_init must be None or a whole number"),
     (DEC, {"recipe": SelfTraining(n_init=4)}, "n_init has no effect with init='auto'"),

@@ -41,7 +41,7 @@ from sfumato.training import MinSteps
 QUICK = Trainer(max_epochs=1)
 
 
-def rings(n=300, seed=0):
+def rings(n=200, seed=0):
     """Return two rings, one around the other, and which each point is of."""
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2
@@ -214,7 +214,7 @@ def test_a_single_cluster_of_either_shape_is_one(shape, d):
 
 
 def test_the_number_of_rings_is_found():
-    points, y = rings(400)
+    points, y = rings()
     found, _, number = UnknownNumber(SimpleModels()).find(points, seed=0)
     assert number.n_clusters == 2
     assert adjusted_rand_score(y, found.labels) == 1.0

@@ -43,7 +43,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled
-from sfumato.partitions import Choice, Number, SimpleModels
+from sfumato.partitions import SimpleModels
 from sfumato.scaling import Scaler
 from sfumato.training import (
     History,
@@ -142,8 +142,9 @@ class EmbeddingEstimator(
     update_interval: ClassVar[int | None] = None
     shows = (component_pictures,)
     stored = ("n_rows_", "loss_", "deforms_", "n_found_", "choice_", "number_")
-    choice_: Choice | None = None
-    number_: Number | None = None
+    # Choice, or Number, or None: whoever knows that there is one need not ask.
+    choice_: Any = None
+    number_: Any = None
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
     homes = {

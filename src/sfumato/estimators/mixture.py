@@ -42,7 +42,7 @@ from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import MLP, Backbone, Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
-from sfumato.partitions import Candidate, Choice, Number
+from sfumato.partitions import Candidate
 from sfumato.scaling import Scaler
 from sfumato.training import MinSteps, Optimizer, Rows
 
@@ -115,8 +115,9 @@ class MixtureEstimator(
     taught_: bool = False
     # What the logits of the labels are divided by, so that rows are as sure as they are right.
     temperature_: float = 1.0
-    choice_: Choice | None = None
-    number_: Number | None = None
+    # Choice, or Number, or None: whoever knows that there is one need not ask.
+    choice_: Any = None
+    number_: Any = None
 
     @abstractmethod
     def build(self, n_components: int) -> Any:

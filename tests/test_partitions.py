@@ -214,7 +214,7 @@ def test_a_single_cluster_of_either_shape_is_one(shape, d):
 
 
 def test_the_number_of_rings_is_found():
-    points, y = rings(120)
+    points, y = rings()
     found, _, number = UnknownNumber(SimpleModels()).find(points, seed=0)
     assert number.n_clusters == 2
     assert adjusted_rand_score(y, found.labels) == 1.0

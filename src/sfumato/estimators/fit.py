@@ -1,6 +1,6 @@
 """One fit as a value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sfumato.checks import check_choice
 from sfumato.inference import RowSource
-from sfumato.nn import Deformation, ImageShape, Views
+from sfumato.nn import ColumnInputs, Deformation, ImageShape, Views
 from sfumato.noise import Noise
 from sfumato.training import (
     Engine,
@@ -39,7 +39,7 @@ class Fit:
         Of one row, where rows are images.
     deformation : Deformation or None
         Under which an image stays what it is.
-    see : callable (n, d) -> (n, width), or None
+    see : Sequential (n, d) -> (n, width), or None
         What the networks see of a row, where that is not the row itself.
     """
 
@@ -50,12 +50,17 @@ class Fit:
     description: dict[str, Any] | None
     image_shape: ImageShape | None = None
     deformation: Deformation | None = None
-    see: Callable[[Tensor], Tensor] | None = None
+    see: nn.Sequential | None = None
 
     @property
     def seen(self) -> RowSource:
         """The rows as the networks see them."""
         return self.rows if self.see is None else SeenRows(self.rows, self.see)
+
+    @property
+    def points(self) -> RowSource:
+        """The rows as points whose distances count: as seen, without the mask of missing cells."""
+        return self.rows if self.see is None else SeenRows(self.rows, values_alone(self.see))
 
     @property
     def view(self) -> Callable[[Tensor], Tensor] | None:
@@ -106,6 +111,13 @@ class Fit:
             description=self.description,
             engine=self.engine,
         )
+
+
+def values_alone(layers: Iterable[nn.Module]) -> nn.Sequential:
+    """Return layers before the networks' own without what says which cells are missing."""
+    return nn.Sequential(
+        *(layer.without_mask() if isinstance(layer, ColumnInputs) else layer for layer in layers)
+    )
 
 
 class SeenRows:

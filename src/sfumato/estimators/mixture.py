@@ -25,7 +25,7 @@ from sfumato.estimators.capabilities import (
     warn_of_collapse,
 )
 from sfumato.estimators.deforming import DeformsPictures
-from sfumato.estimators.fit import Fit, fixed_views
+from sfumato.estimators.fit import Fit, fixed_views, values_alone
 from sfumato.estimators.memory import GaussianMemory, Memory, MemoryShape, empty_memory
 from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
 from sfumato.estimators.recipe import (
@@ -305,7 +305,7 @@ class MixtureEstimator(
 
     def _by_memory(self, model: Any, x: RowSource) -> np.ndarray:
         """Return the posterior of the label by what the model was taught of the training rows."""
-        see = nn.Sequential(*self._input_layers()).to(self._device())
+        see = values_alone(self._input_layers()).to(self._device())
         found: np.ndarray = model.memory.posterior(map_blocks(see, x))
         return found
 

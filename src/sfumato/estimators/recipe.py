@@ -324,7 +324,7 @@ class Coupled(Recipe):
     def _teach(self, task: MixtureTask, labelled: Candidate) -> Trained:
         """Train a model on labels."""
         fit = task.fit
-        seen = fit.seen[slice(None)].cpu()
+        seen = fit.points[slice(None)].cpu()
         autoencoder = task.pretraining.model(fit)
         with Noise(fit.seed):
             model = task.build(task.n_clusters).to(fit.engine.device)
@@ -541,7 +541,7 @@ def label_rows(
     labelling: Labelling, n_clusters: Any, fit: Fit
 ) -> tuple[Candidate, Choice, Number | None]:
     """Return the labels of rows, and why; with "auto" how many clusters there are, too."""
-    points = points_of(fit.seen)
+    points = points_of(fit.points)
     if n_clusters in UNKNOWN:
         return UnknownNumber(labelling).find(points, fit.seed)
     return *labelling.choose(points, int(n_clusters), fit.seed), None

@@ -8,6 +8,7 @@ which is the exact marginal, as cells are independent given the code.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from math import log
 
 import torch
@@ -544,6 +545,12 @@ class ColumnInputs(nn.Module):
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
         self.register_buffer("holes", torch.tensor(holes, dtype=torch.long), persistent=False)
+
+    def without_mask(self) -> "ColumnInputs":
+        """Return the same numbers without those that say which cells are missing."""
+        other = copy(self)
+        other._buffers = {**self._buffers, "holes": self.holes[:0]}
+        return other
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the numbers, shape (n, width)."""

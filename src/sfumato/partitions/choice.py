@@ -8,7 +8,8 @@ r"""The choice among labellings without labels: by Gaussians that suffice, by ed
 
    .. math:: S(g) = \frac{I(g; g')}{H(g)} \cdot \frac1K \sum_k \frac{T_{kk}}{T_{k\cdot}},
 
-   T the joint distribution of the labels at the two ends.
+   T the joint distribution of the labels at the two ends. In more than ten columns the first of
+   those that are alike is kept, the simplest.
 3. *Densities.* Where not even the best labelling is closed, clusters overlap, and no cut along
    edges can be right: a Gaussian with a shrunken covariance is fitted to every cluster, and the
    likelier labelling is chosen.
@@ -20,6 +21,7 @@ differ by less than their noise; the third where clusters are not convex.
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sfumato.coupling import edge_information, merge_by_modularity, neighbour_graph
 from sfumato.partitions.candidates import (
     MERGING_NEIGHBOURS,
+    MOST_COLUMNS_OF_A_TREE,
     Candidate,
     coupled,
     enough_gaussians,
@@ -39,6 +42,8 @@ from sfumato.partitions.candidates import (
 
 # Neighbours whose edges judge a labelling: few, so that thin shapes are closed.
 NEIGHBOURS = 5
+# In many columns scores that differ by less say nothing: the simplest labelling is kept.
+ALIKE = 0.01
 # Below this score of the best labelling clusters overlap.
 CLOSED = 0.8
 RIDGE = 1e-4
@@ -185,9 +190,22 @@ class SimpleModels(Labelling):
         edges = tuple(edge_score(graph, candidate.labels) for candidate in candidates)
         nats_of = tuple(gaussian_nats(points, candidate.labels) for candidate in candidates)
         by = "edges" if max(edges) >= CLOSED else "densities"
-        best = candidates[int(np.argmax(edges if by == "edges" else nats_of))]
+        many = points.shape[1] > MOST_COLUMNS_OF_A_TREE
+        place = first_best(edges, ALIKE if many else 0.0) if by == "edges" else np.argmax(nats_of)
+        best = candidates[int(place)]
         names = tuple(candidate.name for candidate in candidates)
         return best, Choice(best.name, by, names, edges, nats_of)
+
+
+def first_best(scores: Sequence[float], alike: float) -> int:
+    """Return the place of the first score that is the largest, or less by no more than ``alike``.
+
+    Examples
+    --------
+    >>> first_best((0.5, 0.95, 0.955, 0.94), 0.01), first_best((0.5, 0.95, 0.955, 0.94), 0.0)
+    (1, 2)
+    """
+    return next(i for i, score in enumerate(scores) if score >= max(scores) - alike)
 
 
 class CoupledStarts(Labelling):

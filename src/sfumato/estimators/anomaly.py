@@ -111,10 +111,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from sfumato import VAE, Trainer
-    >>> X, y = load_digits(return_X_y=True)
+    >>> digits = load_digits()
     >>> vae = VAE(latent_dim=4, random_state=0, trainer=Trainer(min_steps=600))
-    >>> detector = AnomalyDetector(vae, contamination=0.1).fit(X[y == 0])
-    >>> bool((detector.predict(X[y == 1]) == -1).mean() > 0.9)
+    >>> detector = AnomalyDetector(vae, contamination=0.1)
+    >>> detector = detector.fit(digits.images[digits.target == 0])
+    >>> bool((detector.predict(digits.images[digits.target == 1]) == -1).mean() > 0.9)
     True
     """
 

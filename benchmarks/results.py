@@ -1,5 +1,6 @@
 """Tables with the circumstances they were made in."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -49,9 +50,17 @@ def kept(path: Path, kind: type[Kept]) -> list[Kept]:
 
 
 def keep(path: Path, record: Any) -> None:
-    """Append a record, a dataclass, to a file."""
+    """Append a record, a dataclass, to a file, whose folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(asdict(record)) + "\n")
+
+
+def add_cache_options(parser: argparse.ArgumentParser) -> None:
+    """Add what all benchmarks take whose results are kept."""
+    parser.add_argument("--version", default=commit(), help="kept with every result")
+    parser.add_argument("--again", action="store_true", help="make known results once more")
+    parser.add_argument("--table", action="store_true", help="make nothing, write the tables")
 
 
 def commit() -> str:

@@ -176,7 +176,6 @@ def fit_one(table: Table, method: str, seed: int, version: str) -> Fit:
 def make(options: argparse.Namespace) -> None:
     """Make the fits that the cache lacks, or all once more."""
     have = set() if options.again else {fit.key for fit in results.kept(CACHE, Fit)}
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
     for seed in (int(text) for text in options.seeds.split(",")):
         for table in tables():
             for method in options.methods.split(";"):
@@ -252,9 +251,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks suite", description=__doc__)
     parser.add_argument("--methods", default=";".join(METHODS), help="with ; between them")
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--version", default=results.commit(), help="kept with every fit")
-    parser.add_argument("--again", action="store_true", help="make known fits once more")
-    parser.add_argument("--table", action="store_true", help="fit nothing, write the tables")
+    results.add_cache_options(parser)
     options = parser.parse_args(arguments)
     if not options.table:
         make(options)

@@ -149,7 +149,6 @@ def fit_one(key: tuple[str, str, int], options: argparse.Namespace) -> Fit:
 def make(options: argparse.Namespace) -> None:
     """Make the fits that the cache lacks, or all once more."""
     have = set() if options.again else {fit.key for fit in known()}
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
     for seed in (int(text) for text in options.seeds.split(",")):
         for data in options.sets.split(","):
             for method in options.methods.split(","):
@@ -193,9 +192,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--sets", default=",".join(DATA))
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--python", help="of an environment with h5py, scanpy and leidenalg")
-    parser.add_argument("--version", default=results.commit(), help="kept with every fit")
-    parser.add_argument("--again", action="store_true", help="make known fits once more")
-    parser.add_argument("--table", action="store_true", help="fit nothing, write the tables")
+    results.add_cache_options(parser)
     options = parser.parse_args(arguments)
     if not options.table:
         make(options)

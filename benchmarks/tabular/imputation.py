@@ -127,7 +127,6 @@ def impute_one(key: tuple[str, int, int, str], python: str | None, version: str)
 def make(options: argparse.Namespace) -> None:
     """Make the results that the cache lacks, or all once more."""
     have = set() if options.again else {result.key for result in known()}
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
     for key in wanted(options):
         result = None if key in have else impute_one(key, options.python, options.version)
         if result is None:
@@ -197,9 +196,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--percents", default="20,50", help="of hidden cells: 10, 20, 50")
     parser.add_argument("--masks", default="1,2,3")
     parser.add_argument("--python", help="of an environment that has the peers")
-    parser.add_argument("--version", default=results.commit(), help="kept with every result")
-    parser.add_argument("--again", action="store_true", help="make known results once more")
-    parser.add_argument("--table", action="store_true", help="impute nothing, write the tables")
+    results.add_cache_options(parser)
     options = parser.parse_args(arguments)
     if not options.table:
         make(options)

@@ -106,12 +106,15 @@ def edge_score(graph: Any, labels: np.ndarray) -> float:
     """
     table = edges_between(graph, labels)
     closed = float((np.diag(table) / table.sum(axis=1)).mean())
-    return kept_information(graph, labels) * closed
+    return _kept(table) * closed
 
 
 def kept_information(graph: Any, labels: np.ndarray) -> float:
     """Return I(g; g') / H(g), from 0 to 1; 0 for a single cluster."""
-    table = edges_between(graph, labels)
+    return _kept(edges_between(graph, labels))
+
+
+def _kept(table: np.ndarray) -> float:
     share = table.sum(axis=1) / table.sum()
     entropy = -float(xlogy(share, share).sum())
     return edge_information(table) / entropy if entropy > 0 else 0.0

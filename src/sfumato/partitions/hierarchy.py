@@ -12,6 +12,7 @@ Algorithm, 2016.
 """
 
 from collections import Counter
+from collections.abc import MutableSequence
 from typing import NamedTuple
 
 import numpy as np
@@ -116,6 +117,14 @@ def genie(tree: SpanningTree, n_clusters: int, limit: float) -> np.ndarray:
     return np.unique(_by_first(forest.labels()), return_inverse=True)[1]
 
 
+def root(parent: MutableSequence[int] | np.ndarray, point: int) -> int:
+    """Return where the parents of a point end, and halve the way there for the next time."""
+    while parent[point] != point:
+        parent[point] = parent[parent[point]]
+        point = parent[point]
+    return point
+
+
 class _Forest:
     """Disjoint clusters that are joined, two at a time, and how unequal their sizes are."""
 
@@ -127,13 +136,6 @@ class _Forest:
         self.spread = 0
         self.n = n
 
-    def root(self, point: int) -> int:
-        parent = self.parent
-        while parent[point] != point:
-            parent[point] = parent[parent[point]]
-            point = parent[point]
-        return point
-
     @property
     def smallest(self) -> int:
         return min(self.counts)
@@ -144,10 +146,12 @@ class _Forest:
         return self.spread / ((m - 1) * self.n) if m > 1 else 0.0
 
     def least(self, ends: np.ndarray) -> int:
-        return min(self.size[self.root(int(ends[0]))], self.size[self.root(int(ends[1]))])
+        return min(
+            self.size[root(self.parent, int(ends[0]))], self.size[root(self.parent, int(ends[1]))]
+        )
 
     def join(self, ends: np.ndarray) -> None:
-        a, b = self.root(int(ends[0])), self.root(int(ends[1]))
+        a, b = root(self.parent, int(ends[0])), root(self.parent, int(ends[1]))
         if self.size[a] < self.size[b]:
             a, b = b, a
         self._leave(self.size[a])
@@ -167,7 +171,7 @@ class _Forest:
         return sum(abs(size - other) * count for other, count in self.counts.items())
 
     def labels(self) -> np.ndarray:
-        return np.array([self.root(point) for point in range(self.n)])
+        return np.array([root(self.parent, point) for point in range(self.n)])
 
 
 def _by_first(labels: np.ndarray) -> np.ndarray:

@@ -39,6 +39,7 @@ from sfumato.partitions.candidates import (
     gaussians,
 )
 from sfumato.partitions.choice import NEIGHBOURS, Choice, Labelling, edge_score
+from sfumato.partitions.hierarchy import root
 
 # Nats that the density falls between two clusters, at least; and quantile of a cluster's densities
 # that stands for its height.
@@ -201,12 +202,6 @@ def peaks(points: np.ndarray) -> Proposal:
     symmetric = neighbour_lists(index, n)
     parent = np.arange(n)
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
     rank = np.empty(n, np.int64)
     order = np.argsort(-density, kind="stable")
     rank[order] = np.arange(n)
@@ -214,13 +209,13 @@ def peaks(points: np.ndarray) -> Proposal:
         higher = [j for j in symmetric[i] if rank[j] < rank[i]]
         if not higher:
             continue
-        parent[i] = root(min(higher, key=lambda j: rank[j]))
+        parent[i] = root(parent, min(higher, key=lambda j: rank[j]))
         for j in higher:
-            a, b = root(i), root(j)
+            a, b = root(parent, i), root(parent, j)
             low, high = (a, b) if rank[a] > rank[b] else (b, a)
             if low != high and density[low] - density[i] < PROMINENCE:
                 parent[low] = high
-    labels = np.unique([root(i) for i in range(n)], return_inverse=True)[1]
+    labels = np.unique([root(parent, i) for i in range(n)], return_inverse=True)[1]
     return Proposal("peaks", labels)
 
 

@@ -30,8 +30,6 @@ from sfumato.estimators.recipe import MOST_ROWS, coupled_clusters, label_rows
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss, loss_of
 from sfumato.nn import (
-    MLP,
-    Backbone,
     Components,
     Conditional,
     Deformation,
@@ -212,10 +210,6 @@ class EmbeddingEstimator(
         fit.trainer.finish_phases()
         self._settle(model, fit)
         return self._finish(model, history)
-
-    def _backbone(self) -> Backbone:
-        default = self.backbone == "mlp" and self.hidden is None
-        return MLP(by_columns=True) if default else super()._backbone()
 
     def _given_deformation(self) -> Any:
         return self._recipe().deformation

@@ -40,7 +40,7 @@ from sfumato.estimators.recipe import (
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture, map_blocks
 from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
-from sfumato.nn import MLP, Backbone, Family, Recogniser, backbone_of, chained
+from sfumato.nn import Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
 from sfumato.partitions import Candidate
 from sfumato.scaling import Scaler
@@ -232,10 +232,6 @@ class MixtureEstimator(
         evidence = evidence_alone(model, rows, self.n_components_).evidence
         alone: np.ndarray = softmax(evidence.double().numpy(), axis=1)
         return alone
-
-    def _backbone(self) -> Backbone:
-        default = self.backbone == "mlp" and self.hidden is None
-        return MLP(by_columns=True) if default else super()._backbone()
 
     def _recipe(self) -> Recipe:
         counts = getattr(self.__dict__.get("likelihood_"), "counts", False)

@@ -17,7 +17,7 @@ from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss
 from sfumato.models import LatentVariableModel
-from sfumato.nn import Backbone, Conditional, Family, PointMassFamily, Sizes, chained
+from sfumato.nn import MLP, Backbone, Conditional, Family, PointMassFamily, Sizes, chained
 from sfumato.objectives import Reconstruction
 from sfumato.scaling import Scaler, Scaling
 
@@ -151,6 +151,10 @@ class StartsFromCodes(Host):
     @abstractmethod
     def _recipe(self) -> Any:
         """Return the recipe, which may hold a fitted autoencoder."""
+
+    def _backbone(self) -> Backbone:
+        default = self.backbone == "mlp" and self.hidden is None
+        return MLP(by_columns=True) if default else super()._backbone()
 
     @abstractmethod
     def _first_loss(self) -> Loss:

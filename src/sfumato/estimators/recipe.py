@@ -318,7 +318,7 @@ class Coupled(Recipe):
         return SimpleModels() if simple and not long else None
 
     def train(self, task: MixtureTask) -> Trained:
-        """Train a model of more components than clusters, merge these, and train on."""
+        """Train the model, on labels where the rows have some."""
         return self._discover(task) if task.labelled is None else self._teach(task, task.labelled)
 
     def _teach(self, task: MixtureTask, labelled: Candidate) -> Trained:
@@ -339,6 +339,7 @@ class Coupled(Recipe):
         return Trained(model.eval(), History(records), seen, _tensor(r), gaussians)
 
     def _discover(self, task: MixtureTask) -> Trained:
+        """Train a model of more components than clusters, merge these, and train on."""
         autoencoder = task.pretraining.model(task.fit)
         codes = codes_of(autoencoder, task.fit)
         # One stream for all that is drawn between the phases.

@@ -296,7 +296,8 @@ def test_planted_blocks_are_recovered(sizes, seed):
 
 
 def link_alone(joint, n_clusters):
-    return _agglomerate(joint / joint.sum() + np.eye(len(joint)) * 1e-12, n_clusters, _link_loss)
+    table = joint / joint.sum() + np.eye(len(joint)) * 1e-12
+    return _agglomerate(table, [n_clusters], _link_loss)[n_clusters]
 
 
 def test_information_recovers_blocks_of_uneven_degree_better_than_average_link():

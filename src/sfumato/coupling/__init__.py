@@ -15,7 +15,13 @@ from sfumato.coupling.mean_field import (
     neighbour_graph,
     neighbour_votes,
 )
-from sfumato.coupling.merging import edge_information, merge_by_modularity, merge_components
+from sfumato.coupling.merging import (
+    edge_information,
+    grouped,
+    merge_by_modularity,
+    merge_components,
+    merge_to_each,
+)
 
 __all__ = [
     "Coupling",
@@ -25,10 +31,12 @@ __all__ = [
     "disagreement",
     "edge_information",
     "grid_bound",
+    "grouped",
     "local_mean",
     "mean_field",
     "merge_by_modularity",
     "merge_components",
+    "merge_to_each",
     "neighbour_graph",
     "neighbour_votes",
     "neighbourhood",

@@ -12,7 +12,7 @@ which is the profile likelihood of a degree-corrected block model of the edges (
 2011) and the objective of invariant information clustering (Ji, Henriques and Vedaldi 2019).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import xlogy
@@ -56,14 +56,27 @@ def merge_components(joint: np.ndarray, n_clusters: int, seed: int = 0) -> np.nd
     ndarray of int, shape (m,)
         The cluster of every component.
     """
+    return merge_to_each(joint, [n_clusters], seed)[0]
+
+
+def merge_to_each(joint: np.ndarray, numbers: Sequence[int], seed: int = 0) -> list[np.ndarray]:
+    """Join components as :func:`merge_components` does, to each of several numbers of clusters."""
     m = len(joint)
-    if n_clusters >= m:
-        return np.arange(m)
     # A component without an edge has no information: a trace of weight keeps the logarithms finite.
     joint = joint / max(joint.sum(), 1e-300) + np.eye(m) * 1e-12
+    trees = [_agglomerate(joint, numbers, loss) for loss in (_information_loss, _link_loss)]
+    return [
+        np.arange(m) if n >= m else _best(joint, [tree[n] for tree in trees], n, seed)
+        for n in numbers
+    ]
+
+
+def _best(joint: np.ndarray, starts: list[np.ndarray], n_clusters: int, seed: int) -> np.ndarray:
+    """Return the partition of greatest information, climbing from these and from random ones."""
     generator = np.random.default_rng(seed)
-    starts = [_agglomerate(joint, n_clusters, loss) for loss in (_information_loss, _link_loss)]
-    starts += [_random_partition(generator, m, n_clusters) for _ in range(N_RANDOM)]
+    starts = starts + [
+        _random_partition(generator, len(joint), n_clusters) for _ in range(N_RANDOM)
+    ]
     climbed = [_climb(joint, labels, n_clusters) for labels in starts]
     return max(climbed, key=lambda labels: edge_information(grouped(joint, labels, n_clusters)))
 
@@ -81,10 +94,11 @@ def _random_partition(generator: np.random.Generator, m: int, n_clusters: int) -
     return generator.permutation(labels)
 
 
-def _agglomerate(joint: np.ndarray, n_clusters: int, loss: Loss) -> np.ndarray:
+def _agglomerate(joint: np.ndarray, numbers: Sequence[int], loss: Loss) -> dict[int, np.ndarray]:
+    """Join components step by step; returns the partitions into the wanted numbers of clusters."""
     labels = np.arange(len(joint))
-    table = joint
-    while len(table) > n_clusters:
+    table, found = joint, {}
+    while len(table) > min(numbers):
         costs = loss(table)
         np.fill_diagonal(costs, np.inf)
         a, b = np.unravel_index(np.argmin(costs), costs.shape)
@@ -92,7 +106,9 @@ def _agglomerate(joint: np.ndarray, n_clusters: int, loss: Loss) -> np.ndarray:
         labels[labels == gone] = keep
         labels[labels > gone] -= 1
         table = grouped(joint, labels, len(table) - 1)
-    return labels
+        if len(table) in numbers:
+            found[len(table)] = labels.copy()
+    return found
 
 
 def _information_loss(table: np.ndarray) -> np.ndarray:
@@ -123,27 +139,60 @@ def _link_loss(table: np.ndarray) -> np.ndarray:
 def _climb(joint: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
     """Move single components between clusters while that raises the information."""
     labels = labels.copy()
-    best = edge_information(grouped(joint, labels, n_clusters))
+    table = grouped(joint, labels, n_clusters)
     moved = True
     while moved:
         moved = False
         for component in range(len(labels)):
-            if (labels == labels[component]).sum() == 1:
+            home, own = labels[component], joint[component, component]
+            if (labels == home).sum() == 1:
                 continue
-            home = labels[component]
-            gains = [_with(joint, labels, component, g, n_clusters) for g in range(n_clusters)]
+            weights = np.bincount(labels, joint[component], minlength=n_clusters)
+            weights[home] -= own
+            without = _moved(table, weights, own, home, -1)
+            gains = _gains(without, weights, own)
             target = int(np.argmax(gains))
-            better = gains[target] > best + 1e-12
-            labels[component] = target if better else home
-            best, moved = (gains[target], True) if better else (best, moved)
+            if gains[target] > gains[home] + 1e-12:
+                labels[component], moved = target, True
+                table = _moved(without, weights, own, target, 1)
     return labels
 
 
-def _with(
-    joint: np.ndarray, labels: np.ndarray, component: int, cluster: int, n_clusters: int
-) -> float:
-    labels[component] = cluster
-    return edge_information(grouped(joint, labels, n_clusters))
+def _moved(
+    table: np.ndarray, weights: np.ndarray, own: float, cluster: int, sign: int
+) -> np.ndarray:
+    """Return the table of clusters with a component more, or less, in one of them.
+
+    Parameters
+    ----------
+    table : ndarray, shape (K, K)
+    weights : ndarray, shape (K,)
+        Weight of the component's edges to the others of every cluster.
+    own : float
+        Weight of its edges to itself.
+    cluster : int
+    sign : 1 or -1
+    """
+    moved = table.copy()
+    moved[cluster] += sign * weights
+    moved[:, cluster] += sign * weights
+    moved[cluster, cluster] += sign * own
+    return moved.clip(0)
+
+
+def _gains(table: np.ndarray, weights: np.ndarray, own: float) -> np.ndarray:
+    """Return what a component adds to the information in each of the clusters, but for a constant.
+
+    Only the row and the column of its cluster change, shape (K,).
+    """
+    joined = table + weights
+    change = xlogy(joined, joined) - xlogy(table, table)
+    inner, more = np.diag(table), np.diag(table) + 2 * weights + own
+    cells = 2 * (change.sum(axis=1) - np.diag(change)) + xlogy(more, more) - xlogy(inner, inner)
+    margin = table.sum(axis=1) + weights
+    wider = margin + weights.sum() + own
+    gains: np.ndarray = cells - 2 * (xlogy(wider, wider) - xlogy(margin, margin))
+    return gains
 
 
 def merge_by_modularity(joint: np.ndarray, n_clusters: int) -> np.ndarray:

@@ -8,12 +8,22 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.stats import multivariate_normal
 from sklearn.cluster import KMeans
 from sklearn.covariance import ledoit_wolf
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 import sfumato
-from sfumato import DCN, DEC, GMVAE, Coupled, MixtureVAE, Trainer, VaDE
+from sfumato import (
+    DCN,
+    DEC,
+    GMVAE,
+    Coupled,
+    DeepCluster,
+    MixtureVAE,
+    SelfTraining,
+    Trainer,
+    VaDE,
+)
 from sfumato.coupling import neighbour_graph
 from sfumato.partitions import (
     Candidate,
@@ -27,6 +37,7 @@ from sfumato.partitions import (
     gaussian_nats,
     genie,
     kept_information,
+    number_of_clusters,
     simple_candidates,
     spanning_tree,
 )
@@ -242,15 +253,75 @@ def test_a_model_finds_the_number_of_clusters_and_keeps_it(kind, name, tmp_path)
     pd.testing.assert_frame_equal(again.number_.to_frame(), model.number_.to_frame())
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", [MixtureVAE, DEC, DCN, DeepCluster])
+def test_the_number_of_clusters_of_pictures_is_found_and_kept(kind, tmp_path):
+    X, y = load_digits(return_X_y=True)
+    X = X[y < 2].reshape(-1, 8, 8)
+    model = kind(**{kind.clusters_named: "auto"}, random_state=0, trainer=QUICK).fit(X)
+    assert model.labels_.max() < model.n_clusters_
+    assert model.number_.n_clusters == model.n_clusters_
+    model.save(tmp_path / "run")
+    again = sfumato.load(tmp_path / "run")
+    assert again.n_clusters_ == model.n_clusters_
+    assert_array_equal(again.predict(X), model.predict(X))
+    pd.testing.assert_frame_equal(again.number_.to_frame(), model.number_.to_frame())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
-    ("kind", "name"), [(GMVAE, "n_components"), (DEC, "n_clusters"), (DCN, "n_clusters")]
+    "model",
+    [
+        MixtureVAE("auto", recipe=Coupled(first="codes"), trainer=QUICK),
+        MixtureVAE("auto", recipe="report", trainer=QUICK),
+        DEC("auto", recipe=SelfTraining(init="kmeans"), trainer=QUICK),
+        DeepCluster("auto", trainer=QUICK),
+    ],
+    ids=lambda model: type(model).__name__,
 )
-def test_a_number_that_nothing_finds_has_to_be_given(kind, name):
-    pictures = np.random.default_rng(0).random((20, 8, 8))
-    with pytest.raises(ValueError, match=f"{name}='auto' finds .* of tables"):
-        kind(**{name: "auto"}, **TAUGHT).fit(pictures)
-    with pytest.raises(ValueError, match=f"{name} must be 'auto' or a whole number"):
-        kind(**{name: "many"}, **TAUGHT).fit(pictures)
+def test_where_labels_are_found_in_training_some_rows_tell_the_number(model):
+    X, _ = blobs(200)
+    assert model.set_params(random_state=0).fit(X).n_clusters_ == 2
+
+
+def test_a_number_is_auto_or_a_whole_number():
+    with pytest.raises(ValueError, match="n_components must be 'auto' or a whole number"):
+        GMVAE("many").fit(blobs(20)[0])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_noughts_and_ones_are_two_clusters():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[y < 2].reshape(-1, 8, 8), y[y < 2]
+    # Enough that views of a picture are known for views of one.
+    trainer = Trainer(max_epochs=15, batch_size=64, learning_rate=2e-3)
+    model = MixtureVAE("auto", random_state=0, trainer=trainer).fit(X)
+    assert model.n_components_ == 2
+    assert adjusted_rand_score(y, model.labels_) >= 0.95
+
+
+def edges_of(n_clusters, parts, between, noise, seed):
+    """Return edges between parts of clusters, with a pattern of their own within each."""
+    rng = np.random.default_rng(seed)
+    within = np.kron(np.eye(n_clusters), np.ones((parts, parts)))
+    table = within * rng.uniform(1 - noise, 1 + noise, within.shape) + between * (1 - within)
+    return table + table.T
+
+
+@pytest.mark.parametrize("n_clusters", [2, 3, 7])
+def test_components_are_as_many_clusters_as_both_tables_of_edges_say(n_clusters):
+    one, other = (edges_of(n_clusters, 5, 1e-3, 0.5, seed) for seed in (0, 1))
+    labels = np.arange(5 * n_clusters).repeat(20)
+    assert number_of_clusters(one, other, labels, seed=0).n_clusters == n_clusters
+
+
+def test_components_are_one_cluster_where_edges_lead_everywhere_or_tables_disagree():
+    labels = np.arange(12).repeat(20)
+    alike = edges_of(3, 4, 0.5, 0.1, 0)
+    assert number_of_clusters(alike, alike, labels, seed=0).n_clusters == 1
+    clear = edges_of(3, 4, 1e-3, 0.1, 0)
+    order = np.arange(12).reshape(3, 4).T.ravel()
+    assert number_of_clusters(clear, clear[order][:, order], labels, seed=0).n_clusters == 1
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

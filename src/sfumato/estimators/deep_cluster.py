@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.coupling import merge_components, neighbour_graph
-from sfumato.estimators.base import CLUSTERS, TabularEstimator, Unit
+from sfumato.estimators.base import CLUSTERS, UNKNOWN, TabularEstimator, Unit
 from sfumato.estimators.capabilities import (
     Clusters,
     RandomState,
     SoftClusters,
     check_clusters,
-    check_known,
     scaling_given,
 )
 from sfumato.estimators.deforming import DeformsPictures
 from sfumato.estimators.fit import Fit, fixed_views
 from sfumato.estimators.mixture import CLUSTER_TRAINER
+from sfumato.estimators.recipe import N_CLUSTERS, number_by_some
 from sfumato.estimators.tables import has_holes
 from sfumato.inference import (
     RowSource,
@@ -46,6 +46,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled
+from sfumato.partitions import Number, number_of_clusters
 from sfumato.scaling import Scaler
 from sfumato.training import (
     Engine,
@@ -80,14 +81,17 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
 
     Parameters
     ----------
-    n_clusters : int
+    n_clusters : int, "auto" or None
+        "auto", or None, finds how many there are: of pictures by joining pseudo-labels
+        (:func:`~sfumato.partitions.number_of_clusters`), of tables by
+        :class:`~sfumato.partitions.UnknownNumber`.
     latent_dim : int
         Length of the feature vector f(x).
     hidden : tuple of int, optional
         Channels of the stride-2 convolutions that images are seen by, (32, 64, 128), or widths of
         the layers for other rows, (500, 500).
     n_pseudo_labels : int, optional
-        Clusters of k-means; by default ten for every cluster.
+        Clusters of k-means; by default ten for every cluster, 100 if nobody says how many.
     deformation : "auto", Deformation, or None
         Under which an image keeps its pseudo-label; "auto" deforms images a little. New rows
         are seen in four of them.
@@ -123,7 +127,9 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
 
     operations = CLUSTERS | {"transform"}
     clusters_named = "n_clusters"
-    stored = ("n_rows_", "columns_as_", "deforms_")
+    stored = ("n_rows_", "columns_as_", "deforms_", "n_found_", "number_")
+    # Number or None: whoever knows that there is one need not ask.
+    number_: Any = None
     explains_holes = True
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER | {"max_epochs": 20}
@@ -134,7 +140,7 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
 
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | str | None = 10,
         latent_dim: int = 32,
         hidden: tuple[int, ...] | None = None,
         n_pseudo_labels: int | None = None,
@@ -158,13 +164,15 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
         """Fit the model to rows X; see :meth:`TabularEstimator.fit`."""
         X = self._begin(X, columns)
         check_clusters("n_clusters", self.n_clusters, len(X))
-        check_known("n_clusters", self.n_clusters)
         check_count("latent_dim", self.latent_dim)
         if self.n_pseudo_labels is not None:
             check_count("n_pseudo_labels", self.n_pseudo_labels, "None or ")
         self.n_rows_ = len(X)
         self._find_inputs(X)
         fit = self._deforming(self._start(X), self.n_clusters)
+        self.n_found_ = self.number_ = None
+        if self.n_clusters in UNKNOWN and fit.view is None:
+            self._note_number(number_by_some(fit))
         model = fit.build(self._build)
         history = self._train_passes(model, fit)
         self._train_last(model, fit)
@@ -217,8 +225,10 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
 
     @property
     def _n_pseudo(self) -> int:
-        wanted = self.n_pseudo_labels or 10 * self.n_clusters
-        return max(self.n_clusters, min(wanted, self.n_rows_ // 2))
+        # As many before the clusters are joined and counted as after.
+        fewest = N_CLUSTERS if self.n_clusters in UNKNOWN else int(self.n_clusters or 0)
+        wanted = self.n_pseudo_labels or 10 * fewest
+        return max(fewest, min(wanted, self.n_rows_ // 2))
 
     def _build(self) -> DeepClusterModel:
         if self.image_shape_ is None:
@@ -230,7 +240,8 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
             channels = self.hidden or CHANNELS
             network = normalised_conv(self.image_shape_, channels, self.latent_dim)
         encoder = Conditional(network, PointMassFamily(self.latent_dim))
-        counts = (self._n_pseudo, self.n_clusters, self.n_rows_)
+        n_clusters = N_CLUSTERS if self.n_clusters_ is None else self.n_clusters_
+        counts = (self._n_pseudo, n_clusters, self.n_rows_)
         views = fixed_views(self._deformation(), self.image_shape_)
         return DeepClusterModel(encoder, self.latent_dim, *counts, views)
 
@@ -278,20 +289,29 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
         return Relabelling(targets, float(changed), order)
 
     def _join(self, model: Any, fit: Fit) -> None:
-        """Join the pseudo-labels to clusters."""
-        groups = merge_components(_joint(model, fit), self.n_clusters, fit.seed)
+        """Join the pseudo-labels to clusters; where nobody says to how many, find it."""
+        if fit.view is None:
+            joint = edges_of_features(model, fit.rows)
+        else:
+            joint = joint_of_views(model.log_class, fit.rows, fit.view, fit.seed)
+        if self.n_clusters_ is None:
+            neighbours, labels = edges_of_features(model, fit.rows), model.labels.cpu().numpy()
+            self._note_number(number_of_clusters(neighbours, joint, labels, fit.seed))
+        model.n_clusters = self.n_clusters_
+        groups = merge_components(joint, model.n_clusters, fit.seed)
         model.groups.copy_(torch.from_numpy(groups))
         self.labels_ = self._posterior(model, fit.rows).argmax(axis=1)
+
+    def _note_number(self, number: Number) -> None:
+        """Set the fitted attributes that say how many clusters were found."""
+        self.number_, self.n_found_ = number, number.n_clusters
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
         return map_float64(lambda model, block: model.probabilities(block), model, x).cpu().numpy()
 
 
-def _joint(model: Any, fit: Fit) -> np.ndarray:
-    """Return how often two views of a row, or neighbours, have two pseudo-labels."""
-    rows = fit.rows
-    if fit.view is not None:
-        return joint_of_views(model.log_class, rows, fit.view, fit.seed)
+def edges_of_features(model: Any, rows: Rows) -> np.ndarray:
+    """Return how often neighbours among the features have two pseudo-labels."""
     some = torch.arange(0, len(rows), -(-len(rows) // GRAPH_ROWS))
     x = rows[some]
     q = map_blocks(lambda block: model.log_class(block).exp(), x).cpu().numpy()

@@ -19,14 +19,19 @@ from sfumato.estimators.capabilities import (
     HasLoss,
     SamplesComponents,
     check_clusters,
-    check_known,
     component_pictures,
 )
 from sfumato.estimators.deforming import DeformsPictures
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.mixture import CLUSTER_TRAINER
-from sfumato.estimators.pretraining import Pretraining, StartsFromCodes
-from sfumato.estimators.recipe import MOST_ROWS, coupled_clusters, label_rows
+from sfumato.estimators.pretraining import Pretraining, StartsFromCodes, codes_of
+from sfumato.estimators.recipe import (
+    MOST_ROWS,
+    N_CLUSTERS,
+    coupled_clusters,
+    label_rows,
+    number_by_some,
+)
 from sfumato.inference import posterior_means
 from sfumato.likelihoods import Loss, loss_of
 from sfumato.nn import (
@@ -201,10 +206,12 @@ class EmbeddingEstimator(
         fit = self._deforming(self._start(X), self.n_clusters)
         held = self._labelled(fit)
         autoencoder = self._pretraining().model(fit)
+        codes = codes_of(autoencoder, fit).cpu()
+        labels = torch.from_numpy(self._first_labels(codes, fit)) if held is None else held
         model = fit.build(self._build).to(fit.engine.device)
         for part in ("encoder", "decoder"):
             getattr(model, part).load_state_dict(getattr(autoencoder, part).state_dict())
-        self._start_from_clusters(model, fit, held)
+        self._start_from_clusters(model, codes, labels)
         history = self._train_clusters(model, fit, held)
         self._train_rest(model, fit)
         fit.trainer.finish_phases()
@@ -253,24 +260,26 @@ class EmbeddingEstimator(
     def _objective(self) -> SelfLabelled:
         return self._terms_of(None)
 
-    def _start_from_clusters(self, model: Any, fit: Fit, held: Tensor | None) -> None:
-        codes = posterior_means(model, fit.rows).cpu()
-        labels = torch.from_numpy(self._first_labels(codes, fit)) if held is None else held
+    def _start_from_clusters(self, model: Any, codes: Tensor, labels: Tensor) -> None:
         model.labels.copy_(labels)
         with torch.no_grad():
             model.assignment.centres.copy_(first_centres(codes, labels, self._n_clusters))
         self._start_clusters(model, labels)
 
     def _first_labels(self, codes: Tensor, fit: Fit) -> np.ndarray:
-        recipe = self._recipe()
-        alike = few_distinct(fit.rows, self._n_clusters)
+        """Return the clusters of codes that training starts from, and find how many there are."""
+        recipe, known = self._recipe(), self.n_clusters_
+        alike = few_distinct(fit.rows, N_CLUSTERS if known is None else known)
         if alike is not None:
+            self.n_found_ = int(alike.max()) + 1 if known is None else None
             warn_of_empty(self._n_clusters, int(alike.max()) + 1)
             return alike
-        if recipe.init != "kmeans":
-            labels = coupled_clusters(codes, fit.seen, self._n_clusters, fit.seed)
+        if recipe.init != "kmeans" or known is None:
+            labels, number = coupled_clusters(codes, fit.seen, known, fit.seed)
+            if number is not None:
+                self.number_, self.n_found_ = number, number.n_clusters
             # Few or equal rows can leave clusters empty.
-            if len(np.unique(labels)) == self._n_clusters:
+            if recipe.init != "kmeans" and len(np.unique(labels)) == self._n_clusters:
                 return labels
         n_init = N_INIT if recipe.n_init is None else recipe.n_init
         kmeans = KMeans(self._n_clusters, n_init=n_init, random_state=fit.seed)
@@ -280,18 +289,18 @@ class EmbeddingEstimator(
     def _labelled(self, fit: Fit) -> Tensor | None:
         """Return labels that are held, those of simple models of a table, or None.
 
-        Raises
-        ------
-        ValueError
-            If the number of clusters is unknown, and nothing labels such rows.
+        How many clusters there are is found here, too, but for pictures that keep their clusters
+        when they are deformed.
         """
         self.n_found_ = self.choice_ = self.number_ = None
         pictures = fit.image_shape is not None and self.deforms_
-        small = not pictures and len(fit.rows) <= MOST_ROWS
-        if self._recipe().init != "auto" or not small:
-            check_known("n_clusters", self.n_clusters)
+        unknown = self.n_clusters in UNKNOWN
+        if self._recipe().init != "auto" or pictures or len(fit.rows) > MOST_ROWS:
+            if unknown and fit.view is None:
+                self.number_ = number_by_some(fit)
+                self.n_found_ = self.number_.n_clusters
             return None
-        if self.n_clusters not in UNKNOWN and few_distinct(fit.rows, self._n_clusters) is not None:
+        if not unknown and few_distinct(fit.rows, self._n_clusters) is not None:
             return None
         found, self.choice_, self.number_ = label_rows(SimpleModels(), self.n_clusters, fit)
         self.n_found_ = found.responsibilities.shape[1]

@@ -9,7 +9,15 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 from torch import nn
 
-from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, IMPUTES, TabularEstimator
+from sfumato.estimators.base import (
+    CLUSTERS,
+    CODES,
+    DENSITY,
+    GENERATES,
+    IMPUTES,
+    UNKNOWN,
+    TabularEstimator,
+)
 from sfumato.estimators.capabilities import (
     Clusters,
     Decodes,
@@ -19,7 +27,6 @@ from sfumato.estimators.capabilities import (
     SamplesComponents,
     SoftClusters,
     check_clusters,
-    check_known,
     component_pictures,
     sampled_likelihood,
     warn_of_collapse,
@@ -35,6 +42,7 @@ from sfumato.estimators.recipe import (
     Trained,
     evidence_alone,
     label_rows,
+    number_by_some,
     recipe_of,
 )
 from sfumato.inference import LikelihoodEstimate, RowSource, diagnose_mixture, map_blocks
@@ -42,7 +50,7 @@ from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
-from sfumato.partitions import Candidate
+from sfumato.partitions import Candidate, Number
 from sfumato.scaling import Scaler
 from sfumato.training import MinSteps, Optimizer, Rows
 
@@ -142,6 +150,7 @@ class MixtureEstimator(
         check_clusters("n_components", self.n_components, len(X))
         task = self._task(X)
         trained = self._recipe().train(task)
+        self._note_number(trained.number)
         task.fit.trainer.finish_phases()
         model = self._remembering(trained)
         r = self._training_labels(model, task.fit.rows)
@@ -170,7 +179,7 @@ class MixtureEstimator(
         )
         return MixtureTask(
             fit,
-            self.n_components_,
+            self.n_clusters_,
             self.build,
             self._objective(),
             pretraining,
@@ -181,23 +190,29 @@ class MixtureEstimator(
     def _labelled(self, fit: Fit) -> Candidate | None:
         """Return the labels that the model is to be taught, and find how many clusters there are.
 
-        Raises
-        ------
-        ValueError
-            If the number of clusters is unknown, and nothing labels such rows.
+        None where the model finds the labels as it is trained; of pictures that keep their clusters
+        when they are deformed it then finds their number, too.
         """
+        recipe = self._recipe()
         # Pictures that must not be deformed are clustered like any other rows.
         shape = self.image_shape_ if self.deforms_ else None
-        labelling = self._recipe().labelling_for(shape, len(fit.rows))
+        labelling = recipe.labelling_for(shape, len(fit.rows))
         self.taught_ = labelling is not None
         self.n_found_ = self.choice_ = self.number_ = None
-        if labelling is None:
-            check_known("n_components", self.n_components)
-            return None
-        found = label_rows(labelling, self.n_components, fit)
-        labelled, self.choice_, self.number_ = found
-        self.n_found_ = labelled.responsibilities.shape[1]
-        return labelled
+        if labelling is not None:
+            found = label_rows(labelling, self.n_components, fit)
+            labelled, self.choice_, self.number_ = found
+            self.n_found_ = labelled.responsibilities.shape[1]
+            return labelled
+        finds = recipe.finds_number and fit.view is not None
+        if self.n_components in UNKNOWN and not finds:
+            self._note_number(number_by_some(fit))
+        return None
+
+    def _note_number(self, number: Number | None) -> None:
+        """Set the fitted attributes that say how many clusters were found."""
+        if number is not None:
+            self.number_, self.n_found_ = number, number.n_clusters
 
     @property
     def n_components_(self) -> int:

@@ -46,11 +46,17 @@ from sfumato.partitions import (
     Number,
     SimpleModels,
     UnknownNumber,
+    joined_table,
+    number_of_clusters,
 )
 from sfumato.training import History, LabelledRows
 
 # Components that each cluster starts with, where nobody says how many, and rows that each has.
 N_SUBCOMPONENTS, ROWS_PER_COMPONENT = 8, 40
+# Clusters that components are made for, where nobody says how many there are.
+N_CLUSTERS = 10
+# Rows by which the number of clusters is found, where not all rows are labelled first.
+ROWS_OF_NUMBER = 5000
 # Rows up to which, and columns up to which, the simple models see them all.
 MOST_ROWS, MOST_COLUMNS = 20_000, 40
 # Settings of the long way, as they are by default.
@@ -62,9 +68,6 @@ LONG_WAY = {
 }
 # gamma: weight of the recogniser, relative to that of the code.
 DISTILLATION = 20.0
-# Weight of neighbours relative to pairs of views, where components are merged: the recogniser was
-# trained on views, and not on neighbours.
-NEIGHBOURS_WEIGHT = 2.0
 
 
 class Trained(NamedTuple):
@@ -80,6 +83,8 @@ class Trained(NamedTuple):
     """What tells new rows apart, where Gaussians told the training rows."""
     agreement: float = 1.0
     """Share of the training rows whose nearest other rows have their label."""
+    number: Number | None = None
+    """How many clusters were found, where the recipe was to find them."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class MixtureTask:
     Attributes
     ----------
     fit : Fit
-    n_clusters : int
+    n_clusters : int or None
+        None where the recipe has to find it.
     build : callable (n_components) -> model
     objective : Objective
         The published bound.
@@ -102,12 +108,19 @@ class MixtureTask:
     """
 
     fit: Fit
-    n_clusters: int
+    n_clusters: int | None
     build: Callable[[int], Any]
     objective: Objective
     pretraining: Pretraining
     pretrain_in_paper_recipe: bool
     labelled: Candidate | None = None
+
+    @property
+    def known_number(self) -> int:
+        """How many clusters there are, for a recipe that does not find it."""
+        if self.n_clusters is None:
+            raise ValueError("This recipe must be told the number of clusters.")
+        return self.n_clusters
 
 
 class Recipe(BaseEstimator, ABC):
@@ -134,6 +147,11 @@ class Recipe(BaseEstimator, ABC):
     def coupling_(self) -> Coupling:
         """The coupling of neighbours' labels: none."""
         return Coupling(strength=0.0)
+
+    @property
+    def finds_number(self) -> bool:
+        """Whether training itself finds how many clusters pictures have."""
+        return False
 
     def labelling_for(self, image_shape: ImageShape | None, n_rows: int) -> Labelling | None:
         """Return what labels such rows first; None: the model labels them as it is trained."""
@@ -203,7 +221,7 @@ class Published(Recipe):
         fit, seed = task.fit, task.fit.seed + start
         noise = Noise(seed)
         with noise:
-            model = task.build(task.n_clusters)
+            model = task.build(task.known_number)
         if task.pretrain_in_paper_recipe:
             self._start_from_codes(model, task, seed, noise)
         history = fit.phase(f"start-{start + 1}", model, task.objective, seed=seed)
@@ -214,7 +232,7 @@ class Published(Recipe):
         codes = codes_of(autoencoder, task.fit)
         take_over(model, autoencoder, float(codes.std()))
         with noise:
-            mixture = coupled_mixture(codes.cpu(), None, task.n_clusters, strength=0.0, seed=seed)
+            mixture = coupled_mixture(codes.cpu(), None, task.known_number, strength=0.0, seed=seed)
         model.initialise(codes, torch.from_numpy(mixture.responsibilities).to(codes))
 
 
@@ -317,6 +335,11 @@ class Coupled(Recipe):
         simple = self.first == "auto" and image_shape is None and n_rows <= MOST_ROWS
         return SimpleModels() if simple and not long else None
 
+    @property
+    def finds_number(self) -> bool:
+        """Whether components are joined by what a recogniser says of views, too."""
+        return self.rounds[0] > 0 and self.deformation is not None
+
     def train(self, task: MixtureTask) -> Trained:
         """Train the model, on labels where the rows have some."""
         return self._discover(task) if task.labelled is None else self._teach(task, task.labelled)
@@ -327,7 +350,7 @@ class Coupled(Recipe):
         seen = fit.points[slice(None)].cpu()
         autoencoder = task.pretraining.model(fit)
         with Noise(fit.seed):
-            model = task.build(task.n_clusters).to(fit.engine.device)
+            model = task.build(task.known_number).to(fit.engine.device)
         take_over(model, autoencoder, float(codes_of(autoencoder, fit).std()))
         r = labelled.responsibilities
         initialise(model, r, fit)
@@ -350,31 +373,37 @@ class Coupled(Recipe):
         take_over(model, autoencoder, float(codes.std()))
         initialise(model, state.responsibilities, task.fit)
         records: list[Any] = []
+        found: Number | None = None
         for number in range(sum(self.rounds)):
             if number == self._merging_round(task):
-                model, state = self._merge_to_clusters(model, state, task, noise)
+                model, state, found = self._merge_to_clusters(model, state, task, noise)
             history = self._train_round(model, state, task, number)
             records += _renumbered(history, len(records))
             state = self._update_labels(model, state, task.fit)
         if self._merging_round(task) == sum(self.rounds):
-            model, state = self._merge_to_clusters(model, state, task, noise)
+            model, state, found = self._merge_to_clusters(model, state, task, noise)
         points = state.points
         if points is None:
-            points = evidence_alone(model, task.fit.rows, task.n_clusters).points
+            points = evidence_alone(model, task.fit.rows, state.n_components).points
         r = torch.from_numpy(state.responsibilities).to(points)
         agreement = state.agreement_of_rows()
-        return Trained(model.eval(), History(records), points, r, agreement=agreement)
+        history = History(records)
+        return Trained(model.eval(), history, points, r, agreement=agreement, number=found)
 
     def _merging_round(self, task: MixtureTask) -> int:
-        n = n_components_of(len(task.fit.rows), task.n_clusters, self.n_subcomponents)
-        return self.rounds[0] if n > task.n_clusters else 0
+        n = self._n_components(task)
+        return self.rounds[0] if task.n_clusters is None or n > task.n_clusters else 0
+
+    def _n_components(self, task: MixtureTask) -> int:
+        n_clusters = N_CLUSTERS if task.n_clusters is None else task.n_clusters
+        return n_components_of(len(task.fit.rows), n_clusters, self.n_subcomponents)
 
     def _fit_initial_mixture(self, codes: Tensor, task: MixtureTask, noise: Noise) -> "Labels":
         """Fit coupled mixtures to the codes, and keep the one with the highest bound."""
-        coupling, rows = self.coupling_, task.fit.rows
+        coupling = self.coupling_
         principal = principal_points(task.fit.seen)
         graph = neighbour_graph(principal, coupling.n_neighbors)
-        n = n_components_of(len(rows), task.n_clusters, self.n_subcomponents)
+        n = self._n_components(task)
         points = codes if self.first != "rows" else _unit(torch.from_numpy(principal))
         with noise:
             fits = [
@@ -412,41 +441,40 @@ class Coupled(Recipe):
 
     def _merge_to_clusters(
         self, model: Any, state: "Labels", task: MixtureTask, noise: Noise
-    ) -> tuple[Any, "Labels"]:
-        """Return model and labels with the components merged to clusters."""
+    ) -> tuple[Any, "Labels", Number | None]:
+        """Return model and labels with the components merged to clusters, and why to so many."""
         if state.n_components == task.n_clusters:
-            return model, state
-        joint = self._joint_of_components(model, state, task.fit)
-        groups = self._groups(joint, task)
-        merged = state.merged(groups, task.n_clusters)
+            return model, state, None
+        neighbours, views = state.edges_of_rows(), self._edges_of_views(model, task.fit)
+        found = None
+        if task.n_clusters is None and views is not None:
+            labels = state.responsibilities.argmax(axis=1)
+            found = number_of_clusters(neighbours, views, labels, task.fit.seed)
+        n_clusters = task.known_number if found is None else found.n_clusters
+        joint = neighbours if views is None else joined_table(neighbours, views)
+        merged = state.merged(self._groups(joint, n_clusters, task.fit.seed), n_clusters)
         with noise:
-            new = task.build(task.n_clusters).to(task.fit.engine.device)
+            new = task.build(n_clusters).to(task.fit.engine.device)
         own, old = new.state_dict(), model.state_dict()
         # Everything that does not count components is kept.
         new.load_state_dict(
             {name: old[name] if old[name].shape == own[name].shape else own[name] for name in own}
         )
         initialise(new, merged.responsibilities, task.fit)
-        return new, merged
+        return new, merged, found
 
-    def _groups(self, joint: np.ndarray, task: MixtureTask) -> np.ndarray:
+    def _groups(self, joint: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
         """Return the cluster of every component."""
         if self.merging == "modularity":
-            return merge_by_modularity(joint, task.n_clusters)
-        return merge_components(joint, task.n_clusters, task.fit.seed)
+            return merge_by_modularity(joint, n_clusters)
+        return merge_components(joint, n_clusters, seed)
 
-    def _joint_of_components(self, model: Any, state: "Labels", fit: Fit) -> np.ndarray:
-        """Return how often the ends of an edge have two components: neighbours, or two views."""
-        r = state.responsibilities
-        # Not the neighbours as they stand: the recogniser was taught to tell components apart, and
-        # has drawn those of one cluster away from each other.
-        table = r.T @ (state.first_graph @ r)
-        neighbours: np.ndarray = table / max(table.sum(), 1e-300)
+    def _edges_of_views(self, model: Any, fit: Fit) -> np.ndarray | None:
+        """Return how often two views of a row have two components, shape (m, m)."""
         # Before the first round a recogniser has nothing to say of views.
         if fit.view is None or not self.rounds[0] or not isinstance(model.recogniser, Recogniser):
-            return neighbours
-        views = joint_of_views(model.recogniser, fit.rows, fit.view, fit.seed)
-        return NEIGHBOURS_WEIGHT * neighbours + views
+            return None
+        return joint_of_views(model.recogniser, fit.rows, fit.view, fit.seed)
 
 
 RECIPES: dict[str, type[Recipe]] = {
@@ -506,6 +534,16 @@ class Labels:
         votes = self.first_graph @ self.responsibilities
         return float((votes.argmax(axis=1) == self.responsibilities.argmax(axis=1)).mean())
 
+    def edges_of_rows(self) -> np.ndarray:
+        """Return the weight of edges between components, by neighbours among the rows.
+
+        Not by the neighbours as they stand: the recogniser was taught to tell components apart, and
+        has drawn those of one cluster away from each other.
+        """
+        r = self.responsibilities
+        table: np.ndarray = r.T @ (self.first_graph @ r)
+        return table / max(table.sum(), 1e-300)
+
     def merged(self, groups: np.ndarray, n_clusters: int) -> "Labels":
         """Return the labels of groups of components."""
         r = self.responsibilities @ np.eye(n_clusters)[groups]
@@ -524,18 +562,36 @@ def n_components_of(n_rows: int, n_clusters: int, n_subcomponents: int) -> int:
     return max(n_clusters, min(n_clusters * n_subcomponents, most))
 
 
-def coupled_clusters(codes: Tensor, rows: RowSource, n_clusters: int, seed: int) -> np.ndarray:
-    """Return clusters of codes by a coupled mixture whose components are merged, shape (n,)."""
+def coupled_clusters(
+    codes: Tensor, rows: RowSource, n_clusters: int | None, seed: int
+) -> tuple[np.ndarray, Number | None]:
+    """Return clusters of codes, shape (n,), and how many were found where nobody says.
+
+    They are a coupled mixture's components, merged by neighbours among the rows. The number is that
+    at which neighbours among the codes, by which the autoencoder sees likeness, agree.
+    """
     coupling = Coupling()
     graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
-    n_components = n_components_of(len(rows), n_clusters, N_SUBCOMPONENTS)
+    wanted = N_CLUSTERS if n_clusters is None else n_clusters
+    n_components = n_components_of(len(rows), wanted, N_SUBCOMPONENTS)
     with Noise(seed):
         r = coupled_mixture(
             codes, graph, n_components, strength=coupling.strength, seed=seed
         ).responsibilities
-    groups = merge_components(r.T @ (graph @ r), n_clusters, seed)
+    edges, number = r.T @ (graph @ r), None
+    if n_clusters is None:
+        of_codes = r.T @ (neighbour_graph(codes.numpy(), coupling.n_neighbors) @ r)
+        number = number_of_clusters(edges, of_codes, r.argmax(axis=1), seed)
+        n_clusters = number.n_clusters
+    groups = merge_components(edges, n_clusters, seed)
     labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
-    return labels
+    return labels, number
+
+
+def number_by_some(fit: Fit) -> Number:
+    """Find how many clusters rows have by some of them, evenly spaced."""
+    some = slice(0, None, -(-len(fit.rows) // ROWS_OF_NUMBER))
+    return UnknownNumber(SimpleModels()).find(points_of(fit.points[some]), fit.seed)[2]
 
 
 def label_rows(

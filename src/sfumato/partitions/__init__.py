@@ -10,6 +10,7 @@ from sfumato.partitions.choice import (
     gaussian_nats,
     kept_information,
 )
+from sfumato.partitions.components import joined_table, number_of_clusters
 from sfumato.partitions.hierarchy import SpanningTree, genie, spanning_tree
 from sfumato.partitions.number import Number, Proposal, UnknownNumber
 
@@ -28,7 +29,9 @@ __all__ = [
     "enough_gaussians",
     "gaussian_nats",
     "genie",
+    "joined_table",
     "kept_information",
+    "number_of_clusters",
     "simple_candidates",
     "spanning_tree",
 ]

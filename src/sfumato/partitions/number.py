@@ -75,17 +75,21 @@ class Proposal(NamedTuple):
 
 
 class Number(BaseEstimator):
-    """How many clusters were found, and what spoke for each proposal.
+    """How many clusters were found, and what spoke for each number.
 
     Parameters
     ----------
     n_clusters : int
     names : tuple of str
+        Who proposed it.
     proposed : tuple of int
     edges : tuple of float
         S of each proposal.
     agreement : tuple of float
-        Adjusted Rand index of each with the best simple labelling of as many clusters.
+        Adjusted Rand index of each with the best simple labelling of as many clusters; of
+        components with those joined by edges of another kind.
+    crossing : tuple of float
+        Of joined components: largest share of a cluster's edges that lead to one other.
 
     Examples
     --------
@@ -102,15 +106,17 @@ class Number(BaseEstimator):
         proposed: tuple[int, ...] = (),
         edges: tuple[float, ...] = (),
         agreement: tuple[float, ...] = (),
+        crossing: tuple[float, ...] = (),
     ) -> None:
         self.n_clusters = n_clusters
         self.names = names
         self.proposed = proposed
         self.edges = edges
         self.agreement = agreement
+        self.crossing = crossing
 
     def to_frame(self) -> Any:
-        """Return a pandas frame with a row for each proposal."""
+        """Return a pandas frame with a row for each number that was considered."""
         import pandas
 
         columns = {
@@ -118,8 +124,9 @@ class Number(BaseEstimator):
             "clusters": self.proposed,
             "edges": self.edges,
             "agreement": self.agreement,
+            "crossing": self.crossing,
         }
-        return pandas.DataFrame({name: list(values) for name, values in columns.items()})
+        return pandas.DataFrame({name: list(values) for name, values in columns.items() if values})
 
 
 def log_density(points: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:

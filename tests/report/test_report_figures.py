@@ -87,7 +87,8 @@ def test_sections_of_few_rows_and_no_pictures(digits, model, n_rows):
     estimator = MODELS[model].build(None if model in ("lda", "kde") else 0)
     estimator.fit(data.X, data.y)
     found = sections.of_estimator(estimator, as_fitted(data), data.image_shape)
-    assert found.keys() == ({"Codes"} if model in ("pca", "lda") else set())
+    expected = {"pca": {"Codes"}, "lda": {"Codes"}, "kmeans": {"Clusters"}, "kde": set()}
+    assert found.keys() == expected[model]
 
 
 def test_a_code_of_one_dimension_has_no_map(digits):

@@ -9,6 +9,7 @@ from sfumato.cli.model_commands import (
     fit,
     impute,
     predict,
+    profile,
     reconstruct,
     report,
     sample,
@@ -22,6 +23,7 @@ from sfumato.cli.video_commands import detect, events
 NEXT = (
     "sfumato report {out}/mixture-vae                       the page of the mixture alone",
     "sfumato predict {out}/mixture-vae digits --out c.csv   the cluster of every row",
+    "sfumato profile {out}/mixture-vae                      what the clusters are",
     "sfumato sample {out}/mixture-vae -n 100 --out new.npy  handwriting that nobody wrote",
     "sfumato fit mixture-vae YOUR_DATA --out run            a folder of images, .npy, .csv, ...",
     "sfumato detect YOUR_VIDEO --out result                 what changes in a video, and when",
@@ -118,6 +120,7 @@ COMMANDS = (
     fit,
     evaluate,
     predict,
+    profile,
     transform,
     score,
     sample,

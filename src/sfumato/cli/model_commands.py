@@ -17,6 +17,8 @@ from sfumato.cli.options import (
     trust_option,
 )
 
+# Clusters that a terminal has room for side by side.
+MOST_CLUSTERS = 6
 samples_option = click.option(
     "--samples",
     type=click.IntRange(1),
@@ -233,6 +235,53 @@ def impute(
     place = _destination(out)
     found = impute_rows(run, data, out=place, n_draws=draws, seed=seed, trust=trust)
     _print_written(found if draws is None else found[0], out, as_json)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("data", required=False)
+@click.option(
+    "--out", metavar="FILE", help="Table of clusters and columns: .csv or .parquet, or -."
+)
+@table_options
+@trust_option
+@json_option
+@plain_messages
+def profile(
+    run: str,
+    data: str | None,
+    out: str | None,
+    trust: tuple[str, ...],
+    as_json: bool,
+    table: dict[str, Any],
+) -> None:
+    """Tell what the clusters of RUN are: sizes, columns that set them apart, rows to look at."""
+    from sfumato.cli import output
+    from sfumato.jobs.profiles import profile_run
+
+    place = None if out is None else _destination(out)
+    found = profile_run(run, data, out=place, **table, trust=trust)
+    if out == "-":
+        return
+    if as_json:
+        output.emit({"run": run, **found.to_dict()})
+        return
+    for sentence in found.sentences():
+        output.say(sentence)
+    if found.columns:
+        output.say(
+            "\nIn brackets: deviations from the mean of all rows. nats: what a column tells."
+        )
+        output.print_columns(*found.table())
+    for name in ("nearest", "farthest", "doubtful"):
+        rows = {f"cluster {k}": _rows(of) for k, of in enumerate(getattr(found, name))}
+        output.print_pairs(rows, f"\nRows that are {name}:")
+    if out is not None:
+        output.say(f"Wrote {out}")
+
+
+def _rows(names: Any) -> str:
+    return ", ".join(map(str, names)) or "none"
 
 
 @click.command()

@@ -27,6 +27,7 @@ from sfumato.estimators.catalogue import (
     learned_from_labels,
     n_clusters_of,
     operations_of,
+    profile,
     reconstruct,
     sample,
 )
@@ -44,6 +45,7 @@ from sfumato.estimators.mixture import MixtureEstimator
 from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap
 from sfumato.estimators.pretraining import StartsFromCodes
+from sfumato.estimators.profiles import ColumnProfile, Profile, profile_of
 from sfumato.estimators.recipe import Coupled, Published, Recipe
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.vade import VaDE
@@ -61,6 +63,7 @@ __all__ = [
     "Autoencoder",
     "Clusters",
     "CodesThenClusters",
+    "ColumnProfile",
     "ConditionalVAE",
     "ContrastiveVAE",
     "Coupled",
@@ -80,6 +83,7 @@ __all__ = [
     "MixtureEstimator",
     "MixtureVAE",
     "Pictures",
+    "Profile",
     "Published",
     "Recipe",
     "Samples",
@@ -108,6 +112,8 @@ __all__ = [
     "load",
     "n_clusters_of",
     "operations_of",
+    "profile",
+    "profile_of",
     "reconstruct",
     "sample",
     "save",

@@ -11,10 +11,11 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sfumato.data import Columns
+from sfumato.data import Columns, as_table
 from sfumato.estimators.base import UNKNOWN, TabularEstimator, Unit
 from sfumato.estimators.cells import as_named, impute_cells
 from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, Exhibit, Pictures
+from sfumato.estimators.profiles import Profile, profile_of
 from sfumato.estimators.tables import has_holes
 from sfumato.inference import (
     Diagnosis,
@@ -491,6 +492,24 @@ class Clusters(Host):
         labels: np.ndarray = self._posterior(self.model_, x).argmax(axis=1)
         return labels
 
+    def profile(self, X: Any) -> Profile:
+        """Tell what the clusters of the rows of X are: sizes, columns, and rows to look at.
+
+        Parameters
+        ----------
+        X : whatever ``predict`` takes
+
+        Returns
+        -------
+        Profile
+            ``print`` gives a line for every cluster, ``to_frame()`` all figures.
+        """
+        table = as_table(X, known=self.columns_)
+        values = self._check(X, reset=False)
+        x, dtype = self._rows_of(values)
+        posterior, codes = self._posterior(self.model_, x), self._codes(x, dtype)
+        return profile_of(values, self.table_columns(values), posterior, codes, table.row_names)
+
     def diagnose(self, X: Any) -> MixtureDiagnosis:
         """Tell how codes and classes are used over the rows of X, and what would mend them."""
         x, _ = self._rows(X)
@@ -523,21 +542,6 @@ def check_clusters(name: str, n_clusters: Any, n_rows: int) -> None:
     check_count(name, n_clusters, "'auto' or ")
     if n_clusters > n_rows:
         raise ValueError(f"{name}={n_clusters} must not exceed the number of rows, {n_rows}.")
-
-
-def check_known(name: str, n_clusters: Any) -> None:
-    """Check that the number of clusters is given, where nothing could find it.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if n_clusters in UNKNOWN:
-        raise ValueError(
-            f"{name}={n_clusters!r} finds the number of clusters of tables of up to 20,000 rows, "
-            "with the default recipe: give a number."
-        )
 
 
 def warn_of_collapse(diagnosis: Diagnosis, stacklevel: int = 3) -> None:

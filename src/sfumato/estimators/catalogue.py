@@ -16,6 +16,7 @@ from sklearn.manifold import Isomap
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
+from sfumato.data import Data, array_columns
 from sfumato.estimators.autoencoder import Autoencoder
 from sfumato.estimators.base import CLUSTERS, CODES, DENSITY, GENERATES, TabularEstimator
 from sfumato.estimators.conditional import ConditionalVAE
@@ -27,6 +28,7 @@ from sfumato.estimators.gmvae import GMVAE
 from sfumato.estimators.layered import LayeredVAE
 from sfumato.estimators.mixture_vae import MixtureVAE
 from sfumato.estimators.pipelines import CodesThenClusters, Umap, require_umap
+from sfumato.estimators.profiles import Profile, profile_of
 from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.tables import has_holes
 from sfumato.estimators.vade import VaDE
@@ -293,6 +295,24 @@ def complete(X: np.ndarray, model: str) -> np.ndarray:
     raise ValueError(
         f"The model {model!r} takes no missing cells, and {share:.2g} % of the cells are missing: "
         "fill them in first (sfumato impute), or take a model such as vae or mixture-vae."
+    )
+
+
+def profile(estimator: Any, data: Data) -> Profile:
+    """Return what the clusters of the rows of some data are.
+
+    A model of scikit-learn has no codes of its own where it clusters: its rows are the codes.
+    """
+    if is_deep(estimator):
+        found: Profile = estimator.profile(data)
+        return found
+    X = complete(data.X, type(estimator).__name__)
+    labels = np.asarray(estimator.predict(X), dtype=np.int64)
+    sure = np.eye(labels.max() + 1)[labels]
+    posterior = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else sure
+    columns = array_columns(X) if data.columns is None else data.columns
+    return profile_of(
+        X, None if data.image_shape else columns, np.asarray(posterior), X, data.row_names
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,6 +62,14 @@ class Fit:
     def points(self) -> RowSource:
         """The rows as points whose distances count: as seen, without the mask of missing cells."""
         return self.rows if self.see is None else SeenRows(self.rows, values_alone(self.see))
+
+    @property
+    def of_levels(self) -> np.ndarray:
+        """Whether each number of a point has few values, shape (width,)."""
+        row = self.rows[slice(0, 1)]
+        layers = () if self.see is None else tuple(self.see)
+        known = [layer.of_levels(row) for layer in layers if isinstance(layer, ColumnInputs)]
+        return np.array(known[0] if known else [False] * row.shape[1])
 
     @property
     def view(self) -> Callable[[Tensor], Tensor] | None:

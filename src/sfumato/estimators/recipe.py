@@ -591,7 +591,8 @@ def coupled_clusters(
 def number_by_some(fit: Fit) -> Number:
     """Find how many clusters rows have by some of them, evenly spaced."""
     some = slice(0, None, -(-len(fit.rows) // ROWS_OF_NUMBER))
-    return UnknownNumber(SimpleModels()).find(points_of(fit.points[some]), fit.seed)[2]
+    points = points_of(fit.points[some])
+    return UnknownNumber(SimpleModels()).find(points, fit.seed, levels_of(points, fit))[2]
 
 
 def label_rows(
@@ -600,8 +601,14 @@ def label_rows(
     """Return the labels of rows, and why; with "auto" how many clusters there are, too."""
     points = points_of(fit.points)
     if n_clusters in UNKNOWN:
-        return UnknownNumber(labelling).find(points, fit.seed)
+        return UnknownNumber(labelling).find(points, fit.seed, levels_of(points, fit))
     return *labelling.choose(points, int(n_clusters), fit.seed), None
+
+
+def levels_of(points: np.ndarray, fit: Fit) -> np.ndarray | None:
+    """Return which columns of points have few values; None of principal components."""
+    few = fit.of_levels
+    return few if points.shape[1] == len(few) else None
 
 
 def points_of(rows: RowSource) -> np.ndarray:

@@ -12,6 +12,7 @@ from sfumato.jobs.detection import detect_video, detect_videos, update_events
 from sfumato.jobs.evaluation import Evaluation, evaluate_run
 from sfumato.jobs.fitting import FittedRun, fit_run
 from sfumato.jobs.pages import report_run
+from sfumato.jobs.profiles import profile_run
 from sfumato.jobs.progress import Display
 from sfumato.jobs.restoration import BatchResult, restore_pictures
 from sfumato.jobs.rows import compute_rows, impute_rows, sample_rows
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate_run",
     "fit_run",
     "impute_rows",
+    "profile_run",
     "report_run",
     "restore_pictures",
     "run_demo",

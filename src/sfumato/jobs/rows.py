@@ -78,7 +78,7 @@ def compute_rows(
     compute = choose(OPERATIONS, operation, "operation")
     write = answer_writer(out)
     estimator = runs.load_model(run, trust)
-    _require(estimator, operation)
+    require_operation(estimator, operation)
     options = TableOptions.of(columns, drop, id, label)
     _, bundle = runs.load_rows(run, estimator, data, options)
     rows = bundle if is_deep(estimator) else complete(bundle.X, type(estimator).__name__)
@@ -142,7 +142,7 @@ def sample_rows(
     """
     write = answer_writer(out)
     estimator = runs.load_model(run, trust)
-    _require(estimator, "sample")
+    require_operation(estimator, "sample")
     rows = sample(estimator, n_samples, seed, component, condition)
     columns = runs.columns_of(run, estimator)
     values = rows if isinstance(rows, np.ndarray) else _numbers(rows, columns)
@@ -201,7 +201,7 @@ def impute_rows(
     """
     writers = [answer_writer(place) for place in _places(out, n_draws)]
     estimator = runs.load_model(run, trust)
-    _require(estimator, "impute")
+    require_operation(estimator, "impute")
     source = runs.data_of(run, data)
     found = estimator.impute(source, n_draws=n_draws, n_samples=n_samples, random_state=seed)
     tables = found if isinstance(found, list) else [found]
@@ -223,7 +223,14 @@ def _places(out: Destination, n_draws: int | None) -> list[Destination]:
     return [path.with_name(f"{path.stem}-{i}{path.suffix}") for i in range(1, n_draws + 1)]
 
 
-def _require(estimator: Any, operation: str) -> None:
+def require_operation(estimator: Any, operation: str) -> None:
+    """Check that something can be asked of a model.
+
+    Raises
+    ------
+    ValueError
+        Naming the models of which it can.
+    """
     if operation in operations_of(estimator):
         return
     able = ", ".join(name for name, e in MODELS.items() if e.storable and operation in e.operations)

@@ -41,6 +41,8 @@ class Likelihood(BaseEstimator, ABC):
         A value in model units that a row could have, in place of a missing one.
     indicators : bool
         Whether :meth:`input_layers` return indicators, which are not standardised.
+    of_levels : bool
+        Whether a column has few values.
     takes_holes : bool
         Whether cells may be missing.
     of_columns : bool
@@ -53,6 +55,7 @@ class Likelihood(BaseEstimator, ABC):
     measure: ClassVar[str] = "nll_density"
     neutral: ClassVar[float] = 0.0
     indicators: ClassVar[bool] = False
+    of_levels: ClassVar[bool] = False
     takes_holes: ClassVar[bool] = False
     of_columns: ClassVar[bool] = False
 

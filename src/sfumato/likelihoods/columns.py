@@ -163,6 +163,7 @@ class Nominal(Likelihood):
     is_density = False
     measure = "nll_levels"
     indicators = True
+    of_levels = True
     of_columns = True
 
     def __init__(self, n_levels: int) -> None:
@@ -211,6 +212,7 @@ class Ordinal(Likelihood):
     """
 
     scaling = "range"
+    of_levels = True
     is_density = False
     measure = "nll_levels"
     of_columns = True
@@ -462,7 +464,8 @@ class ByColumn(Likelihood):
         """Return what becomes of a row before the encoder's network."""
         layers = [_layer(group.likelihood) for group in self.groups]
         given = (self.input_mean or (), self.input_scale or (), self._shown_holes)
-        return (ColumnInputs(self._indices(), layers, self._neutral(), *given),)
+        levels = [group.likelihood.of_levels for group in self.groups]
+        return (ColumnInputs(self._indices(), layers, self._neutral(), *given, levels),)
 
     def input_width(self, dim: int) -> int:
         """Return how many numbers the encoder sees."""
@@ -515,7 +518,7 @@ def _input_statistics(likelihood: Likelihood, x: np.ndarray) -> Units:
     index = [list(range(x.shape[1]))]
     width = likelihood.input_width(x.shape[1])
     inputs = ColumnInputs(
-        index, [_layer(likelihood)], [likelihood.neutral], [0.0] * width, [1.0] * width, []
+        index, [_layer(likelihood)], [likelihood.neutral], [0.0] * width, [1.0] * width, [], [False]
     )
     sums = np.zeros((3, width))
     for start in range(0, len(x), CHUNK):

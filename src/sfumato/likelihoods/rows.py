@@ -32,6 +32,7 @@ class Bernoulli(Likelihood):
     r"""Pixels in a range: grey levels as probabilities, :math:`p(x_i = 1|z) = \mu_i(z)`."""
 
     scaling = "range"
+    of_levels = True
     is_density = False
     bounded = True
     measure = "nll"

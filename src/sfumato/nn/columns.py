@@ -522,6 +522,8 @@ class ColumnInputs(nn.Module):
         Of all the numbers that the layers return.
     holes : sequence of int
         Columns that have missing cells: for each of them a number says which.
+    levels : sequence of bool
+        Whether the columns of a group have few values.
     """
 
     mean: Tensor
@@ -536,10 +538,12 @@ class ColumnInputs(nn.Module):
         mean: Sequence[float],
         scale: Sequence[float],
         holes: Sequence[int],
+        levels: Sequence[bool],
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.neutral = tuple(neutral)
+        self.levels = tuple(levels)
         for i, index in enumerate(indices):
             self.register_buffer(f"index_{i}", torch.tensor(index), persistent=False)
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
@@ -551,6 +555,13 @@ class ColumnInputs(nn.Module):
         other = copy(self)
         other._buffers = {**self._buffers, "holes": self.holes[:0]}
         return other
+
+    def of_levels(self, x: Tensor) -> list[bool]:
+        """Return of each number that is made of rows, but the mask, whether it has few values."""
+        found: list[bool] = []
+        for i, (layer, level) in enumerate(zip(self.layers, self.levels, strict=True)):
+            found += [level] * layer(x[:1, getattr(self, f"index_{i}")]).shape[-1]
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the numbers, shape (n, width)."""

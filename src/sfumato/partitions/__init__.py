@@ -11,7 +11,7 @@ from sfumato.partitions.choice import (
     kept_information,
 )
 from sfumato.partitions.components import joined_table, number_of_clusters
-from sfumato.partitions.hierarchy import SpanningTree, genie, spanning_tree
+from sfumato.partitions.hierarchy import SpanningTree, genie, spanning_tree, tree_of_clusters
 from sfumato.partitions.number import Number, Proposal, UnknownNumber
 
 __all__ = [
@@ -34,4 +34,5 @@ __all__ = [
     "number_of_clusters",
     "simple_candidates",
     "spanning_tree",
+    "tree_of_clusters",
 ]

@@ -3,7 +3,7 @@ r"""How many clusters the components of a mixture make: where edges of two kinds
 Components are joined to K clusters by either of two tables of edges that know nothing of each
 other, such as neighbours among the rows and pairs of deformed views. Where clusters are real, both
 join the same components; where one is split, each splits it in a way of its own. The largest K is
-kept at which the two agree, the adjusted Rand index of the rows' labels being at least 0.95, and
+kept at which the two agree, the adjusted Rand index of the rows' labels being at least 0.92, and
 no two clusters, joined by both tables together, are one:
 
 .. math:: \max_{k \ne l} \frac{T_{kl}}{\min(T_{k\cdot}, T_{l\cdot})} \le 0.07.
@@ -22,7 +22,7 @@ from sfumato.coupling import grouped, merge_to_each
 from sfumato.partitions.number import MOST_CLUSTERS, Number
 
 # Adjusted Rand index of the two partitions, and share of a cluster's edges that leads to one other.
-LEAST_AGREEMENT, MOST_CROSSING = 0.95, 0.07
+LEAST_AGREEMENT, MOST_CROSSING = 0.92, 0.07
 # Components for each cluster, at least: each being a cluster of its own, any two tables agree.
 LEAST_PARTS = 3
 # Weight of the first table relative to the second, where both join components together: pairs of

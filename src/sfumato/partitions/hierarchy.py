@@ -179,3 +179,46 @@ def _by_first(labels: np.ndarray) -> np.ndarray:
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     found: np.ndarray = first[inverse]
     return found
+
+
+def tree_of_clusters(edges: np.ndarray) -> np.ndarray:
+    r"""Return the order in which clusters would be joined, as scipy's linkage, shape (K-1, 4).
+
+    Always the two are joined of whose edges, or those of the smaller, the largest share leads to
+    the other,
+
+    .. math:: s_{kl} = \frac{T_{kl}}{\min(T_{k\cdot}, T_{l\cdot})},
+
+    at the height 1 - s, or that of a join before it if that was higher.
+
+    Parameters
+    ----------
+    edges : ndarray, shape (K, K)
+        Weight of the edges between clusters; symmetric.
+
+    Examples
+    --------
+    >>> edges = np.array([[4.0, 1.0, 0.0], [1.0, 4.0, 0.1], [0.0, 0.1, 4.0]])
+    >>> tree_of_clusters(edges).round(2)
+    array([[0.  , 1.  , 0.8 , 2.  ],
+           [2.  , 3.  , 0.98, 3.  ]])
+    """
+    table, numbers = edges.astype(np.float64), list(range(len(edges)))
+    sizes = dict.fromkeys(numbers, 1)
+    steps: list[list[float]] = []
+    while len(numbers) > 1:
+        weight = np.maximum(table.sum(axis=1), 1e-300)
+        share = table / np.minimum.outer(weight, weight)
+        np.fill_diagonal(share, -1.0)
+        a, b = sorted(np.unravel_index(int(share.argmax()), share.shape))
+        below = steps[-1][2] if steps else 0.0
+        one, other = sorted((numbers[a], numbers[b]))
+        joined = len(edges) + len(steps)
+        sizes[joined] = sizes[one] + sizes[other]
+        steps.append([one, other, max(below, 1.0 - share[a, b]), sizes[joined]])
+        table[a] += table[b]
+        table[:, a] += table[:, b]
+        table = np.delete(np.delete(table, b, axis=0), b, axis=1)
+        numbers[a] = joined
+        del numbers[b]
+    return np.array(steps).reshape(-1, 4)

@@ -17,6 +17,9 @@ kept whose proposal has good edges and agrees with that labelling: the largest S
 Rand index of the two. Before it goes the smallest K at which Gaussians suffice, if its edges are
 nearly as good as the best. A single cluster is the answer where both the valleys and the joined
 Gaussians say so.
+
+Columns of few values, such as levels, would have valleys between any two of these: while the number
+is looked for, each takes its mean over a row's neighbours among the other columns.
 """
 
 import warnings
@@ -52,6 +55,8 @@ CONFUSION = 0.025
 NEAR, PEAK_NEAR = 10, 20
 # Rows of a cluster of HDBSCAN as a share of all, and neighbours of a row in its core.
 SMALL, SMALL_CORE, LARGE, LARGE_CORE = 0.01, 10, 0.04, 5
+# Neighbours that a column of few values takes its mean over.
+SMOOTHING = 20
 # Components that are tried, and clusters that are.
 MOST_COMPONENTS, MOST_CLUSTERS = 25, 20
 # A mixture that grows worse so many times in a row is not tried with more components.
@@ -135,6 +140,21 @@ def log_density(points: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.nd
     distances, index = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     radius = np.maximum(distances[:, -1], 1e-12)
     return -points.shape[1] * np.log(radius), index
+
+
+def smoothed(points: np.ndarray, few: np.ndarray) -> np.ndarray:
+    """Return points with columns of few values as means over neighbours among the others.
+
+    Without two other columns there is nothing to go by, and points stay as they are.
+    """
+    if not few.any() or (~few).sum() < 2:
+        return points
+    k = min(SMOOTHING, len(points))
+    others = points[:, ~few]
+    index = NearestNeighbors(n_neighbors=k).fit(others).kneighbors(others, return_distance=False)
+    found = points.copy()
+    found[:, few] = points[index][:, :, few].mean(axis=1)
+    return found
 
 
 def valleys(points: np.ndarray) -> Proposal:
@@ -287,7 +307,9 @@ class UnknownNumber:
     def __init__(self, labelling: Labelling) -> None:
         self.labelling = labelling
 
-    def find(self, points: np.ndarray, seed: int) -> tuple[Candidate, Choice, Number]:
+    def find(
+        self, points: np.ndarray, seed: int, of_levels: np.ndarray | None = None
+    ) -> tuple[Candidate, Choice, Number]:
         """Return the labelling of the number of clusters that is found, and why.
 
         Parameters
@@ -295,10 +317,19 @@ class UnknownNumber:
         points : ndarray, shape (n, d)
             In units in which columns weigh alike.
         seed : int
+        of_levels : ndarray of bool, shape (d,), optional
+            Which columns have few values.
         """
         n = len(points)
         if n < ROWS_FOR_A_GAUSSIAN:
             return _single(n)
+        smooth = points if of_levels is None else smoothed(points, of_levels)
+        candidate, choice, number = self._find(smooth, seed)
+        if smooth is not points and number.n_clusters > 1:
+            candidate, choice = self.labelling.choose(points, number.n_clusters, seed)
+        return candidate, choice, number
+
+    def _find(self, points: np.ndarray, seed: int) -> tuple[Candidate, Choice, Number]:
         with warnings.catch_warnings():
             # Few or equal rows: what that gives is judged like the rest.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -316,7 +347,7 @@ class UnknownNumber:
             tuple(agreement),
         )
         if not found or (valley.n_clusters == 1 and joined.n_clusters == 1):
-            candidate, choice, _ = _single(n)
+            candidate, choice, _ = _single(len(points))
             return candidate, choice, Number(1, *given)
         k = self._gaussian_number(points, seed, graph, max(edges))
         if k is None:

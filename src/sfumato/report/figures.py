@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.cluster.hierarchy import dendrogram
 
 from sfumato.evaluation import Summary, Table, columns_of, meaning_of
 
@@ -112,6 +114,40 @@ def image_grid(X: np.ndarray, look: Look, columns: int = 12) -> Figure:
     figure = _figure(0.72 * columns, 0.74 * rows * _tallness(look.shape))
     panels = figure.subplots(rows, columns, squeeze=False)
     _draw(list(panels.flat), X, look)
+    return figure
+
+
+def tree(linkage: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draw a tree of clusters from left to right, joined where they share edges."""
+    figure = _figure(6.4, 0.28 * len(names) + 0.9)
+    panel = figure.subplots()
+    drawn = dendrogram(linkage, no_plot=True, labels=list(names))
+    for places, heights in zip(drawn["icoord"], drawn["dcoord"], strict=True):
+        panel.plot(heights, places, color=ACCENT, linewidth=1.4)
+    panel.set_yticks(10 * np.arange(len(names)) + 5, drawn["ivl"], fontsize=9)
+    low = min(0.95, float(linkage[:, 2].min()))
+    panel.set_xlim(low - 0.1 * (1 - low), 1.0 + 0.03 * (1 - low))
+    ticks = np.linspace(low, 1, 4)
+    panel.set_xticks(ticks, [f"{100 * (1 - tick):.2g} %" for tick in ticks])
+    panel.set_xlabel("edges of one cluster that lead to the other", fontsize=9)
+    _plain(panel)
+    return figure
+
+
+def numbers_of_clusters(
+    proposed: Sequence[int], lines: Mapping[str, Sequence[float]], chosen: int
+) -> Figure:
+    """Draw what speaks for each number of clusters, the chosen one marked."""
+    figure = _figure(6.4, 2.6)
+    panel = figure.subplots()
+    for colour, (name, values) in zip(PALETTE, lines.items(), strict=False):
+        panel.plot(proposed, values, "o-", color=colour, linewidth=1.6, markersize=4, label=name)
+    panel.axvline(chosen, color=FAINT, linestyle="--", linewidth=1.2)
+    panel.set_xlabel("clusters", fontsize=9)
+    panel.set_ylim(-0.02, 1.02)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _plain(panel)
     return figure
 
 

@@ -95,6 +95,11 @@ def grid(
     return f'<div class="scroll">{table}</div>'
 
 
+def listing(lines: Iterable[str]) -> str:
+    """Return lines as a list."""
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
 def folded(summary: str, content: str) -> str:
     """Return HTML that a click on its summary unfolds."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"

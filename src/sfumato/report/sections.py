@@ -6,22 +6,37 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
+from sfumato.data import Data
 from sfumato.estimators import (
     Exhibit,
     Figures,
+    Profile,
     entry_of,
     is_deep,
     learned_from_labels,
     operations_of,
+    profile,
     reconstruct,
     sample,
 )
-from sfumato.estimators.exhibits import MAX_GROUPS, N_PICTURES, spread
+from sfumato.estimators.exhibits import MAX_GROUPS, spread
 from sfumato.evaluation import MEANINGS, Measures, Split, Table, best, columns_of, meaning_of
+from sfumato.partitions import tree_of_clusters
 from sfumato.report import figures, page
 
 N_SAMPLES = 48
 N_CODES = 5000
+# Clusters whose columns are set side by side, and columns that are.
+MOST_SIDE_BY_SIDE, MOST_COLUMNS = 12, 40
+# What decided among labellings, by its name.
+BY = {
+    "gaussians": "No Gaussian mixture of more components fits better: the rows are so many "
+    "Gaussians.",
+    "edges": "The labelling was chosen whose clusters share the fewest edges between nearest "
+    "neighbours.",
+    "densities": "Clusters overlap: the labelling was chosen that Gaussians fit best.",
+    "number": "The rows are one cluster.",
+}
 
 
 def asked(run: Mapping[str, Any], estimator: Any) -> str:
@@ -98,18 +113,92 @@ def shown(exhibit: Exhibit, X: np.ndarray, shape: tuple[int, int, int] | None) -
     return page.picture(figures.image_rows(dict(exhibit.groups), look), exhibit.caption)
 
 
-def clusters(estimator: Any, split: Split, shape: tuple[int, int, int]) -> str:
-    """Return the first rows of every cluster, the largest cluster first."""
+def clusters(estimator: Any, split: Split, shape: tuple[int, int, int] | None) -> str:
+    """Return what the clusters are: a sentence each, columns or pictures, and who is near whom."""
     X = np.asarray(split.X_eval)
-    labels = np.asarray(estimator.predict(split.given(estimator, X)))
-    found, sizes = np.unique(labels, return_counts=True)
-    order = np.argsort(-sizes, kind="stable")[:MAX_GROUPS]
-    groups = {
-        f"{found[k]}: {sizes[k]:,}": X[np.flatnonzero(labels == found[k])[:N_PICTURES]]
-        for k in order
-    }
-    caption = f"The first {split.rows} of every cluster, with its number and its size."
+    found = profile(estimator, Data("the rows", X, columns=split.columns, image_shape=shape))
+    told = page.listing(found.sentences()[:MAX_GROUPS])
+    if shape is not None:
+        return told + _gallery(found, X, shape, split.rows) + _tree(found)
+    header, rows = found.table()
+    few = len(found.sizes) <= MOST_SIDE_BY_SIDE
+    note = (
+        "In brackets: how far the cluster's mean lies from that of all rows, in deviations of all "
+        "rows. nats: what a column tells of the clusters, at most "
+        f"{np.log(max(len(found.sizes), 1)):.2f}."
+    )
+    columns = page.paragraph(note, "note") + page.grid(header, rows[:MOST_COLUMNS]) if few else ""
+    return told + columns + page.folded("Rows to look at", _rows_to_look_at(found)) + _tree(found)
+
+
+def _gallery(found: Profile, X: np.ndarray, shape: tuple[int, int, int], rows_are: str) -> str:
+    """Return pictures of every cluster, the largest first: nearest, farthest, doubtful."""
+    blank = np.full((1, X.shape[1]), np.nan)
+    order = np.argsort(-found.sizes, kind="stable")[:MAX_GROUPS]
+    groups = {}
+    for k in order[found.sizes[order] > 0]:
+        parts = [X[of[k]].astype(np.float64) for of in (found.nearest, found.farthest)]
+        groups[f"{k}: {found.sizes[k]:,}"] = np.concatenate(
+            [parts[0], blank, parts[1], blank, X[found.doubtful[k]]]
+        )
+    caption = (
+        f"Of every cluster, with its number and its size, among {len(X):,} {rows_are}: those "
+        "nearest to its middle, those farthest from it, and up to as many that are hardly surer of "
+        "it than of another."
+    )
     return page.picture(figures.image_rows(groups, figures.Look.of(X, shape)), caption)
+
+
+def _rows_to_look_at(found: Profile) -> str:
+    """Return the numbers of rows, cluster by cluster."""
+    sorts = ("nearest", "farthest", "doubtful")
+    rows = [
+        [f"cluster {k}", *(", ".join(map(str, getattr(found, sort)[k])) for sort in sorts)]
+        for k in range(len(found.sizes))
+    ]
+    return page.grid(["", *sorts], rows)
+
+
+def _tree(found: Profile) -> str:
+    """Return the tree by which clusters would be joined."""
+    there = np.flatnonzero(found.sizes)[:MAX_GROUPS]
+    if len(there) < 3:
+        return ""
+    linkage = tree_of_clusters(found.edges[np.ix_(there, there)])
+    caption = (
+        "Clusters that share the most edges between nearest neighbours are joined first: those at "
+        "the left could be one."
+    )
+    return page.picture(figures.tree(linkage, [str(k) for k in there]), caption)
+
+
+def choice(estimator: Any) -> str:
+    """Return why the rows were labelled as they were, and into so many clusters."""
+    content = ""
+    if getattr(estimator, "choice_", None) is not None:
+        content += page.paragraph(BY[estimator.choice_.by]) + _frame(estimator.choice_.to_frame())
+    number = getattr(estimator, "number_", None)
+    if number is None:
+        return content
+    content += page.paragraph(f"Number of clusters that was found: {number.n_clusters}.")
+    if number.crossing:
+        lines = {"agreement": number.agreement, "largest crossing": number.crossing}
+        caption = (
+            "Agreement of components joined by neighbours and by views of a picture, and the "
+            "largest share of a cluster's edges that leads to one other, by the number of clusters."
+        )
+        drawn = figures.numbers_of_clusters(number.proposed, lines, number.n_clusters)
+        return content + page.picture(drawn, caption)
+    return content + _frame(number.to_frame())
+
+
+def _frame(frame: Any) -> str:
+    """Return a pandas frame as a table."""
+    rows = [
+        [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]
+        for row in frame.itertuples(index=False)
+    ]
+    return page.grid(list(frame.columns), rows)
 
 
 def diagnosis(estimator: Any, split: Split) -> str:
@@ -181,8 +270,9 @@ def of_estimator(
         sections["Samples"] = samples(estimator, split, shape)
     for exhibit in estimator.exhibits(np.asarray(split.X_eval)) if deep else ():
         sections[exhibit.heading] = shown(exhibit, split.X_eval, shape)
-    if shape and "predict" in operations and not learned_from_labels(estimator):
+    if "predict" in operations and not learned_from_labels(estimator):
         sections["Clusters"] = clusters(estimator, split, shape)
+        sections["Choice of the clusters"] = choice(estimator)
     if deep:
         sections["Diagnosis"] = diagnosis(estimator, split)
     return {heading: content for heading, content in sections.items() if content}

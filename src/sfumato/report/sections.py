@@ -117,9 +117,9 @@ def clusters(estimator: Any, split: Split, shape: tuple[int, int, int] | None) -
     """Return what the clusters are: a sentence each, columns or pictures, and who is near whom."""
     X = np.asarray(split.X_eval)
     found = profile(estimator, Data("the rows", X, columns=split.columns, image_shape=shape))
-    told = page.listing(found.sentences()[:MAX_GROUPS])
     if shape is not None:
-        return told + _gallery(found, X, shape, split.rows) + _tree(found)
+        return _gallery(found, X, shape, split.rows) + _tree(found)
+    told = page.listing(found.sentences()[:MAX_GROUPS])
     header, rows = found.table()
     few = len(found.sizes) <= MOST_SIDE_BY_SIDE
     note = (
@@ -142,9 +142,9 @@ def _gallery(found: Profile, X: np.ndarray, shape: tuple[int, int, int], rows_ar
             [parts[0], blank, parts[1], blank, X[found.doubtful[k]]]
         )
     caption = (
-        f"Of every cluster, with its number and its size, among {len(X):,} {rows_are}: those "
-        "nearest to its middle, those farthest from it, and up to as many that are hardly surer of "
-        "it than of another."
+        f"Of every cluster, with its number and its size, among {len(X):,} {rows_are}: at the left "
+        "those nearest to its middle, then those farthest from it, at the right up to as many that "
+        "are hardly surer of it than of another."
     )
     return page.picture(figures.image_rows(groups, figures.Look.of(X, shape)), caption)
 

@@ -20,7 +20,7 @@ from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans, SpectralCl
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from benchmarks import results
+from benchmarks import clusterers, results
 from sfumato import DCN, DEC, GMVAE, MixtureVAE, VaDE
 from sfumato.partitions import (
     SimpleModels,
@@ -110,7 +110,10 @@ def by_hdbscan_filled(table: Table, seed: int) -> np.ndarray:
     return filled(table.standardised, by_hdbscan(table, seed))
 
 
-def ours(kind: type, name: str, known: bool) -> Callable[[Table, int], np.ndarray]:
+Clusterer = Callable[[Table, int], np.ndarray]
+
+
+def ours(kind: type, name: str, known: bool) -> Clusterer:
     """Return how one of our models clusters the rows as they are."""
 
     def cluster(table: Table, seed: int) -> np.ndarray:
@@ -121,7 +124,12 @@ def ours(kind: type, name: str, known: bool) -> Callable[[Table, int], np.ndarra
     return cluster
 
 
-KNOWN: dict[str, Callable[[Table, int], np.ndarray]] = {
+def of_others(cluster: Callable[[np.ndarray, int, int], np.ndarray]) -> Clusterer:
+    """Return how a method of others clusters standardised columns."""
+    return lambda table, seed: cluster(table.standardised, table.n_clusters, seed)
+
+
+KNOWN: dict[str, Clusterer] = {
     "kmeans": lambda t, s: KMeans(t.n_clusters, n_init=10, random_state=s).fit_predict(
         t.standardised
     ),
@@ -131,16 +139,19 @@ KNOWN: dict[str, Callable[[Table, int], np.ndarray]] = {
         t.n_clusters, affinity="nearest_neighbors", random_state=s
     ).fit_predict(t.standardised),
     "genie": by_genie,
+    "umap, gmm": of_others(clusterers.by_umap_gmm),
     "mixture-vae": ours(MixtureVAE, "n_components", known=True),
     "gmvae": ours(GMVAE, "n_components", known=True),
     "vade": ours(VaDE, "n_components", known=True),
     "dec": ours(DEC, "n_clusters", known=True),
     "dcn": ours(DCN, "n_clusters", known=True),
 }
-UNKNOWN: dict[str, Callable[[Table, int], np.ndarray]] = {
+UNKNOWN: dict[str, Clusterer] = {
     "hdbscan": by_hdbscan,
     "hdbscan, filled": by_hdbscan_filled,
     "gmm by BIC": gaussians_by_bic,
+    "leiden": of_others(clusterers.by_leiden),
+    "umap, hdbscan": of_others(clusterers.by_umap_hdbscan),
     "mixture-vae, auto": ours(MixtureVAE, "n_components", known=False),
     "dec, auto": ours(DEC, "n_clusters", known=False),
 }
@@ -309,7 +320,9 @@ NOTES = (
     "mixture. Processor seconds of a table: median, one thread. kmeans: ten starts; gmm: full "
     "covariances, five starts; spectral: ten neighbours; genie: limit 0.3; hdbscan: clusters of a "
     "fiftieth of the rows or more, its noise one cluster, or given to the nearest row; gmm by BIC: "
-    "four kinds of covariances, up to 25 components. Baselines see standardised columns, ours the "
+    "four kinds of covariances, up to 25 components; leiden: modularity of the graph of 15 "
+    "neighbours; umap: ten coordinates, then a full mixture, or clusters of a hundredth of the "
+    "rows or more, noise given to the nearest row. Baselines see standardised columns, ours the "
     "rows as they are."
 )
 ABLATION_NOTES = (

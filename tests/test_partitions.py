@@ -25,6 +25,7 @@ from sfumato import (
     VaDE,
 )
 from sfumato.coupling import neighbour_graph
+from sfumato.data import DataWarning
 from sfumato.partitions import (
     Candidate,
     Choice,
@@ -38,6 +39,7 @@ from sfumato.partitions import (
     genie,
     kept_information,
     number_of_clusters,
+    rare_groups,
     simple_candidates,
     spanning_tree,
 )
@@ -284,6 +286,23 @@ def test_where_labels_are_found_in_training_some_rows_tell_the_number(model):
     assert model.set_params(random_state=0).fit(X).n_clusters_ == 2
 
 
+def test_a_rare_cluster_that_is_swallowed_is_told_of():
+    X, _ = blobs(400)
+    rare = np.random.default_rng(1).normal(scale=0.1, size=(8, 3)) - 12.0
+    table = np.concatenate([X, rare])
+    labels = np.arange(408) % 2
+    labels[400:] = 0
+    groups = rare_groups(table, labels)
+    assert [rows.tolist() for rows in groups] == [list(range(400, 408))]
+    labels[400:] = 2
+    assert rare_groups(table, labels) == []
+    # Grains: equal rows over and over are no clusters.
+    grains = np.repeat(np.random.default_rng(0).normal(size=(40, 3)), 10, axis=0)
+    assert rare_groups(grains, np.zeros(400, int)) == []
+    with pytest.warns(DataWarning, match=r"8 rows of cluster . \(400, 401, 402, \.\.\.\)"):
+        MixtureVAE(1, **TAUGHT).fit(table)
+
+
 def test_a_number_is_auto_or_a_whole_number():
     with pytest.raises(ValueError, match="n_components must be 'auto' or a whole number"):
         GMVAE("many").fit(blobs(20)[0])
@@ -298,6 +317,16 @@ def test_noughts_and_ones_are_two_clusters():
     model = MixtureVAE("auto", random_state=0, trainer=trainer).fit(X)
     assert model.n_components_ == 2
     assert adjusted_rand_score(y, model.labels_) >= 0.95
+
+
+def test_levels_alone_make_no_clusters_while_the_number_is_looked_for():
+    X, _ = blobs(400)
+    plan = np.random.default_rng(0).integers(0, 3, 400)
+    table = np.column_stack([X, 3.0 * np.eye(3)[plan]])
+    levels = np.array([False] * 3 + [True] * 3)
+    with_levels = UnknownNumber(SimpleModels()).find(table, 0, levels)[2]
+    assert with_levels.n_clusters == 2
+    assert UnknownNumber(SimpleModels()).find(table, 0)[2].n_clusters > 2
 
 
 def edges_of(n_clusters, parts, between, noise, seed):

@@ -20,6 +20,7 @@ from sfumato.coupling import (
     merge_components,
     neighbour_graph,
 )
+from sfumato.data import tell
 from sfumato.estimators.base import UNKNOWN
 from sfumato.estimators.fit import Fit
 from sfumato.estimators.pretraining import Pretraining, codes_of, take_over
@@ -48,6 +49,7 @@ from sfumato.partitions import (
     UnknownNumber,
     joined_table,
     number_of_clusters,
+    rare_groups,
 )
 from sfumato.training import History, LabelledRows
 
@@ -599,10 +601,38 @@ def label_rows(
     labelling: Labelling, n_clusters: Any, fit: Fit
 ) -> tuple[Candidate, Choice, Number | None]:
     """Return the labels of rows, and why; with "auto" how many clusters there are, too."""
-    points = points_of(fit.points)
+    points, number = points_of(fit.points), None
     if n_clusters in UNKNOWN:
-        return UnknownNumber(labelling).find(points, fit.seed, levels_of(points, fit))
-    return *labelling.choose(points, int(n_clusters), fit.seed), None
+        levels = levels_of(points, fit)
+        labelled, choice, number = UnknownNumber(labelling).find(points, fit.seed, levels)
+    else:
+        labelled, choice = labelling.choose(points, int(n_clusters), fit.seed)
+    tell_of_empty(labelled)
+    tell_of_rare(points, labelled.labels)
+    return labelled, choice, number
+
+
+def tell_of_empty(labelled: Candidate) -> None:
+    """Say how many clusters have no row."""
+    n_clusters = labelled.responsibilities.shape[1]
+    empty = n_clusters - len(np.unique(labelled.labels))
+    if empty:
+        tell(f"{empty} of {n_clusters} clusters have no row: ask for fewer, or for 'auto'.")
+
+
+def tell_of_rare(points: np.ndarray, labels: np.ndarray) -> None:
+    """Say which rows may be a rare cluster that a larger one has swallowed."""
+    groups = rare_groups(points, labels)
+    if not groups:
+        return
+    told = [
+        f"{len(rows)} rows of cluster {labels[rows[0]]} ({', '.join(map(str, rows[:3]))}, ...)"
+        for rows in groups
+    ]
+    tell(
+        f"Rows that lie apart from all others of their cluster may be rare clusters of their own: "
+        f"{'; '.join(told)}."
+    )
 
 
 def levels_of(points: np.ndarray, fit: Fit) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from sfumato.partitions.choice import (
     edge_score,
     gaussian_nats,
     kept_information,
+    rare_groups,
 )
 from sfumato.partitions.components import joined_table, number_of_clusters
 from sfumato.partitions.hierarchy import SpanningTree, genie, spanning_tree, tree_of_clusters
@@ -32,6 +33,7 @@ __all__ = [
     "joined_table",
     "kept_information",
     "number_of_clusters",
+    "rare_groups",
     "simple_candidates",
     "spanning_tree",
     "tree_of_clusters",

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 from scipy.special import xlogy
 from sklearn.base import BaseEstimator
 from sklearn.covariance import ledoit_wolf
@@ -47,6 +48,8 @@ ALIKE = 0.01
 # Below this score of the best labelling clusters overlap.
 CLOSED = 0.8
 RIDGE = 1e-4
+# Rare groups: rows of a table that may have any, their share of the rows, and how many there are.
+LEAST_ROWS, MOST_OF_RARE, MOST_GROUPS = 200, 0.02, 5
 
 
 class Choice(BaseEstimator):
@@ -239,3 +242,25 @@ class CoupledStarts(Labelling):
         kept = tuple(kept_information(graph, candidate.labels) for candidate in candidates)
         best = candidates[int(np.argmax(kept))]
         return best, Choice(best.name, "edges", tuple(c.name for c in candidates), kept)
+
+
+def rare_groups(points: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of small groups that no edge joins to the rest of their cluster.
+
+    Each may be a rare cluster that was swallowed. Where there are many, the data are grains, and
+    nothing is said.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, d)
+    labels : ndarray of int, shape (n,)
+    """
+    n = len(points)
+    if n < LEAST_ROWS:
+        return []
+    part = connected_components(neighbour_graph(points, NEIGHBOURS), directed=False)[1]
+    sizes = np.bincount(part)
+    small = np.flatnonzero((sizes > NEIGHBOURS) & (sizes <= MOST_OF_RARE * n))
+    groups = [np.flatnonzero(part == i) for i in small[: MOST_GROUPS + 1]]
+    swallowed = [rows for rows in groups if (labels == labels[rows[0]]).sum() > len(rows)]
+    return swallowed if len(small) <= MOST_GROUPS else []

@@ -55,8 +55,9 @@ CONFUSION = 0.025
 NEAR, PEAK_NEAR = 10, 20
 # Rows of a cluster of HDBSCAN as a share of all, and neighbours of a row in its core.
 SMALL, SMALL_CORE, LARGE, LARGE_CORE = 0.01, 10, 0.04, 5
-# Neighbours that a column of few values takes its mean over.
-SMOOTHING = 20
+# Neighbours that a column of few values takes its mean over, and share of the rows that have one
+# value of it, at most.
+SMOOTHING, MOST_OF_ONE = 20, 0.9
 # Components that are tried, and clusters that are.
 MOST_COMPONENTS, MOST_CLUSTERS = 25, 20
 # A mixture that grows worse so many times in a row is not tried with more components.
@@ -147,6 +148,9 @@ def smoothed(points: np.ndarray, few: np.ndarray) -> np.ndarray:
 
     Without two other columns there is nothing to go by, and points stay as they are.
     """
+    # Hardly anybody has another value of these: no cluster is made by it.
+    same = np.array([np.unique(column, return_counts=True)[1].max() for column in points.T])
+    few = few & (same <= MOST_OF_ONE * len(points))
     if not few.any() or (~few).sum() < 2:
         return points
     k = min(SMOOTHING, len(points))

@@ -103,7 +103,13 @@ def fit_one(
     if model in PEERS:
         return fit_peer(key, version, np.asarray(X, np.float32), y)
     entry = find_model(model)
-    X = X if entry.deep else np.asarray(X, np.float32)
+
+    def given(rows: np.ndarray) -> np.ndarray:
+        if not entry.deep:
+            return np.asarray(rows, np.float32)
+        return rows if bundle.image_shape is None else rows.reshape(-1, *bundle.image_shape)
+
+    X = given(X)
     estimator: Any = entry.build(seed)
     apply_settings(estimator, VARIANTS[variant][1])
     with warnings.catch_warnings():
@@ -117,7 +123,7 @@ def fit_one(
         labels = estimator.labels_ if hasattr(estimator, "labels_") else estimator.predict(X)
     else:
         X_test, y = bundle.X_test, bundle.y_test
-        labels = estimator.predict(X_test if entry.deep else np.asarray(X_test, np.float32))
+        labels = estimator.predict(given(X_test))
     return measured(key, y, labels, seconds, cpu_seconds, version)
 
 

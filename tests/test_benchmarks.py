@@ -25,7 +25,9 @@ from sfumato.estimators import TabularEstimator
 
 FOLDER = Path(results.__file__).parent
 NAMES = sorted(
-    path.stem for path in FOLDER.glob("*.py") if path.stem not in ("__main__", "results")
+    path.stem
+    for path in FOLDER.glob("*.py")
+    if path.stem not in ("__main__", "results", "clusterers")
 )
 
 

@@ -34,8 +34,7 @@ class DCN(EmbeddingEstimator):
     Parameters
     ----------
     n_clusters : int, "auto" or None
-        "auto", or None, finds how many clusters a table has
-        (:class:`~sfumato.partitions.UnknownNumber`).
+        "auto", or None, finds how many there are, see :class:`DEC`.
     latent_dim : int
         Length of z.
     hidden, backbone
@@ -43,13 +42,14 @@ class DCN(EmbeddingEstimator):
     loss : "mse", "cross-entropy" or Loss
         Of the reconstruction, see :class:`Autoencoder`.
     clustering_weight : float, optional
-        lambda, units of the loss for a squared unit of the code; by default 0.1, and 10 where the
-        labels of a table are held, which the codes have to follow.
+        lambda, units of the loss for a squared unit of the code; by default 10, as the first
+        clusters are held and the codes have to follow, and 0.1 where they may change.
     centres : "online" or "offline"
-        Centres that move along with every batch, as running means; or means of all rows at the
-        start of every interval.
+        Centres that move along with every batch, as running means, where clusters may change; or
+        means of all rows at the start of every interval.
     recipe : SelfTraining, optional
-        First clusters, intervals and pre-training.
+        First clusters, intervals and pre-training; ``SelfTraining(init="kmeans")`` is the paper's,
+        and lets clusters change.
     scaling : "auto", "range", "standard", "none" or Scaler
         See :class:`Autoencoder`.
     image_shape, random_state
@@ -105,6 +105,8 @@ class DCN(EmbeddingEstimator):
         self.random_state = random_state
         self.trainer = trainer
         accept_moved(self, moved)
+
+    holds_first = True
 
     def _check_own(self) -> None:
         check_choice("centres", self.centres, ["online", "offline"])

@@ -36,8 +36,9 @@ class DEC(SoftClusters, EmbeddingEstimator):
     Parameters
     ----------
     n_clusters : int, "auto" or None
-        "auto", or None, finds how many clusters a table has
-        (:class:`~sfumato.partitions.UnknownNumber`).
+        "auto", or None, finds how many clusters there are: of tables by
+        :class:`~sfumato.partitions.UnknownNumber`, of pictures by joining components
+        (:func:`~sfumato.partitions.number_of_clusters`).
     latent_dim : int
         Length of z.
     hidden, backbone

@@ -74,6 +74,7 @@ class SelfTraining(BaseEstimator):
         as in the papers. "auto" is "neighbours" for pictures; tables of up to 20,000 rows are
         labelled by the best of simple models (:class:`~sfumato.partitions.SimpleModels`), and these
         labels are held: they are the targets, and the model learns codes that gather around them.
+        DCN holds the first clusters of pictures, too: left free, centres lose some of them.
     n_init : int, optional
         Starts of k-means, of which the one of least inertia is kept; 20 by default.
     update_interval : int, "auto" or None
@@ -143,6 +144,8 @@ class EmbeddingEstimator(
     resolvers = {"backbone": backbone_of, "loss": loss_of, "recipe": recipe_or_default}
     # What update_interval="auto" stands for.
     update_interval: ClassVar[int | None] = None
+    # Whether the first clusters are held where the recipe says "auto", and not of tables alone.
+    holds_first: ClassVar[bool] = False
     shows = (component_pictures,)
     stored = ("n_rows_", "loss_", "deforms_", "n_found_", "choice_", "number_")
     # Choice, or Number, or None: whoever knows that there is one need not ask.
@@ -212,6 +215,8 @@ class EmbeddingEstimator(
         for part in ("encoder", "decoder"):
             getattr(model, part).load_state_dict(getattr(autoencoder, part).state_dict())
         self._start_from_clusters(model, codes, labels)
+        if self.holds_first and self._recipe().init == "auto":
+            held = labels
         history = self._train_clusters(model, fit, held)
         self._train_rest(model, fit)
         fit.trainer.finish_phases()

@@ -29,8 +29,9 @@ class GMVAE(MixtureEstimator):
     Parameters
     ----------
     n_components : int, "auto" or None
-        Classes, K; "auto", or None, finds how many clusters a table has
-        (:class:`~sfumato.partitions.UnknownNumber`).
+        Classes, K; "auto", or None, finds how many clusters there are: of tables by
+        :class:`~sfumato.partitions.UnknownNumber`, of pictures by joining components
+        (:func:`~sfumato.partitions.number_of_clusters`).
     latent_dim : int
         Length of the code x.
     hidden, backbone, likelihood

@@ -55,6 +55,8 @@ from sfumato.training import History, LabelledRows
 
 # Components that each cluster starts with, where nobody says how many, and rows that each has.
 N_SUBCOMPONENTS, ROWS_PER_COMPONENT = 8, 40
+# Starts of the coupled mixture that DEC and DCN begin with, and rows that all see together.
+MOST_STARTS, ROWS_OF_STARTS = 5, 50_000
 # Clusters that components are made for, where nobody says how many there are.
 N_CLUSTERS = 10
 # Rows by which the number of clusters is found, where not all rows are labelled first.
@@ -569,23 +571,28 @@ def coupled_clusters(
 ) -> tuple[np.ndarray, Number | None]:
     """Return clusters of codes, shape (n,), and how many were found where nobody says.
 
-    They are a coupled mixture's components, merged by neighbours among the rows. The number is that
-    at which neighbours among the codes, by which the autoencoder sees likeness, agree.
+    They are the components of a coupled mixture, of few rows the start with the highest bound of
+    several, merged by neighbours among the rows and among the codes, by which the autoencoder sees
+    likeness. The number is that at which the two agree.
     """
     coupling = Coupling()
     graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
     wanted = N_CLUSTERS if n_clusters is None else n_clusters
-    n_components = n_components_of(len(rows), wanted, N_SUBCOMPONENTS)
-    with Noise(seed):
-        r = coupled_mixture(
-            codes, graph, n_components, strength=coupling.strength, seed=seed
-        ).responsibilities
-    edges, number = r.T @ (graph @ r), None
+    m = n_components_of(len(rows), wanted, N_SUBCOMPONENTS)
+    starts = []
+    for start in range(max(1, min(MOST_STARTS, ROWS_OF_STARTS // len(rows)))):
+        with Noise(seed + start):
+            starts.append(
+                coupled_mixture(codes, graph, m, strength=coupling.strength, seed=seed + start)
+            )
+    r = max(starts, key=lambda fit: fit.bounds[-1]).responsibilities
+    of_rows = r.T @ (graph @ r)
+    of_codes = r.T @ (neighbour_graph(codes.numpy(), coupling.n_neighbors) @ r)
+    number = None
     if n_clusters is None:
-        of_codes = r.T @ (neighbour_graph(codes.numpy(), coupling.n_neighbors) @ r)
-        number = number_of_clusters(edges, of_codes, r.argmax(axis=1), seed)
+        number = number_of_clusters(of_rows, of_codes, r.argmax(axis=1), seed)
         n_clusters = number.n_clusters
-    groups = merge_components(edges, n_clusters, seed)
+    groups = merge_components(joined_table(of_rows, of_codes), n_clusters, seed)
     labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
     return labels, number
 
@@ -617,7 +624,8 @@ def tell_of_empty(labelled: Candidate) -> None:
     n_clusters = labelled.responsibilities.shape[1]
     empty = n_clusters - len(np.unique(labelled.labels))
     if empty:
-        tell(f"{empty} of {n_clusters} clusters have no row: ask for fewer, or for 'auto'.")
+        have = "has" if empty == 1 else "have"
+        tell(f"{empty} of {n_clusters} clusters {have} no row: ask for fewer, or for 'auto'.")
 
 
 def tell_of_rare(points: np.ndarray, labels: np.ndarray) -> None:

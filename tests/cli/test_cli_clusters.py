@@ -26,9 +26,7 @@ def test_clusters_of_a_run_are_its_models_own_and_lie_on_the_page(cli, pictures,
     assert (labels == load(run).predict(str(pictures))).all()
     assert len(np.unique(labels)) <= 3
     assert cli("report", run).status == 0
-    assert (
-        "rows (those of the fit among them) of every cluster" in (run / "report.html").read_text()
-    )
+    assert "Of every cluster, with its number and its size" in (run / "report.html").read_text()
     # A decoder draws rows of one cluster; DeepCluster has none.
     drawn = cli("sample", run, "-n", 4, "--component", 2, "--out", tmp_path / "new.npy")
     assert drawn.status == (1 if model == "deep-cluster" else 0), drawn.err

@@ -16,7 +16,7 @@ from sfumato.jobs.files import finite
 from sfumato.metrics import clustering_accuracy
 
 COMMANDS = (
-    "demo", "describe", "fit", "evaluate", "predict", "transform", "score", "sample",
+    "demo", "describe", "fit", "evaluate", "predict", "profile", "transform", "score", "sample",
     "reconstruct", "impute", "compare", "report", "models", "datasets",
 )  # fmt: skip
 DEFINED = {

@@ -99,6 +99,25 @@ def test_fit_gives_the_columns_as_a_field_of_its_json(folder, table):
     assert "segment (left out)" in found["columns"]
 
 
+def test_profile_tells_what_the_clusters_are(run, tmp_path):
+    said = succeed("profile", run, "--out", tmp_path / "clusters.csv")
+    assert said.startswith("cluster 0, ")
+    assert "Rows that are nearest:" in said
+    table = pd.read_csv(tmp_path / "clusters.csv")
+    assert sorted(set(table["column"])) == sorted(FEATURES)
+    found = json.loads(succeed("profile", run, "--json"))
+    assert sum(cluster["size"] for cluster in found["clusters"]) == N
+    assert set(found["information"]) == set(FEATURES)
+    assert succeed("profile", run, "--out", "-").startswith("cluster,size,share,column")
+
+
+def test_the_page_of_a_table_tells_what_the_clusters_are(run):
+    succeed("report", run, "--samples", 2)
+    text = (run / "report.html").read_text()
+    assert "cluster 0, " in text
+    assert "Choice of the clusters" in text
+
+
 def test_describe_lists_every_column_and_what_becomes_of_it(table):
     words = ("describe", table, "--id", "customer", "--label", "segment")
     found = json.loads(succeed(*words, "--json"))

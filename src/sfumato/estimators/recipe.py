@@ -15,6 +15,8 @@ from sfumato.coupling import (
     Coupling,
     coupled_bound,
     disagreement,
+    edge_information,
+    grouped,
     mean_field,
     merge_by_modularity,
     merge_components,
@@ -566,35 +568,57 @@ def n_components_of(n_rows: int, n_clusters: int, n_subcomponents: int) -> int:
     return max(n_clusters, min(n_clusters * n_subcomponents, most))
 
 
+class JoinedStart(NamedTuple):
+    """A coupled mixture of codes, and its components joined to clusters."""
+
+    responsibilities: np.ndarray
+    of_rows: np.ndarray
+    """Edges between components, by neighbours among the rows, shape (m, m)."""
+    of_codes: np.ndarray
+    """The same by neighbours among the codes."""
+    groups: np.ndarray
+    information: float
+    """What labels at the two ends of an edge tell of each other, in nats."""
+
+
 def coupled_clusters(
     codes: Tensor, rows: RowSource, n_clusters: int | None, seed: int
 ) -> tuple[np.ndarray, Number | None]:
     """Return clusters of codes, shape (n,), and how many were found where nobody says.
 
-    They are the components of a coupled mixture, of few rows the start with the highest bound of
-    several, merged by neighbours among the rows and among the codes, by which the autoencoder sees
-    likeness. The number is that at which the two agree.
+    They are the components of a coupled mixture, merged by neighbours among the rows and among the
+    codes, by which the autoencoder sees likeness; of few rows the best of several starts. The
+    number is that at which the two kinds of neighbours agree.
     """
-    coupling = Coupling()
-    graph = neighbour_graph(principal_points(rows), coupling.n_neighbors)
-    wanted = N_CLUSTERS if n_clusters is None else n_clusters
-    m = n_components_of(len(rows), wanted, N_SUBCOMPONENTS)
-    starts = []
-    for start in range(max(1, min(MOST_STARTS, ROWS_OF_STARTS // len(rows)))):
-        with Noise(seed + start):
-            starts.append(
-                coupled_mixture(codes, graph, m, strength=coupling.strength, seed=seed + start)
-            )
-    r = max(starts, key=lambda fit: fit.bounds[-1]).responsibilities
-    of_rows = r.T @ (graph @ r)
-    of_codes = r.T @ (neighbour_graph(codes.numpy(), coupling.n_neighbors) @ r)
-    number = None
+    coupling, wanted = Coupling(), N_CLUSTERS if n_clusters is None else n_clusters
+    graphs = [
+        neighbour_graph(points, coupling.n_neighbors)
+        for points in (principal_points(rows), codes.numpy())
+    ]
+    n_starts = max(1, min(MOST_STARTS, ROWS_OF_STARTS // len(rows)))
+    starts = [joined_start(codes, graphs, wanted, seed + start) for start in range(n_starts)]
+    best = max(starts, key=lambda start: start.information)
+    r, groups, number = best.responsibilities, best.groups, None
     if n_clusters is None:
-        number = number_of_clusters(of_rows, of_codes, r.argmax(axis=1), seed)
-        n_clusters = number.n_clusters
-    groups = merge_components(joined_table(of_rows, of_codes), n_clusters, seed)
-    labels: np.ndarray = (r @ np.eye(n_clusters)[groups]).argmax(axis=1)
+        number = number_of_clusters(best.of_rows, best.of_codes, r.argmax(axis=1), seed)
+        joint = joined_table(best.of_rows, best.of_codes)
+        wanted = number.n_clusters
+        groups = merge_components(joint, wanted, seed)
+    labels: np.ndarray = (r @ np.eye(wanted)[groups]).argmax(axis=1)
     return labels, number
+
+
+def joined_start(codes: Tensor, graphs: list[Any], n_clusters: int, seed: int) -> JoinedStart:
+    """Fit a coupled mixture to codes, and join its components to clusters."""
+    m = n_components_of(len(codes), n_clusters, N_SUBCOMPONENTS)
+    with Noise(seed):
+        fit = coupled_mixture(codes, graphs[0], m, strength=Coupling().strength, seed=seed)
+    r = fit.responsibilities
+    of_rows, of_codes = (r.T @ (graph @ r) for graph in graphs)
+    joint = joined_table(of_rows, of_codes)
+    groups = merge_components(joint, n_clusters, seed)
+    information = edge_information(grouped(joint, groups, n_clusters))
+    return JoinedStart(r, of_rows, of_codes, groups, information)
 
 
 def number_by_some(fit: Fit) -> Number:

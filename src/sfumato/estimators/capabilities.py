@@ -36,6 +36,7 @@ from sfumato.likelihoods import (
     likelihood_of,
     loss_of,
 )
+from sfumato.partitions import Number
 from sfumato.scaling import Scaler
 from sfumato.training import Rows, check_count
 
@@ -473,9 +474,18 @@ class Clusters(Host):
     ----------
     labels_ : ndarray, shape (n,)
         Clusters of the training rows.
+    number_ : Number or None
+        How many clusters were found, and why, where nobody said how many there are.
     """
 
     labels_: np.ndarray
+    # Number or None: whoever knows that there is one need not ask.
+    number_: Any = None
+
+    def _note_number(self, number: Number | None) -> None:
+        """Set the fitted attributes that say how many clusters were found."""
+        self.number_ = number
+        self.n_found_ = None if number is None else number.n_clusters
 
     @abstractmethod
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:

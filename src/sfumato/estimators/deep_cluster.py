@@ -46,7 +46,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import SelfLabelled
-from sfumato.partitions import Number, number_of_clusters
+from sfumato.partitions import number_of_clusters
 from sfumato.scaling import Scaler
 from sfumato.training import (
     Engine,
@@ -128,8 +128,6 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
     operations = CLUSTERS | {"transform"}
     clusters_named = "n_clusters"
     stored = ("n_rows_", "columns_as_", "deforms_", "n_found_", "number_")
-    # Number or None: whoever knows that there is one need not ask.
-    number_: Any = None
     explains_holes = True
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER | {"max_epochs": 20}
@@ -170,9 +168,8 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
         self.n_rows_ = len(X)
         self._find_inputs(X)
         fit = self._deforming(self._start(X), self.n_clusters)
-        self.n_found_ = self.number_ = None
-        if self.n_clusters in UNKNOWN and fit.view is None:
-            self._note_number(number_by_some(fit))
+        finds_early = self.n_clusters in UNKNOWN and fit.view is None
+        self._note_number(number_by_some(fit) if finds_early else None)
         model = fit.build(self._build)
         history = self._train_passes(model, fit)
         self._train_last(model, fit)
@@ -301,10 +298,6 @@ class DeepCluster(SoftClusters, Clusters, DeformsPictures, TabularEstimator):
         groups = merge_components(joint, model.n_clusters, fit.seed)
         model.groups.copy_(torch.from_numpy(groups))
         self.labels_ = self._posterior(model, fit.rows).argmax(axis=1)
-
-    def _note_number(self, number: Number) -> None:
-        """Set the fitted attributes that say how many clusters were found."""
-        self.number_, self.n_found_ = number, number.n_clusters
 
     def _posterior(self, model: Any, x: RowSource) -> np.ndarray:
         return map_float64(lambda model, block: model.probabilities(block), model, x).cpu().numpy()

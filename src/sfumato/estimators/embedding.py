@@ -148,9 +148,8 @@ class EmbeddingEstimator(
     holds_first: ClassVar[bool] = False
     shows = (component_pictures,)
     stored = ("n_rows_", "loss_", "deforms_", "n_found_", "choice_", "number_")
-    # Choice, or Number, or None: whoever knows that there is one need not ask.
+    # Choice or None: whoever knows that there is one need not ask.
     choice_: Any = None
-    number_: Any = None
     trained_in_phases = True
     trainer_defaults = CLUSTER_TRAINER
     homes = {
@@ -282,7 +281,7 @@ class EmbeddingEstimator(
         if recipe.init != "kmeans" or known is None:
             labels, number = coupled_clusters(codes, fit.seen, known, fit.seed)
             if number is not None:
-                self.number_, self.n_found_ = number, number.n_clusters
+                self._note_number(number)
             # Few or equal rows can leave clusters empty.
             if recipe.init != "kmeans" and len(np.unique(labels)) == self._n_clusters:
                 return labels
@@ -297,18 +296,18 @@ class EmbeddingEstimator(
         How many clusters there are is found here, too, but for pictures that keep their clusters
         when they are deformed.
         """
-        self.n_found_ = self.choice_ = self.number_ = None
+        self.choice_ = None
+        self._note_number(None)
         pictures = fit.image_shape is not None and self.deforms_
         unknown = self.n_clusters in UNKNOWN
         if self._recipe().init != "auto" or pictures or len(fit.rows) > MOST_ROWS:
             if unknown and fit.view is None:
-                self.number_ = number_by_some(fit)
-                self.n_found_ = self.number_.n_clusters
+                self._note_number(number_by_some(fit))
             return None
         if not unknown and few_distinct(fit.rows, self._n_clusters) is not None:
             return None
-        found, self.choice_, self.number_ = label_rows(SimpleModels(), self.n_clusters, fit)
-        self.n_found_ = found.responsibilities.shape[1]
+        found, self.choice_, number = label_rows(SimpleModels(), self.n_clusters, fit)
+        self._note_number(number)
         return torch.from_numpy(found.labels)
 
     @property

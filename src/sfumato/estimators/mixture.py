@@ -50,7 +50,7 @@ from sfumato.likelihoods import Likelihood, Loss, likelihood_of
 from sfumato.models import LatentVariableModel
 from sfumato.nn import Family, Recogniser, backbone_of, chained
 from sfumato.noise import Noise
-from sfumato.partitions import Candidate, Number
+from sfumato.partitions import Candidate
 from sfumato.scaling import Scaler
 from sfumato.training import MinSteps, Optimizer, Rows
 
@@ -123,9 +123,8 @@ class MixtureEstimator(
     taught_: bool = False
     # What the logits of the labels are divided by, so that rows are as sure as they are right.
     temperature_: float = 1.0
-    # Choice, or Number, or None: whoever knows that there is one need not ask.
+    # Choice or None: whoever knows that there is one need not ask.
     choice_: Any = None
-    number_: Any = None
 
     @abstractmethod
     def build(self, n_components: int) -> Any:
@@ -150,7 +149,8 @@ class MixtureEstimator(
         check_clusters("n_components", self.n_components, len(X))
         task = self._task(X)
         trained = self._recipe().train(task)
-        self._note_number(trained.number)
+        if trained.number is not None:
+            self._note_number(trained.number)
         task.fit.trainer.finish_phases()
         model = self._remembering(trained)
         r = self._training_labels(model, task.fit.rows)
@@ -198,21 +198,17 @@ class MixtureEstimator(
         shape = self.image_shape_ if self.deforms_ else None
         labelling = recipe.labelling_for(shape, len(fit.rows))
         self.taught_ = labelling is not None
-        self.n_found_ = self.choice_ = self.number_ = None
         if labelling is not None:
-            found = label_rows(labelling, self.n_components, fit)
-            labelled, self.choice_, self.number_ = found
+            labelled, self.choice_, number = label_rows(labelling, self.n_components, fit)
+            self._note_number(number)
+            # A labelling may give another number of clusters than it was asked for.
             self.n_found_ = labelled.responsibilities.shape[1]
             return labelled
-        finds = recipe.finds_number and fit.view is not None
-        if self.n_components in UNKNOWN and not finds:
-            self._note_number(number_by_some(fit))
+        self.choice_ = None
+        found_later = recipe.finds_number and fit.view is not None
+        finds_early = self.n_components in UNKNOWN and not found_later
+        self._note_number(number_by_some(fit) if finds_early else None)
         return None
-
-    def _note_number(self, number: Number | None) -> None:
-        """Set the fitted attributes that say how many clusters were found."""
-        if number is not None:
-            self.number_, self.n_found_ = number, number.n_clusters
 
     @property
     def n_components_(self) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import clusterers, results
 from sfumato.data import load_data
-from sfumato.estimators import find_model
+from sfumato.estimators import find_model, shaped
 from sfumato.evaluation.compare import Pretraining
 from sfumato.jobs.settings import apply_settings
 from sfumato.metrics import (
@@ -110,7 +110,7 @@ def fit_one(
         return rows if bundle.image_shape is None else rows.reshape(-1, *bundle.image_shape)
 
     X = given(X)
-    estimator: Any = entry.build(seed)
+    estimator: Any = shaped(entry.build(seed), bundle.image_shape)
     apply_settings(estimator, VARIANTS[variant][1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -18,8 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sfumato import VAE, Autoencoder, Trainer, load
 from sfumato.artifacts import ArtifactError
-from sfumato.data import Data, DataError
-from sfumato.estimators import MODELS, CodesThenClusters, save
+from sfumato.data import Data, DataError, load_data
+from sfumato.estimators import MODELS, CodesThenClusters, save, shaped
 from sfumato.evaluation import holding_out, run
 
 NAMES = [name for name, entry in MODELS.items() if entry.cls is CodesThenClusters]
@@ -259,3 +259,12 @@ def test_without_umap_learn_the_remedy_is_one_sentence(monkeypatch, X, use):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(DataError, match=r"^UMAP needs umap: pip install umap-learn$"):
         MODELS["umap-gmm"].build(0) if use == "build" else model.fit(X)
+
+
+def test_an_encoder_of_pictures_is_told_what_shape_they_have():
+    digits = load_data("digits")
+    rows = np.asarray(digits.X[:60], np.float32)
+    for image_shape in (digits.image_shape, None):
+        model = shaped(MODELS["ae-kmeans"].build(0), image_shape)
+        model.set_params(n_clusters=3, encoder__trainer__max_epochs=1, encoder__latent_dim=2)
+        assert model.fit(rows).encoder_.image_shape_ == image_shape

@@ -30,6 +30,7 @@ from sfumato.estimators.catalogue import (
     profile,
     reconstruct,
     sample,
+    shaped,
 )
 from sfumato.estimators.conditional import ConditionalVAE
 from sfumato.estimators.contrastive import ContrastiveVAE
@@ -117,4 +118,5 @@ __all__ = [
     "reconstruct",
     "sample",
     "save",
+    "shaped",
 ]

@@ -33,6 +33,7 @@ from sfumato.estimators.stacked import StackedAutoencoder
 from sfumato.estimators.tables import has_holes
 from sfumato.estimators.vade import VaDE
 from sfumato.estimators.vae import VAE
+from sfumato.nn import ImageShape
 from sfumato.storage import GROUP, declared, find
 from sfumato.training import Trainer
 
@@ -296,6 +297,13 @@ def complete(X: np.ndarray, model: str) -> np.ndarray:
         f"The model {model!r} takes no missing cells, and {share:.2g} % of the cells are missing: "
         "fill them in first (sfumato impute), or take a model such as vae or mixture-vae."
     )
+
+
+def shaped(estimator: Any, image_shape: ImageShape | None) -> Any:
+    """Return a model that is fitted to flat rows, told what pictures these are, if any."""
+    if isinstance(estimator, CodesThenClusters) and estimator.image_shape is None:
+        estimator.set_params(image_shape=image_shape or False)
+    return estimator
 
 
 def profile(estimator: Any, data: Data) -> Profile:

@@ -37,6 +37,8 @@ class CodesThenClusters(ClusterMixin, BaseEstimator):
     random_state : int, RandomState or None
         Given to both parts, in place of their own: with the same seed the encoder is the one that
         would be fitted alone.
+    image_shape : (channels, height, width), False or None
+        Of one row, for an encoder that asks; False: rows are no pictures.
 
     Attributes
     ----------
@@ -63,11 +65,13 @@ class CodesThenClusters(ClusterMixin, BaseEstimator):
         clusterer: BaseEstimator,
         n_clusters: int | None = None,
         random_state: int | np.random.RandomState | None = None,
+        image_shape: tuple[int, int, int] | bool | None = None,
     ) -> None:
         self.encoder = encoder
         self.clusterer = clusterer
         self.n_clusters = n_clusters
         self.random_state = random_state
+        self.image_shape = image_shape
 
     def fit(self, X: Any, y: Any = None) -> "CodesThenClusters":
         """Fit the encoder to X of shape (n, d), then the clusterer to the codes; y is ignored.
@@ -79,7 +83,7 @@ class CodesThenClusters(ClusterMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
         limits = {"n_components": min(X.shape), "n_neighbors": len(X) - 1}
-        self.encoder_ = _within(self._seeded(self.encoder), limits).fit(X)
+        self.encoder_ = _within(self._shaped(self._seeded(self.encoder)), limits).fit(X)
         codes = np.asarray(self.encoder_.transform(X), dtype=np.float64)
         self.scale_ = float(np.sqrt(codes.var(axis=0).mean())) or 1.0
         self.clusterer_ = self._counted(self._seeded(self.clusterer)).fit(codes / self.scale_)
@@ -97,6 +101,10 @@ class CodesThenClusters(ClusterMixin, BaseEstimator):
         part = clone(part)
         seeds = {"random_state": self.random_state} if "random_state" in part.get_params() else {}
         return part.set_params(**seeds)
+
+    def _shaped(self, encoder: Any) -> Any:
+        asks = "image_shape" in encoder.get_params(deep=False) and encoder.image_shape is None
+        return encoder.set_params(image_shape=self.image_shape) if asks else encoder
 
     def _counted(self, clusterer: BaseEstimator) -> Any:
         if self.n_clusters is None:

@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from sfumato.estimators import complete, find_model
+from sfumato.estimators import complete, find_model, shaped
 from sfumato.evaluation.measures import MEANINGS, Measures, meaning_of, measure
 from sfumato.evaluation.split import Split
 
@@ -126,7 +126,7 @@ def run(
     shared = Pretraining()
     for name, entry in entries.items():
         for seed in seeds if entry.seeded else seeds[:1]:
-            estimator = configure(name, entry.build(seed))
+            estimator = shaped(configure(name, entry.build(seed)), split.image_shape)
             y = split.y_train if entry.supervised else None
             times = _fit(estimator, split, y, shared)
             measures = measure(estimator, split, n_samples=n_samples, seed=seed) | times

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.data import Data, load_data
-from sfumato.estimators import complete, is_deep, save
+from sfumato.estimators import complete, is_deep, save, shaped
 from sfumato.jobs import runs
 from sfumato.jobs.progress import SILENT, Display, show_epochs
 from sfumato.jobs.settings import SettingError, apply_settings, model_entry
@@ -133,6 +133,7 @@ def fit_run(
     options = TableOptions.of(columns, drop, id, label)
     bundle = options.load(data)
     extra = _extra_data(model, entry, bundle, labels=labels, background=background)
+    estimator = shaped(estimator, bundle.image_shape)
     rows = bundle if entry.deep else complete(bundle.X, model)
     record = runs.describe(model, data, seed, command, options=options, columns=bundle.columns)
     with runs.opened(out, resume=resume, overwrite=overwrite) as folder:

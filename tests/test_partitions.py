@@ -286,6 +286,18 @@ def test_where_labels_are_found_in_training_some_rows_tell_the_number(model):
     assert model.set_params(random_state=0).fit(X).n_clusters_ == 2
 
 
+def test_coupled_starts_count_clusters_by_modularity():
+    rng = np.random.default_rng(0)
+    y = np.arange(360) % 6
+    points = 10 * np.eye(6)[y] + rng.normal(size=(360, 6))
+    found, _, number = UnknownNumber(CoupledStarts(n_starts=1)).find(points, seed=0)
+    assert number.n_clusters == 6
+    assert adjusted_rand_score(y, found.labels) == 1.0
+    assert number.modularity[number.n_clusters - 1] == pytest.approx(max(number.modularity))
+    # Six equal clusters without an edge between them: 1 - 6 / 36.
+    assert max(number.modularity) == pytest.approx(5 / 6, abs=0.01)
+
+
 def test_a_rare_cluster_that_is_swallowed_is_told_of():
     X, _ = blobs(400)
     rare = np.random.default_rng(1).normal(scale=0.1, size=(8, 3)) - 12.0

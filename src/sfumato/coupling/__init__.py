@@ -21,6 +21,7 @@ from sfumato.coupling.merging import (
     merge_by_modularity,
     merge_components,
     merge_to_each,
+    modularity,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "merge_by_modularity",
     "merge_components",
     "merge_to_each",
+    "modularity",
     "neighbour_graph",
     "neighbour_votes",
     "neighbourhood",

@@ -239,3 +239,15 @@ def merge_by_modularity(joint: np.ndarray, n_clusters: int) -> np.ndarray:
     for cluster, parts in enumerate(members):
         groups[parts] = cluster
     return groups
+
+
+def modularity(table: np.ndarray) -> float:
+    """Return the share of edges within clusters beyond that of chance, of a table of edges.
+
+    Examples
+    --------
+    >>> modularity(np.eye(4)), modularity(np.ones((2, 2)))
+    (0.75, 0.0)
+    """
+    shares = table / table.sum()
+    return float(np.trace(shares) - np.square(shares.sum(axis=1)).sum())

@@ -5,6 +5,7 @@ from sfumato.partitions.choice import (
     Choice,
     CoupledStarts,
     Labelling,
+    Number,
     SimpleModels,
     edge_score,
     gaussian_nats,
@@ -13,7 +14,7 @@ from sfumato.partitions.choice import (
 )
 from sfumato.partitions.components import joined_table, number_of_clusters
 from sfumato.partitions.hierarchy import SpanningTree, genie, spanning_tree, tree_of_clusters
-from sfumato.partitions.number import Number, Proposal, UnknownNumber
+from sfumato.partitions.number import Proposal, UnknownNumber
 
 __all__ = [
     "Candidate",

@@ -129,12 +129,22 @@ def coupled(
     merge: Callable[[np.ndarray, int], np.ndarray] = merge_components,
 ) -> np.ndarray:
     """Return responsibilities of merged components whose labels are coupled, shape (n, K)."""
+    r = coupled_components(points, graph, n_clusters, strength, seed)
+    groups = merge(r.T @ (graph @ r), n_clusters)
+    return np.asarray(r @ np.eye(n_clusters)[groups])
+
+
+def coupled_components(
+    points: np.ndarray, graph: Any, n_clusters: int, strength: float, seed: int
+) -> np.ndarray:
+    """Return responsibilities of components, some for each cluster, whose labels are coupled."""
     n_components = max(n_clusters, min(PARTS * n_clusters, len(points) // ROWS_FOR_A_PART))
     codes = torch.from_numpy(np.ascontiguousarray(points)).float()
     with Noise(seed):
-        r = coupled_mixture(codes, graph, n_components, strength=strength, seed=seed)[1]
-    groups = merge(r.T @ (graph @ r), n_clusters)
-    return np.asarray(r @ np.eye(n_clusters)[groups])
+        r: np.ndarray = coupled_mixture(
+            codes, graph, n_components, strength=strength, seed=seed
+        ).responsibilities
+    return r
 
 
 def enough_gaussians(points: np.ndarray, n_clusters: int, seed: int) -> Candidate | None:

@@ -31,25 +31,94 @@ from sklearn.base import BaseEstimator
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 
-from sfumato.coupling import edge_information, merge_by_modularity, neighbour_graph
+from sfumato.coupling import (
+    edge_information,
+    grouped,
+    merge_by_modularity,
+    modularity,
+    neighbour_graph,
+)
 from sfumato.partitions.candidates import (
     MERGING_NEIGHBOURS,
     MOST_COLUMNS_OF_A_TREE,
     Candidate,
     coupled,
+    coupled_components,
     enough_gaussians,
     simple_candidates,
 )
 
+# Clusters that are looked for, at most.
+MOST_CLUSTERS = 20
 # Neighbours whose edges judge a labelling: few, so that thin shapes are closed.
 NEIGHBOURS = 5
 # In many columns scores that differ by less say nothing: the simplest labelling is kept.
 ALIKE = 0.01
 # Below this score of the best labelling clusters overlap.
 CLOSED = 0.8
-RIDGE = 1e-4
+RIDGE, ROUNDING = 1e-4, 1e-9
 # Rare groups: rows of a table that may have any, their share of the rows, and how many there are.
 LEAST_ROWS, MOST_OF_RARE, MOST_GROUPS = 200, 0.02, 5
+
+
+class Number(BaseEstimator):
+    """How many clusters were found, and what spoke for each number.
+
+    Parameters
+    ----------
+    n_clusters : int
+    names : tuple of str
+        Who proposed it.
+    proposed : tuple of int
+    edges : tuple of float
+        S of each proposal.
+    agreement : tuple of float
+        Adjusted Rand index of each with the best simple labelling of as many clusters; of
+        components with those joined by edges of another kind.
+    crossing : tuple of float
+        Of joined components: largest share of a cluster's edges that lead to one other.
+    modularity : tuple of float
+        Of joined components: share of edges within clusters beyond that of chance.
+
+    Examples
+    --------
+    >>> Number(2, ("valleys", "peaks"), (2, 3), (0.9, 0.8), (1.0, 0.5)).to_frame()
+      proposal  clusters  edges  agreement
+    0  valleys         2    0.9        1.0
+    1    peaks         3    0.8        0.5
+    """
+
+    def __init__(
+        self,
+        n_clusters: int,
+        names: tuple[str, ...] = (),
+        proposed: tuple[int, ...] = (),
+        edges: tuple[float, ...] = (),
+        agreement: tuple[float, ...] = (),
+        crossing: tuple[float, ...] = (),
+        modularity: tuple[float, ...] = (),
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.names = names
+        self.proposed = proposed
+        self.edges = edges
+        self.agreement = agreement
+        self.crossing = crossing
+        self.modularity = modularity
+
+    def to_frame(self) -> Any:
+        """Return a pandas frame with a row for each number that was considered."""
+        import pandas
+
+        columns = {
+            "proposal": self.names,
+            "clusters": self.proposed,
+            "edges": self.edges,
+            "agreement": self.agreement,
+            "crossing": self.crossing,
+            "modularity": self.modularity,
+        }
+        return pandas.DataFrame({name: list(values) for name, values in columns.items() if values})
 
 
 class Choice(BaseEstimator):
@@ -169,6 +238,16 @@ class Labelling(BaseEstimator, ABC):
         seed : int
         """
 
+    def count(self, points: np.ndarray, seed: int) -> Number | None:
+        """Return how many clusters there are, where the labelling has a way of its own to find it.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n, d)
+        seed : int
+        """
+        return None
+
 
 class SimpleModels(Labelling):
     """The best of k-means, Gaussian mixtures, coupled mixtures and Genie.
@@ -242,6 +321,17 @@ class CoupledStarts(Labelling):
         kept = tuple(kept_information(graph, candidate.labels) for candidate in candidates)
         best = candidates[int(np.argmax(kept))]
         return best, Choice(best.name, "edges", tuple(c.name for c in candidates), kept)
+
+    def count(self, points: np.ndarray, seed: int) -> Number:
+        """Return to how many clusters components are merged while the modularity rises."""
+        graph = neighbour_graph(points, MERGING_NEIGHBOURS)
+        r = coupled_components(points, graph, MOST_CLUSTERS, self.strength, seed)
+        edges = r.T @ (graph @ r)
+        tried = range(1, min(MOST_CLUSTERS, edges.shape[0]) + 1)
+        found = [modularity(grouped(edges, merge_by_modularity(edges, k), k)) for k in tried]
+        # Clusters of components that have no row add nothing.
+        best = first_best(found, ROUNDING)
+        return Number(tried[best], proposed=tuple(tried), modularity=tuple(found))
 
 
 def rare_groups(points: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:

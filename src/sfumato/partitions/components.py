@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
 from sfumato.coupling import grouped, merge_to_each
-from sfumato.partitions.number import MOST_CLUSTERS, Number
+from sfumato.partitions.choice import MOST_CLUSTERS, Number
 
 # Adjusted Rand index of the two partitions, and share of a cluster's edges that leads to one other.
 LEAST_AGREEMENT, MOST_CROSSING = 0.92, 0.07

@@ -27,7 +27,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.cluster import HDBSCAN
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
@@ -41,7 +40,14 @@ from sfumato.partitions.candidates import (
     enough_gaussians,
     gaussians,
 )
-from sfumato.partitions.choice import NEIGHBOURS, Choice, Labelling, edge_score
+from sfumato.partitions.choice import (
+    MOST_CLUSTERS,
+    NEIGHBOURS,
+    Choice,
+    Labelling,
+    Number,
+    edge_score,
+)
 from sfumato.partitions.hierarchy import root
 
 # Nats that the density falls between two clusters, at least; and quantile of a cluster's densities
@@ -58,8 +64,8 @@ SMALL, SMALL_CORE, LARGE, LARGE_CORE = 0.01, 10, 0.04, 5
 # Neighbours that a column of few values takes its mean over, and share of the rows that have one
 # value of it, at most.
 SMOOTHING, MOST_OF_ONE = 20, 0.9
-# Components that are tried, and clusters that are.
-MOST_COMPONENTS, MOST_CLUSTERS = 25, 20
+# Components that are tried.
+MOST_COMPONENTS = 25
 # A mixture that grows worse so many times in a row is not tried with more components.
 PATIENCE = 3
 # Gaussians that suffice may have edges that are worse by the first; fewer clusters are preferred
@@ -78,61 +84,6 @@ class Proposal(NamedTuple):
     def n_clusters(self) -> int:
         """How many clusters there are."""
         return int(self.labels.max()) + 1
-
-
-class Number(BaseEstimator):
-    """How many clusters were found, and what spoke for each number.
-
-    Parameters
-    ----------
-    n_clusters : int
-    names : tuple of str
-        Who proposed it.
-    proposed : tuple of int
-    edges : tuple of float
-        S of each proposal.
-    agreement : tuple of float
-        Adjusted Rand index of each with the best simple labelling of as many clusters; of
-        components with those joined by edges of another kind.
-    crossing : tuple of float
-        Of joined components: largest share of a cluster's edges that lead to one other.
-
-    Examples
-    --------
-    >>> Number(2, ("valleys", "peaks"), (2, 3), (0.9, 0.8), (1.0, 0.5)).to_frame()
-      proposal  clusters  edges  agreement
-    0  valleys         2    0.9        1.0
-    1    peaks         3    0.8        0.5
-    """
-
-    def __init__(
-        self,
-        n_clusters: int,
-        names: tuple[str, ...] = (),
-        proposed: tuple[int, ...] = (),
-        edges: tuple[float, ...] = (),
-        agreement: tuple[float, ...] = (),
-        crossing: tuple[float, ...] = (),
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.names = names
-        self.proposed = proposed
-        self.edges = edges
-        self.agreement = agreement
-        self.crossing = crossing
-
-    def to_frame(self) -> Any:
-        """Return a pandas frame with a row for each number that was considered."""
-        import pandas
-
-        columns = {
-            "proposal": self.names,
-            "clusters": self.proposed,
-            "edges": self.edges,
-            "agreement": self.agreement,
-            "crossing": self.crossing,
-        }
-        return pandas.DataFrame({name: list(values) for name, values in columns.items() if values})
 
 
 def log_density(points: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
@@ -327,6 +278,9 @@ class UnknownNumber:
         n = len(points)
         if n < ROWS_FOR_A_GAUSSIAN:
             return _single(n)
+        counted = self.labelling.count(points, seed)
+        if counted is not None:
+            return *self.labelling.choose(points, counted.n_clusters, seed), counted
         smooth = points if of_levels is None else smoothed(points, of_levels)
         candidate, choice, number = self._find(smooth, seed)
         if smooth is not points and number.n_clusters > 1:

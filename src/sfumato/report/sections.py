@@ -181,15 +181,21 @@ def choice(estimator: Any) -> str:
     if number is None:
         return content
     content += page.paragraph(f"Number of clusters that was found: {number.n_clusters}.")
-    if number.crossing:
-        lines = {"agreement": number.agreement, "largest crossing": number.crossing}
-        caption = (
-            "Agreement of components joined by neighbours and by views of a picture, and the "
-            "largest share of a cluster's edges that leads to one other, by the number of clusters."
-        )
-        drawn = figures.numbers_of_clusters(number.proposed, lines, number.n_clusters)
-        return content + page.picture(drawn, caption)
-    return content + _frame(number.to_frame())
+    if number.names:
+        return content + _frame(number.to_frame())
+    measured = {
+        "agreement": number.agreement,
+        "largest crossing": number.crossing,
+        "modularity": number.modularity,
+    }
+    lines = {name: values for name, values in measured.items() if values}
+    caption = (
+        "What speaks for each number of clusters: the agreement of components joined by edges of "
+        "two kinds, the largest share of a cluster's edges that leads to one other, or the share "
+        "of edges within clusters beyond that of chance."
+    )
+    drawn = figures.numbers_of_clusters(number.proposed, lines, number.n_clusters)
+    return content + page.picture(drawn, caption)
 
 
 def _frame(frame: Any) -> str:

@@ -5,6 +5,7 @@ import sys
 from benchmarks import (
     anomaly,
     autoencoders,
+    calibration,
     clustering,
     clustpy,
     collapse,
@@ -30,6 +31,7 @@ from benchmarks import (
 BENCHMARKS = {
     "anomaly": anomaly.main,
     "autoencoders": autoencoders.main,
+    "calibration": calibration.main,
     "clustering": clustering.main,
     "clustpy": clustpy.main,
     "collapse": collapse.main,

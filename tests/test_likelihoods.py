@@ -207,6 +207,8 @@ TAKERS = {
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+# Ten clusters are asked for of rows of two kinds.
+@pytest.mark.filterwarnings("ignore:. of 10 clusters ha.* no row:sfumato.data.DataWarning")
 @pytest.mark.parametrize("name", OF_ROWS)
 @pytest.mark.parametrize("taker", TAKERS)
 def test_every_estimator_takes_every_likelihood_and_keeps_it(taker, name, tmp_path):

@@ -27,6 +27,7 @@ from sfumato import (
 from sfumato.coupling import coupled_bound, neighbour_graph
 from sfumato.distributions import categorical_kl
 from sfumato.estimators.fit import view_of
+from sfumato.estimators.recipe import Labels
 from sfumato.inference import (
     LabelEvidence,
     coupled_mixture,
@@ -49,6 +50,7 @@ from sfumato.nn import (
 )
 from sfumato.noise import Noise
 from sfumato.objectives import LabelledBatch, PenalisedBound
+from sfumato.partitions import joined_table
 from sfumato.training import LabelledRows, Rows
 
 K = 3
@@ -252,16 +254,16 @@ def test_neighbours_in_the_first_graph_count_twice_what_two_views_do():
     recogniser, x = Recogniser(6, K).eval(), 5 * torch.randn(60, 6)
     r = torch.rand(60, K).softmax(1).numpy()
     first, later = neighbour_graph(x.numpy(), 5), neighbour_graph(x.numpy()[:, :1], 5)
-    state = SimpleNamespace(responsibilities=r, graph=later, first_graph=first)
+    state = Labels(r, later, first, None, 0.0)
     model, fit = SimpleNamespace(recogniser=recogniser), SimpleNamespace(rows=x, view=None, seed=0)
-    joint_of_components = Coupled(rounds=(1, 1))._joint_of_components
-    alone = joint_of_components(model, state, fit)
-    np.testing.assert_allclose(alone, r.T @ first.toarray() @ r / (r.T @ (first @ r)).sum())
-    assert alone.sum() == pytest.approx(1)
+    neighbours = state.edges_of_rows()
+    np.testing.assert_allclose(neighbours, r.T @ first.toarray() @ r / (r.T @ (first @ r)).sum())
+    recipe = Coupled(rounds=(1, 1))
+    assert recipe._edges_of_views(model, fit) is None
     fit.view = lambda rows: rows
-    both = joint_of_components(model, state, fit)
-    views = joint_of_views(recogniser, x, fit.view, 0)
-    np.testing.assert_allclose(both, 2 * alone + views)
+    views = recipe._edges_of_views(model, fit)
+    np.testing.assert_array_equal(views, joint_of_views(recogniser, x, fit.view, 0))
+    np.testing.assert_allclose(joined_table(neighbours, views), (2 * neighbours + views) / 3)
 
 
 def test_the_joint_of_two_views_is_symmetric_sums_to_one_and_has_its_own_noise():

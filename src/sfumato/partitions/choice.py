@@ -54,7 +54,7 @@ MOST_CLUSTERS = 20
 NEIGHBOURS = 5
 # In many columns scores that differ by less say nothing: the simplest labelling is kept.
 ALIKE = 0.01
-# Below this score of the best labelling clusters overlap.
+# Below this score of the best labelling, and a bit more of few rows, clusters overlap.
 CLOSED = 0.8
 RIDGE, ROUNDING = 1e-4, 1e-9
 # Rare groups: rows of a table that may have any, their share of the rows, and how many there are.
@@ -274,7 +274,8 @@ class SimpleModels(Labelling):
         graph = neighbour_graph(points, NEIGHBOURS)
         edges = tuple(edge_score(graph, candidate.labels) for candidate in candidates)
         nats_of = tuple(gaussian_nats(points, candidate.labels) for candidate in candidates)
-        by = "edges" if max(edges) >= CLOSED else "densities"
+        # The best of several scores is above what it is worth by about as much as they are unsure.
+        by = "edges" if max(edges) >= CLOSED + 1 / np.sqrt(len(points)) else "densities"
         many = points.shape[1] > MOST_COLUMNS_OF_A_TREE
         place = first_best(edges, ALIKE if many else 0.0) if by == "edges" else np.argmax(nats_of)
         best = candidates[int(place)]

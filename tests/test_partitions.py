@@ -315,6 +315,14 @@ def test_a_rare_cluster_that_is_swallowed_is_told_of():
         MixtureVAE(1, **TAUGHT).fit(table)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_few_distinct_rows_leave_a_number_that_was_found_as_it_is():
+    X = np.repeat(10 * np.eye(3), 40, axis=0).astype(np.float32)
+    model = DEC("auto", recipe=SelfTraining(init="kmeans"), **TAUGHT).fit(X)
+    assert model.n_clusters_ == model.number_.n_clusters
+    assert model.labels_.max() < model.n_clusters_
+
+
 def test_a_number_is_auto_or_a_whole_number():
     with pytest.raises(ValueError, match="n_components must be 'auto' or a whole number"):
         GMVAE("many").fit(blobs(20)[0])

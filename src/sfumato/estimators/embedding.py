@@ -275,7 +275,8 @@ class EmbeddingEstimator(
         recipe, known = self._recipe(), self.n_clusters_
         alike = few_distinct(fit.rows, N_CLUSTERS if known is None else known)
         if alike is not None:
-            self.n_found_ = int(alike.max()) + 1 if known is None else None
+            if known is None:
+                self.n_found_ = int(alike.max()) + 1
             warn_of_empty(self._n_clusters, int(alike.max()) + 1)
             return alike
         if recipe.init != "kmeans" or known is None:

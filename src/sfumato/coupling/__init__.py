@@ -21,6 +21,7 @@ from sfumato.coupling.merging import (
     merge_by_modularity,
     merge_components,
     merge_to_each,
+    merge_to_each_by_modularity,
     modularity,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "merge_by_modularity",
     "merge_components",
     "merge_to_each",
+    "merge_to_each_by_modularity",
     "modularity",
     "neighbour_graph",
     "neighbour_votes",

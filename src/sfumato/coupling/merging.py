@@ -98,7 +98,7 @@ def _agglomerate(joint: np.ndarray, numbers: Sequence[int], loss: Loss) -> dict[
     """Join components step by step; returns the partitions into the wanted numbers of clusters."""
     labels = np.arange(len(joint))
     table, found = joint, {}
-    while len(table) > min(numbers):
+    while len(table) > min(numbers, default=len(joint)):
         costs = loss(table)
         np.fill_diagonal(costs, np.inf)
         a, b = np.unravel_index(np.argmin(costs), costs.shape)
@@ -224,21 +224,19 @@ def merge_by_modularity(joint: np.ndarray, n_clusters: int) -> np.ndarray:
     >>> merge_by_modularity(joint, 2)
     array([0, 0, 1])
     """
-    table = joint / joint.sum()
-    members = [[i] for i in range(len(table))]
-    while len(members) > n_clusters:
-        share = table.sum(axis=1)
-        gain = table - np.outer(share, share)
-        np.fill_diagonal(gain, -np.inf)
-        a, b = sorted(np.unravel_index(gain.argmax(), gain.shape))
-        table[a] += table[b]
-        table[:, a] += table[:, b]
-        table = np.delete(np.delete(table, b, 0), b, 1)
-        members[a] += members.pop(b)
-    groups = np.empty(len(joint), np.int64)
-    for cluster, parts in enumerate(members):
-        groups[parts] = cluster
-    return groups
+    return merge_to_each_by_modularity(joint, [n_clusters])[0]
+
+
+def merge_to_each_by_modularity(joint: np.ndarray, numbers: Sequence[int]) -> list[np.ndarray]:
+    """Join components as :func:`merge_by_modularity` does, to each of several numbers."""
+    found = _agglomerate(joint / joint.sum(), numbers, _modularity_loss)
+    return [found.get(n, np.arange(len(joint))) for n in numbers]
+
+
+def _modularity_loss(table: np.ndarray) -> np.ndarray:
+    """Return minus half of what joining a and b adds to the modularity."""
+    share = table.sum(axis=1)
+    return -(table - np.outer(share, share))
 
 
 def modularity(table: np.ndarray) -> float:

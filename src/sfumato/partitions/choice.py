@@ -35,6 +35,7 @@ from sfumato.coupling import (
     edge_information,
     grouped,
     merge_by_modularity,
+    merge_to_each_by_modularity,
     modularity,
     neighbour_graph,
 )
@@ -329,7 +330,8 @@ class CoupledStarts(Labelling):
         r = coupled_components(points, graph, MOST_CLUSTERS, self.strength, seed)
         edges = r.T @ (graph @ r)
         tried = range(1, min(MOST_CLUSTERS, edges.shape[0]) + 1)
-        found = [modularity(grouped(edges, merge_by_modularity(edges, k), k)) for k in tried]
+        merged = merge_to_each_by_modularity(edges, tried)
+        found = [modularity(grouped(edges, g, k)) for g, k in zip(merged, tried, strict=True)]
         # Clusters of components that have no row add nothing.
         best = first_best(found, ROUNDING)
         return Number(tried[best], proposed=tuple(tried), modularity=tuple(found))

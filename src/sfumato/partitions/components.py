@@ -61,7 +61,7 @@ def number_of_clusters(
     both = joined_table(first, second)
     tried = range(2, min(MOST_CLUSTERS, len(both) // LEAST_PARTS) + 1)
     by_one, by_other, by_both = (
-        merge_to_each(table, tried, seed) if tried else [] for table in (first, second, both)
+        merge_to_each(table, tried, seed) for table in (first, second, both)
     )
     agreement = [
         float(adjusted_rand_score(one[labels], other[labels]))

@@ -17,8 +17,9 @@ from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from benchmarks import results
 from sfumato import MixtureVAE
 from sfumato.data import load_data
+from sfumato.metrics import confidence_error
 
-N_BINS, N_DRAWS = 15, 200
+N_DRAWS = 200
 SHARE = 2 / 3
 
 
@@ -52,13 +53,6 @@ DATA = {
 }
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Return the expected calibration error in bins of equal width."""
-    bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
-    gaps = [abs(confidence[bins == b].sum() - right[bins == b].sum()) for b in range(N_BINS)]
-    return float(np.sum(gaps) / len(right))
-
-
 def held_out(X: Any, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return confidence, and whether it is right, of rows that the fit did not see."""
     order = np.random.default_rng(seed).permutation(len(y))
@@ -82,11 +76,11 @@ def row_of(name: str, seeds: list[int]) -> list[object]:
     confidence, right = (np.concatenate(part) for part in zip(*parts, strict=True))
     rng = np.random.default_rng(0)
     if_right = [
-        calibration_error(confidence, rng.random(len(confidence)) < confidence)
+        confidence_error(confidence, rng.random(len(confidence)) < confidence)
         for _ in range(N_DRAWS)
     ]
     figures = (
-        calibration_error(confidence, right),
+        confidence_error(confidence, right),
         float(np.mean(if_right)),
         right.mean(),
         confidence.mean(),

@@ -1,17 +1,18 @@
 """Clusterers of others, each told how many clusters there are or not; X of shape (n, d)."""
 
 import numpy as np
-from sklearn.cluster import HDBSCAN, AgglomerativeClustering, SpectralClustering
+from sklearn.cluster import AgglomerativeClustering, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 from sfumato import Autoencoder
 from sfumato.coupling import neighbour_graph
 from sfumato.estimators import Umap
-from sfumato.partitions.number import filled
+from sfumato.partitions.number import dense
 
-# Principal components, and share of the rows that a cluster of HDBSCAN has at least.
-N_COMPONENTS, LEAST_SHARE = 30, 0.01
+N_COMPONENTS = 30
+# Share of the rows that a cluster of HDBSCAN has at least, and neighbours of a row in its core.
+LEAST_SHARE, CORE = 0.01, 5
 # Neighbours of a row among the edges that Leiden divides.
 N_NEIGHBOURS = 15
 
@@ -35,14 +36,7 @@ def by_spectral(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
 
 def by_hdbscan(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
     """Cluster by HDBSCAN, noise given to the nearest row; how many, it is not told."""
-    return dense(principal(X))
-
-
-def dense(points: np.ndarray) -> np.ndarray:
-    """Return clusters of HDBSCAN, noise given to the nearest row."""
-    size = max(5, round(LEAST_SHARE * len(points)))
-    labels = HDBSCAN(min_cluster_size=size, min_samples=5, copy=True).fit_predict(points)
-    return filled(points, labels)
+    return dense(principal(X), LEAST_SHARE, CORE)
 
 
 def by_leiden(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
@@ -62,7 +56,7 @@ def by_leiden(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
 
 def by_umap_hdbscan(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
     """Cluster codes of UMAP by HDBSCAN; how many, it is not told."""
-    return dense(Umap(random_state=seed).fit(X).transform(X))
+    return dense(Umap(random_state=seed).fit(X).transform(X), LEAST_SHARE, CORE)
 
 
 def by_umap_gmm(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from sfumato.metrics.clustering import (
     adjusted_rand_index,
     calibration_error,
     clustering_accuracy,
+    confidence_error,
     normalized_mutual_information,
     purity,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "calibration_error",
     "cdnet_scores",
     "clustering_accuracy",
+    "confidence_error",
     "count_pixels",
     "negative_log_likelihood",
     "normalized_mutual_information",

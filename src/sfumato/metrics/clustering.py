@@ -62,7 +62,11 @@ def calibration_error(y: np.ndarray, probabilities: np.ndarray, n_bins: int = 15
     classes, clusters = np.unique(y), np.unique(labels)
     matched = dict(zip(clusters[columns], classes[rows], strict=True))
     right = np.array([matched.get(k) == c for k, c in zip(labels, y, strict=True)], dtype=float)
-    confidence = probabilities.max(axis=1)
+    return confidence_error(probabilities.max(axis=1), right, n_bins)
+
+
+def confidence_error(confidence: np.ndarray, right: np.ndarray, n_bins: int = 15) -> float:
+    """Return the expected calibration error where it is known which rows are right, shape (n,)."""
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
     gaps = [abs((right - confidence)[bins == b].sum()) for b in np.unique(bins)]
     return float(sum(gaps) / len(right))

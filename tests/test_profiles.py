@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import mutual_info_score
 
 import sfumato
@@ -161,6 +162,11 @@ def test_a_model_tells_what_its_clusters_are(kind):
     table = found.to_frame()
     assert len(table) == 2 * 5
     assert {"cluster", "column", "mean", "effect", "information"} <= set(table)
+
+
+def test_a_model_that_is_not_fitted_has_no_profile():
+    with pytest.raises(NotFittedError):
+        MixtureVAE(2).profile(shop()[0])
 
 
 def test_dates_are_written_as_dates():

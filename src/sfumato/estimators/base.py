@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from sfumato import __version__
 from sfumato.artifacts import tensor_tree
 from sfumato.checks import check_count
-from sfumato.data import Columns, array_columns, as_table
+from sfumato.data import Columns, Table, array_columns, as_table
 from sfumato.deprecation import accept_moved, present_signature, split_moved
 from sfumato.estimators.exhibits import Exhibit
 from sfumato.estimators.fit import Fit
@@ -348,12 +348,17 @@ class TabularEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _check(self, X: Any, *, reset: bool, columns: Any = None) -> np.ndarray:
         """Return rows as an array, with NaN for missing cells, or as a sparse matrix."""
-        table = as_table(X, known=None if reset else self.columns_, columns=columns)
-        values = checked_table(self, table.values, n_min=2 if reset else 1)
-        if reset:
-            note_columns(self, table.columns, values.shape[1])
-            self.image_shape_ = self._image_shape(values.shape[1], table.image_shape)
-            return values
+        if not reset:
+            return self._checked(as_table(X, known=self.columns_))
+        table = as_table(X, columns=columns)
+        values: np.ndarray = checked_table(self, table.values, n_min=2)
+        note_columns(self, table.columns, values.shape[1])
+        self.image_shape_ = self._image_shape(values.shape[1], table.image_shape)
+        return values
+
+    def _checked(self, table: Table) -> np.ndarray:
+        """Return the values of a table that was read as the training rows were."""
+        values: np.ndarray = checked_table(self, table.values)
         check_width(self, values, named=table.columns is not None)
         names = None if table.columns is None else table.columns.names
         check_range(values, names)

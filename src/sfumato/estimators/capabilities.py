@@ -514,8 +514,9 @@ class Clusters(Host):
         Profile
             ``print`` gives a line for every cluster, ``to_frame()`` all figures.
         """
+        check_is_fitted(self, "model_")
         table = as_table(X, known=self.columns_)
-        values = self._check(X, reset=False)
+        values = self._checked(table)
         x, dtype = self._rows_of(values)
         posterior, codes = self._posterior(self.model_, x), self._codes(x, dtype)
         return profile_of(values, self.table_columns(values), posterior, codes, table.row_names)

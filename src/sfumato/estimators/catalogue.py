@@ -315,9 +315,11 @@ def profile(estimator: Any, data: Data) -> Profile:
         found: Profile = estimator.profile(data)
         return found
     X = complete(data.X, type(estimator).__name__)
-    labels = np.asarray(estimator.predict(X), dtype=np.int64)
-    sure = np.eye(labels.max() + 1)[labels]
-    posterior = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else sure
+    if hasattr(estimator, "predict_proba"):
+        posterior = estimator.predict_proba(X)
+    else:
+        labels = np.asarray(estimator.predict(X), dtype=np.int64)
+        posterior = np.eye(labels.max() + 1)[labels]
     columns = array_columns(X) if data.columns is None else data.columns
     return profile_of(
         X, None if data.image_shape else columns, np.asarray(posterior), X, data.row_names

@@ -121,7 +121,7 @@ def check_width(estimator: Any, values: Any, *, named: bool) -> None:
             f"{type(estimator).__name__} was fitted with feature names: its columns are taken in "
             "the order of the fit.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
